@@ -1,0 +1,29 @@
+# Slim, non-root, without torch: what serves and nothing else.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY requirements.txt constraints.txt ./
+RUN python3 -m venv /opt/quartet \
+    && /opt/quartet/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="quartet" \
+      org.opencontainers.image.description="An inference microservice with its models packaged in." \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/quartet/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    BENTOML_HOME=/tmp/bentoml \
+    BENTOML_DO_NOT_TRACK=True
+COPY --from=build /opt/quartet /opt/quartet
+WORKDIR /srv/quartet
+COPY service service
+COPY models models
+# A number, so that runAsNonRoot can see that it is not root.
+USER 10001:10001
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/readyz', timeout=2)"]
+CMD ["bentoml", "serve", "service.app:service", "--host", "0.0.0.0", "--port", "3000"]

@@ -1,0 +1,66 @@
+# Everything a person does with Quartet. Each target sets up what it needs; nothing has to be installed before.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 3000
+RECIPE ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format train evaluate bench load image clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.serve  ## Serve the committed bundles on $(HOST):$(PORT)
+	$(BIN)/bentoml serve service.app:service --host $(HOST) --port $(PORT) $(ARGS)
+
+test: $(VENV)/.dev  ## Run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## Lint, check format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+train: $(VENV)/.dev  ## Train RECIPE=name and write its bundle
+	$(BIN)/python -m training run $(RECIPE) $(ARGS)
+
+evaluate: $(VENV)/.dev  ## Measure the bundle of RECIPE=name again
+	$(BIN)/python -m training evaluate $(RECIPE) $(ARGS)
+
+bench: $(VENV)/.bench  ## Compare throughput and latency in one run
+	$(BIN)/python -m load_tests.bench $(ARGS)
+
+load: $(VENV)/.bench  ## Locust without its page, against a service on $(HOST):$(PORT)
+	$(BIN)/locust --locustfile load_tests/locustfile.py --headless --host http://$(HOST):$(PORT) \
+		--users 16 --spawn-rate 8 --run-time 30s $(ARGS)
+
+image:  ## Build the container image
+	docker build --tag quartet .
+
+clean:  ## Remove the environment and all caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[train,dev,bench]'
+	touch $@ $(VENV)/.serve $(VENV)/.bench
+
+$(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[bench]'
+	touch $@ $(VENV)/.serve

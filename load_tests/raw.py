@@ -1,0 +1,29 @@
+"""The models without HTTP: ONNX Runtime in this process."""
+
+from time import perf_counter
+
+from service.bundle import Arrays, Bundle
+from service.session import Session, tiled
+
+SECONDS = 0.2
+
+
+class RawModel:
+    """A bundle's session with `threads` threads, fed with `inputs`, batch first."""
+
+    def __init__(self, bundle: Bundle, inputs: Arrays, threads: int) -> None:
+        self.name, self.threads = bundle.manifest.name, threads
+        self.inputs, self._session = inputs, Session(bundle, "cpu", threads)
+
+    def outputs(self) -> Arrays:
+        return self._session.run(self.inputs)
+
+    def rows_per_s(self, batch: int) -> float:
+        """In batches of `batch` rows, one after the other, for `SECONDS` or one batch if that takes longer."""
+        inputs = tiled(self.inputs, batch)
+        self._session.run(inputs)
+        rows, started = 0, perf_counter()
+        while (elapsed := perf_counter() - started) < SECONDS:
+            self._session.run(inputs)
+            rows += batch
+        return rows / elapsed

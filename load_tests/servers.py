@@ -1,0 +1,89 @@
+"""Servers as subprocesses on free ports of this machine, always stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+PROJECT = Path(__file__).parent.parent
+START_S, STOP_S = 60, 20
+
+
+class ServerError(Exception):
+    """A server that does not start."""
+
+
+@contextmanager
+def bentoml(target: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """`bentoml serve TARGET` with default settings; its base URL."""
+    with _running(["bentoml", "serve", target, "--host", "127.0.0.1"], "/readyz", environment or {}) as url:
+        yield url
+
+
+@contextmanager
+def uvicorn(target: str) -> Iterator[str]:
+    """A bare ASGI app under uvicorn with its fastest loop and parser; its base URL."""
+    options = ["--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"]
+    with _running(["uvicorn", target, *options], "/", {}) as url:
+        yield url
+
+
+@contextmanager
+def _running(module: list[str], ready: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """`python -m MODULE --port FREE` from the time that GET `ready` answers 200 until the block ends."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module, "--port", str(port)],
+            cwd=PROJECT,
+            env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            if not _ready(process, url + ready):
+                log.seek(0)
+                said = log.read().decode(errors="replace")[-3000:]
+                raise ServerError(f"`{' '.join(module)}` was not ready within {START_S} s. It said:\n{said}")
+            yield url
+        finally:
+            _stop(process)
+
+
+def _ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    deadline = monotonic() + START_S
+    while monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(url, timeout=2):
+                return True
+        except (HTTPError, OSError, HTTPException):
+            sleep(0.1)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the server, SIGKILL to whatever is left of its process group."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,286 @@
+"""Rows of concurrent requests become batches.
+
+One queue per served model version. There is no artificial delay: whenever the session is free, everything that
+waits and has the same item shape goes as one batch of up to `max_batch` rows, so batches form while the previous
+one runs. Urgent jobs go before patient ones, which ride along where there is room. A batch that takes less than
+`INLINE_S` runs on the event loop, where handing it to a thread and back would cost more than it frees; a longer one
+runs in a thread.
+
+All methods belong to the event loop's thread; only `run` leaves it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from time import monotonic, perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from service.bundle import Arrays
+from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
+
+INLINE_S = 0.0015
+URGENT, PATIENT = 0, 1  # priorities
+
+log = logging.getLogger(__name__)
+
+Run = Callable[[Arrays], Arrays]
+Shape = tuple[tuple[int, ...], ...]
+
+
+class Observer(Protocol):
+    """Hears of each batch that ran: its rows, the seconds it took, and how long each of its jobs had waited."""
+
+    def __call__(self, rows: int, infer_s: float, queued_s: list[float]) -> None: ...
+
+
+class Job:
+    """One request's rows on their way through the batcher."""
+
+    __slots__ = (
+        "abandoned",
+        "deadline",
+        "future",
+        "infer_s",
+        "inputs",
+        "priority",
+        "queued_at",
+        "queued_s",
+        "rows",
+        "shape",
+    )
+
+    def __init__(self, inputs: Arrays, deadline: float, abandoned: Callable[[], bool], priority: int = URGENT) -> None:
+        """`inputs` are batch-first arrays of equal length; `deadline` is on the monotonic clock."""
+        self.priority = priority
+        self.inputs = inputs
+        self.rows = len(next(iter(inputs.values())))
+        self.shape: Shape = tuple(array.shape[1:] for array in inputs.values())
+        self.deadline = deadline
+        self.abandoned = abandoned
+        self.queued_at = perf_counter()
+        self.queued_s = self.infer_s = 0.0
+        self.future: asyncio.Future[Arrays]
+
+
+class Batcher:
+    """`max_batch` and `max_queue_rows` count rows. `cost_s` has the seconds of a batch by its rows.
+
+    `slots` batches run at once. With `max_delay_s`, a batch smaller than `max_batch` waits that long for more rows.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        executor: Executor,
+        *,
+        max_batch: int,
+        max_queue_rows: int,
+        cost_s: Sequence[float],
+        observe: Observer,
+        slots: int = 1,
+        max_delay_s: float = 0.0,
+    ) -> None:
+        self._run, self._executor, self._observe, self._cost_s = run, executor, observe, cost_s
+        self.max_batch, self.max_queue_rows = max_batch, max_queue_rows
+        self.slots, self.max_delay_s = slots, max_delay_s
+        self.queued_rows = self.running_rows = 0
+        self._queues: tuple[deque[Job], deque[Job]] = (deque(), deque())  # by priority
+        self._running = 0
+        self._scheduled: asyncio.Handle | None = None
+        self._idle: list[asyncio.Future[None]] = []
+
+    async def submit(self, job: Job) -> Arrays:
+        """The outputs of the job's rows, in order.
+
+        Raises QueueFull at once, DeadlineExceeded when the answer would provably be late, InferenceFailed when
+        the session fails on these very rows.
+        """
+        if self.queued_rows + job.rows > self.max_queue_rows and self.queued_rows:
+            raise QueueFull(f"{self.queued_rows} samples are waiting already. Try again in a moment.")
+        if job.rows <= self.max_batch:
+            return await self._enqueue(job)
+        parts = [
+            Job(rows, job.deadline, job.abandoned, job.priority)
+            for rows in _cut(job.inputs, range(0, job.rows, self.max_batch))
+        ]
+        outputs = await _all_or_error([self._enqueue(part) for part in parts])
+        job.queued_s = max(part.queued_s for part in parts)
+        job.infer_s = sum(part.infer_s for part in parts)
+        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+
+    async def drained(self) -> None:
+        """Return when nothing waits and nothing runs."""
+        while self.queued_rows or self._running:
+            waiter = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    def _enqueue(self, job: Job) -> "asyncio.Future[Arrays]":
+        loop = asyncio.get_running_loop()
+        job.future = loop.create_future()
+        self._queues[job.priority].append(job)
+        self.queued_rows += job.rows
+        if self._scheduled is None:
+            # Not now but after the sockets that are readable in this turn of the loop: their rows ride along.
+            self._scheduled = loop.call_soon(self._dispatch)
+        elif self.max_delay_s and self.queued_rows >= self.max_batch:
+            self._schedule(0)
+        return job.future
+
+    def _schedule(self, delay_s: float) -> None:
+        """Dispatch in `delay_s`, at no other time."""
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        loop = asyncio.get_running_loop()
+        self._scheduled = loop.call_later(delay_s, self._dispatch) if delay_s > 0 else loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Start as many batches as there are slots, here or in the threads."""
+        self._scheduled = None
+        while self._running < self.slots and self.queued_rows:
+            if (delay_s := self._delay_s()) > 0:
+                self._schedule(delay_s)
+                return
+            batch = self._take()
+            if batch and self._start(batch):
+                self._schedule(0)  # an inline batch: let the loop breathe before the next
+                return
+        if not self._running and not self.queued_rows:
+            self._wake()
+
+    def _start(self, batch: list[Job]) -> bool:
+        """Run the batch; whether it is done already."""
+        rows = sum(job.rows for job in batch)
+        if self._cost_s[rows] <= INLINE_S:
+            self._finish(batch, *_attempt(self._run, batch))
+            return True
+        self._running += 1
+        self.running_rows += rows
+        running = asyncio.get_running_loop().run_in_executor(self._executor, _attempt, self._run, batch)
+        running.add_done_callback(lambda done: self._resume(batch, rows, done))
+        return False
+
+    def _resume(
+        self, batch: list[Job], rows: int, done: "asyncio.Future[tuple[list[Arrays | QuartetError], float]]"
+    ) -> None:
+        self._running -= 1
+        self.running_rows -= rows
+        self._finish(batch, *done.result())
+        if self._scheduled is None:
+            self._dispatch()
+
+    def _wake(self) -> None:
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _delay_s(self) -> float:
+        """How long the oldest job may still be kept waiting for company."""
+        if not self.max_delay_s or self.queued_rows >= self.max_batch:
+            return 0.0
+        oldest = min(queue[0].queued_at for queue in self._queues if queue)
+        return oldest + self.max_delay_s - perf_counter()
+
+    def _take(self) -> list[Job]:
+        """The longest-waiting job and everything of its shape behind it that fits, urgent ones first.
+
+        The dead are dropped on the way.
+        """
+        batch: list[Job] = []
+        rows = 0
+        for queue in self._queues:
+            rows = self._fill(batch, rows, queue)
+        self.queued_rows -= rows
+        started = perf_counter()
+        for job in batch:
+            job.queued_s = started - job.queued_at
+        return batch
+
+    def _fill(self, batch: list[Job], rows: int, queue: deque[Job]) -> int:
+        """Move jobs from the queue to the batch; the rows it has then."""
+        kept: list[Job] = []
+        now = monotonic()
+        while queue and rows < self.max_batch:
+            job = queue.popleft()
+            if self._dead(job, now):
+                continue
+            if batch and (job.shape != batch[0].shape or rows + job.rows > self.max_batch):
+                kept.append(job)
+                if job.shape == batch[0].shape:
+                    break  # first come, first served: nobody overtakes a job of the same shape
+                continue
+            batch.append(job)
+            rows += job.rows
+        queue.extendleft(reversed(kept))
+        return rows
+
+    def _dead(self, job: Job, now: float) -> bool:
+        if job.future.done():
+            pass
+        elif job.abandoned():
+            job.future.set_exception(ClientGone("The client hung up."))
+        elif now > job.deadline:
+            job.future.set_exception(DeadlineExceeded("The request's time was up before its turn came."))
+        else:
+            return False
+        self.queued_rows -= job.rows
+        return True
+
+    def _finish(self, batch: list[Job], results: "list[Arrays | QuartetError]", infer_s: float) -> None:
+        for job, result in zip(batch, results, strict=True):
+            job.infer_s = infer_s
+            if job.future.done():
+                continue
+            if isinstance(result, QuartetError):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
+        self._observe(sum(job.rows for job in batch), infer_s, [job.queued_s for job in batch])
+
+
+def _attempt(run: Run, batch: list[Job]) -> "tuple[list[Arrays | QuartetError], float]":
+    started = perf_counter()
+    return _isolate(run, batch), perf_counter() - started
+
+
+def _isolate(run: Run, batch: list[Job]) -> "list[Arrays | QuartetError]":
+    """Run the batch; when it fails, run its halves, so that only the job at fault gets the error."""
+    try:
+        return _run(run, batch)
+    except Exception:
+        if len(batch) == 1:
+            log.exception("inference failed on a batch of %d rows", batch[0].rows)
+            return [InferenceFailed()]
+        half = len(batch) // 2
+        return _isolate(run, batch[:half]) + _isolate(run, batch[half:])
+
+
+def _run(run: Run, batch: list[Job]) -> "list[Arrays | QuartetError]":
+    if len(batch) == 1:
+        return [run(batch[0].inputs)]
+    outputs = run({name: np.concatenate([job.inputs[name] for job in batch]) for name in batch[0].inputs})
+    starts = np.cumsum([0] + [job.rows for job in batch[:-1]]).tolist()
+    return [
+        {name: array[start : start + job.rows] for name, array in outputs.items()}
+        for job, start in zip(batch, starts, strict=True)
+    ]
+
+
+def _cut(inputs: Arrays, starts: range) -> list[Arrays]:
+    return [{name: array[start : start + starts.step] for name, array in inputs.items()} for start in starts]
+
+
+async def _all_or_error(futures: "list[asyncio.Future[Arrays]]") -> list[Arrays]:
+    """Every result, or the first error once the others have been called off."""
+    try:
+        return await asyncio.gather(*futures)
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        await asyncio.gather(*futures, return_exceptions=True)
+        raise

@@ -1,0 +1,53 @@
+"""`multipart/form-data` bodies."""
+
+from typing import Any
+
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+
+from service.errors import InvalidValue, MalformedBody
+from service.messages import Request
+
+MAX_PARTS = 1024
+
+
+def read_form(request: Request, part: str) -> tuple[list[bytes], dict[str, str]]:
+    """The contents of all parts named `part`, in order, and every other field as text."""
+    boundary = request.media_parameters.get("boundary")
+    if not boundary or not isinstance(boundary, str):  # the extended form of RFC 2231 is parsed to a tuple
+        raise MalformedBody("multipart/form-data needs a boundary.", "content-type")
+    files: list[bytes] = []
+    fields: dict[str, str] = {}
+
+    def keep(name: bytes | None, value: bytes) -> None:
+        key = (name or b"").decode("utf-8", "replace")
+        if len(files) + len(fields) >= MAX_PARTS:
+            raise InvalidValue(f"More than {MAX_PARTS} parts.", key)
+        if key == part:
+            files.append(value)
+        else:
+            fields[key] = value.decode("utf-8", "replace")
+
+    def on_file(file: Any) -> None:
+        file.file_object.seek(0)
+        keep(file.field_name, file.file_object.read())
+
+    ended: list[bool] = []
+    try:
+        parser = FormParser(
+            "multipart/form-data",
+            on_field=lambda field: keep(field.field_name, field.value or b""),
+            on_file=on_file,
+            on_end=lambda: ended.append(True),
+            boundary=boundary,
+            config={"MAX_MEMORY_FILE_SIZE": len(request.body) + 1},
+        )
+        parser.write(request.body)
+        parser.finalize()
+    except FormParserError:
+        raise MalformedBody("The multipart body is damaged.") from None
+    if not ended:  # a part that was cut off would be left out silently
+        raise MalformedBody("The multipart body ends before its last boundary.")
+    if not files:
+        raise InvalidValue(f"The form has no part named {part!r}.", part)
+    return files, fields

@@ -1,0 +1,186 @@
+"""Everything that can go wrong with a request, and the one form in which a client is told.
+
+    QuartetError
+    ├── ClientError                    the request must change
+    │   ├── MalformedBody        400   malformed_body        not JSON, not an image, truncated, ...
+    │   ├── EmptyBody            400   empty_body
+    │   ├── Unauthorized         401   unauthorized          no valid API key
+    │   ├── RateLimited          429   rate_limited          more requests than the key is good for
+    │   ├── InvalidValue         422   invalid_value         a field is missing, unknown, out of range, NaN, ...
+    │   ├── InvalidShape         422   invalid_shape         an array of the wrong shape or dtype
+    │   ├── TooManyRows          422   too_many_rows         more samples in one request than allowed
+    │   ├── BodyTooLarge         413   body_too_large        bytes, or what they decode to
+    │   ├── UnsupportedMedia     415   unsupported_media     content type or encoding inside it
+    │   ├── NotAcceptable        406   not_acceptable        no form that `accept` allows
+    │   ├── MethodNotAllowed     405   method_not_allowed
+    │   ├── BodyTimeout          408   body_timeout          the body did not arrive in time
+    │   └── ClientGone           499   client_gone           hung up; counted, for nobody is there to read it
+    ├── Missing                        what was asked for is not here
+    │   ├── UnknownRoute         404   unknown_route
+    │   ├── UnknownModel         404   unknown_model
+    │   ├── UnknownVersion       404   unknown_version
+    │   └── LoadFailed           422   load_failed           the bundle on disk is broken
+    ├── Overloaded                     try again
+    │   ├── QueueFull            429   queue_full
+    │   ├── Draining             503   draining
+    │   ├── NotReady             503   not_ready
+    │   └── DeadlineExceeded     504   deadline_exceeded
+    └── Fault                          our side; the text of the exception stays in the log
+        ├── InferenceFailed      500   inference_failed
+        └── InternalError        500   internal_error
+
+A `code` never changes once published. The body is RFC 9457 `application/problem+json`.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import ClassVar
+
+import orjson
+
+TITLES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class QuartetError(Exception):
+    """`detail` is for the client to read, `field` the path of the offending part: `applicants[2].age_years`."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class ClientError(QuartetError):
+    status = 400
+
+
+class MalformedBody(ClientError):
+    code = "malformed_body"
+
+
+class EmptyBody(ClientError):
+    code = "empty_body"
+
+
+class Unauthorized(ClientError):
+    status, code = 401, "unauthorized"
+
+
+class RateLimited(ClientError):
+    status, code, retry_after_s = 429, "rate_limited", 1
+
+
+class InvalidValue(ClientError):
+    status, code = 422, "invalid_value"
+
+
+class InvalidShape(ClientError):
+    status, code = 422, "invalid_shape"
+
+
+class TooManyRows(ClientError):
+    status, code = 422, "too_many_rows"
+
+
+class BodyTooLarge(ClientError):
+    status, code = 413, "body_too_large"
+
+
+class UnsupportedMedia(ClientError):
+    status, code = 415, "unsupported_media"
+
+
+class NotAcceptable(ClientError):
+    status, code = 406, "not_acceptable"
+
+
+class MethodNotAllowed(ClientError):
+    status, code = 405, "method_not_allowed"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(allowed)
+        super().__init__(f"Allowed here: {self.allowed}.")
+
+
+class BodyTimeout(ClientError):
+    status, code = 408, "body_timeout"
+
+
+class ClientGone(ClientError):
+    status, code = 499, "client_gone"
+
+
+class Missing(QuartetError):
+    status = 404
+
+
+class UnknownRoute(Missing):
+    code = "unknown_route"
+
+
+class UnknownModel(Missing):
+    code = "unknown_model"
+
+
+class UnknownVersion(Missing):
+    code = "unknown_version"
+
+
+class LoadFailed(Missing):
+    status, code = 422, "load_failed"
+
+
+class Overloaded(QuartetError):
+    status = 503
+    retry_after_s: ClassVar[int | None] = 1
+
+
+class QueueFull(Overloaded):
+    status, code = 429, "queue_full"
+
+
+class Draining(Overloaded):
+    code = "draining"
+
+
+class NotReady(Overloaded):
+    code = "not_ready"
+
+
+class DeadlineExceeded(Overloaded):
+    status, code = 504, "deadline_exceeded"
+    retry_after_s = None
+
+
+class Fault(QuartetError):
+    """What the client reads is fixed: the cause goes to the log, never over the wire."""
+
+    def __init__(self) -> None:
+        super().__init__("The service failed to answer. Quote the request id when you report it.")
+
+
+class InferenceFailed(Fault):
+    code = "inference_failed"
+
+
+class InternalError(Fault):
+    code = "internal_error"
+
+
+def problem(error: QuartetError, request_id: str) -> bytes:
+    """The RFC 9457 body of an error."""
+    body = {
+        "type": "about:blank",
+        "title": TITLES.get(error.status, "Error"),
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    if error.field is not None:
+        body["field"] = error.field
+    return orjson.dumps(body)

@@ -1,0 +1,91 @@
+"""What comes in and what goes out: one HTTP request with its whole body, one answer."""
+
+from email.message import Message
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from service.errors import InvalidValue, NotAcceptable
+
+JSON, NPY, PNG, DICOM, CSV, FORM = (
+    "application/json",
+    "application/x-npy",
+    "image/png",
+    "application/dicom",
+    "text/csv",
+    "multipart/form-data",
+)
+
+
+class Request:
+    """`headers` by lower-case name and `query` undecoded, in bytes as ASGI has them."""
+
+    __slots__ = ("body", "headers", "media_parameters", "media_type", "query")
+
+    def __init__(self, body: bytes, headers: dict[bytes, bytes], query: bytes = b"") -> None:
+        self.body = body
+        self.headers = headers
+        self.query = dict(parse_qsl(query.decode("latin-1"))) if query else {}
+        self.media_type, self.media_parameters = parse_media_type(self.headers.get(b"content-type", b""))
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def choose(self, offered: tuple[str, ...]) -> str:
+        """The media type of `offered` that `accept` prefers; the first when it does not mind.
+
+        Raises NotAcceptable.
+        """
+        chosen = preferred(self.headers.get(b"accept", b"*/*"), offered)
+        if chosen is None:
+            raise NotAcceptable(f"The answer can be {' or '.join(offered)}.", "accept")
+        return chosen
+
+
+class Payload(NamedTuple):
+    """A decoded body: the samples in a task's own form, and the model the client asked for, if any."""
+
+    samples: Any
+    model: str | None = None
+    version: str | None = None
+
+
+class Answer(NamedTuple):
+    body: bytes
+    media_type: str = JSON
+
+
+@lru_cache(maxsize=256)
+def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
+    """`image/png; q=1` -> ("image/png", {"q": "1"})."""
+    if b";" not in value:
+        return value.decode("latin-1").strip().lower(), {}
+    message = Message()
+    message["content-type"] = value.decode("latin-1")
+    parameters = dict(message.get_params(failobj=[])[1:])
+    return message.get_content_type(), parameters
+
+
+@lru_cache(maxsize=256)
+def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
+    """RFC 9110 section 12.5.1, without the precedence of more specific ranges at equal weight."""
+    ranges = []
+    for part in accept.split(b","):
+        media, parameters = parse_media_type(part.strip())
+        try:
+            weight = float(parameters.get("q", 1))
+        except ValueError:
+            weight = 0.0
+        ranges.append((weight, media))
+    for weight, media in sorted(ranges, key=lambda one: -one[0]):
+        for candidate in offered:
+            if weight > 0 and media in (candidate, candidate.split("/")[0] + "/*", "*/*"):
+                return candidate
+    return None
+
+
+def optional_text(value: object, field: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidValue("Must be a string.", field)

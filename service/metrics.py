@@ -1,0 +1,251 @@
+"""What `/metrics` says: four stages per model and version, batch sizes, outcomes, gauges, over all workers.
+
+A prometheus_client histogram costs a lock and a search per observation, a fifth of the lane's rate with four of them.
+Here an observation is a list append; lists are folded into bucket counts in one vectorised step when they grow long
+or when somebody looks. Label values come from loaded models and error classes, never from a request.
+
+With several workers each one publishes a snapshot of its series, every second and whenever it is scraped, and the
+scraped one adds up all snapshots. So no counter runs backwards, and what a dead worker had counted stays counted.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+STAGES = ("decode", "queue", "infer", "encode")
+SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in (1, 2.5, 5)), 10)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+FOLD_AT = 4096
+KEPT_VERSIONS = 3
+
+# (family, label values...) -> numbers that add up over workers: [value], or bucket counts and their sum.
+Series = dict[tuple[str, ...], list[float]]
+
+
+class Family(NamedTuple):
+    kind: str
+    name: str
+    documentation: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+
+
+FAMILIES = (
+    Family(
+        "histogram",
+        "quartet_stage_seconds",
+        "Seconds that a request spends in a stage.",
+        ("model", "version", "stage"),
+        SECONDS,
+    ),
+    Family("histogram", "quartet_batch_rows", "Rows per batch.", ("model", "version"), ROWS),
+    Family("counter", "quartet_requests", "Requests that reached a model.", ("model", "version", "outcome")),
+    Family("counter", "quartet_errors", "Requests answered with an error.", ("endpoint", "code")),
+    Family("counter", "quartet_failed_loads", "Versions that did not load.", ("model",)),
+    Family("counter", "quartet_cpu_seconds", "Processor time of the workers."),
+    Family("gauge", "quartet_in_flight_requests", "Requests being answered."),
+    Family("gauge", "quartet_queued_rows", "Rows that wait for the session.", ("model", "version")),
+    Family("gauge", "quartet_running_rows", "Rows in the batch that runs.", ("model", "version")),
+    Family("gauge", "quartet_session_threads", "Threads of an inference, over all workers.", ("model", "version")),
+    Family(
+        "gauge",
+        "quartet_loaded_models",
+        "Workers that serve this version, by execution provider.",
+        ("model", "version", "provider"),
+    ),
+    Family("gauge", "quartet_memory_bytes", "Resident memory of the workers."),
+    Family("gauge", "quartet_workers", "Workers that are alive."),
+)
+
+
+class Histogram:
+    """`observe` is a bare list append: look at the counts through `values` only."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = np.array(bounds, np.float64)
+        self._counts = np.zeros(len(bounds) + 1, np.int64)
+        self._sum = 0.0
+        self._pending: list[float] = []
+        self.observe = self._pending.append
+
+    def fold_when_long(self) -> None:
+        if len(self._pending) >= FOLD_AT:
+            self._fold()
+
+    def values(self) -> list[float]:
+        """Counts per bucket, not cumulative, then the sum of all observations."""
+        self._fold()
+        return [*self._counts.tolist(), self._sum]
+
+    def _fold(self) -> None:
+        pending = np.array(self._pending, np.float64)
+        self._pending.clear()
+        self._counts += np.bincount(np.searchsorted(self._bounds, pending), minlength=len(self._counts))
+        self._sum += float(pending.sum())
+
+
+class Gauges(NamedTuple):
+    """The state of one served version at this moment."""
+
+    queued_rows: int
+    running_rows: int
+    threads: int
+    provider: str
+
+
+class ModelMetrics:
+    """Observations of one served version. All times in seconds."""
+
+    def __init__(self) -> None:
+        self.stages = {stage: Histogram(SECONDS) for stage in STAGES}
+        self.rows = Histogram(ROWS)
+        self.outcomes: Counter[str] = Counter()
+        self.gauges: Callable[[], Gauges] | None = None
+
+    def answered(self, decode_s: float, encode_s: float) -> None:
+        """Called once per request that got its answer."""
+        self.stages["decode"].observe(decode_s)
+        self.stages["encode"].observe(encode_s)
+        self.outcomes["ok"] += 1
+
+    def batch(self, rows: int, infer_s: float, queued_s: list[float]) -> None:
+        """Called by the batcher once per batch."""
+        self.rows.observe(rows)
+        self.stages["infer"].observe(infer_s)
+        for waited in queued_s:
+            self.stages["queue"].observe(waited)
+        for histogram in self.stages.values():
+            histogram.fold_when_long()
+        self.rows.fold_when_long()
+
+
+class Metrics(Collector):
+    """All metrics of this worker and, given a folder they share, of the others, as a prometheus_client collector."""
+
+    def __init__(self) -> None:
+        self.shared: Path | None = None
+        self.models: dict[tuple[str, str], ModelMetrics] = {}
+        self.errors: Counter[tuple[str, str]] = Counter()  # (endpoint, code)
+        self.failed_loads: Counter[tuple[str]] = Counter()  # (model,)
+        self.in_flight = 0
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def model(self, name: str, version: str) -> ModelMetrics:
+        return self.models.setdefault((name, version), ModelMetrics())
+
+    def forget_old(self, name: str) -> None:
+        """Keep the series of the last few versions: their number is bounded however often one is swapped."""
+        retired = [key for key, model in self.models.items() if key[0] == name and model.gauges is None]
+        for key in retired[:-KEPT_VERSIONS]:
+            del self.models[key]
+
+    def publish(self) -> None:
+        """Write this worker's snapshot for the others, in one rename."""
+        if self.shared is None:
+            return
+        snapshot = {"counted": _listed(self._counted()), "levels": _listed(self._levels())}
+        target = self.shared / f"{os.getpid()}.json"
+        staged = target.with_suffix(".new")
+        staged.write_text(json.dumps(snapshot))
+        staged.replace(target)
+
+    def collect(self) -> Iterator[Metric]:
+        self.publish()
+        total = self._counted() | self._levels()
+        for path in self.shared.glob("*.json") if self.shared else ():
+            if int(path.stem) != os.getpid():
+                _add(total, path)
+        for family in FAMILIES:
+            yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
+
+    def _counted(self) -> Series:
+        """What only grows."""
+        series: Series = {("quartet_cpu_seconds",): [time.process_time()]}
+        for key, model in self.models.items():
+            for stage, histogram in model.stages.items():
+                series["quartet_stage_seconds", *key, stage] = histogram.values()
+            series["quartet_batch_rows", *key] = model.rows.values()
+            for outcome, count in model.outcomes.items():
+                series["quartet_requests", *key, outcome] = [count]
+        for endpoint_code, count in self.errors.items():
+            series["quartet_errors", *endpoint_code] = [count]
+        for model_name, count in self.failed_loads.items():
+            series["quartet_failed_loads", *model_name] = [count]
+        return series
+
+    def _levels(self) -> Series:
+        """What holds at this moment, and ends with the worker."""
+        series: Series = {
+            ("quartet_in_flight_requests",): [self.in_flight],
+            ("quartet_memory_bytes",): [psutil.Process().memory_info().rss],
+            ("quartet_workers",): [1],
+        }
+        for key, model in self.models.items():
+            if model.gauges is None:
+                continue
+            now = model.gauges()
+            series["quartet_queued_rows", *key] = [now.queued_rows]
+            series["quartet_running_rows", *key] = [now.running_rows]
+            series["quartet_session_threads", *key] = [now.threads]
+            series["quartet_loaded_models", *key, now.provider] = [1]
+        return series
+
+
+def shared_folder(temporary: Path) -> Path:
+    """The folder that the workers of one supervisor share: its name has the parent's id and birth.
+
+    Folders of supervisors that are gone are removed on the way.
+    """
+    for old in temporary.glob("quartet-*-*"):
+        if not psutil.pid_exists(int(old.name.split("-")[1])):
+            shutil.rmtree(old, ignore_errors=True)
+    parent = psutil.Process(os.getppid())
+    folder = temporary / f"quartet-{parent.pid}-{int(parent.create_time())}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _listed(series: Series) -> list[tuple[list[str], list[float]]]:
+    return [(list(key), values) for key, values in series.items()]
+
+
+def _add(total: Series, path: Path) -> None:
+    """Add another worker's snapshot: its levels only while it lives."""
+    snapshot = json.loads(path.read_text())
+    parts = ("counted", "levels") if psutil.pid_exists(int(path.stem)) else ("counted",)
+    for part in parts:
+        for key, values in snapshot[part]:
+            old = total.get(tuple(key), [0.0] * len(values))
+            total[tuple(key)] = [a + b for a, b in zip(old, values, strict=True)]
+
+
+def _exposed(family: Family, series: Series) -> Metric:
+    labels = list(family.labels)
+    if family.kind == "counter":
+        counter = CounterMetricFamily(family.name, family.documentation, labels=labels)
+        for key, (value,) in series.items():
+            counter.add_metric(list(key), value)
+        return counter
+    if family.kind == "gauge":
+        gauge = GaugeMetricFamily(family.name, family.documentation, labels=labels)
+        for key, (value,) in series.items():
+            gauge.add_metric(list(key), value)
+        return gauge
+    histogram = HistogramMetricFamily(family.name, family.documentation, labels=labels)
+    bounds = [*(f"{bound:g}" for bound in family.bounds), "+Inf"]
+    for key, (*counts, total) in series.items():
+        cumulative = np.cumsum(counts).tolist()
+        histogram.add_metric(list(key), list(zip(bounds, cumulative, strict=True)), total)
+    return histogram

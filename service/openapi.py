@@ -1,0 +1,143 @@
+"""The OpenAPI document, made from the table of endpoints and the manifests of the models that are served."""
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+import service
+from service.bundle import CreditScoring, Manifest
+from service.endpoints import ENDPOINTS, PREDICT, Endpoint
+from service.messages import CSV, FORM, JSON
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable name of the error."},
+        "detail": {"type": "string"},
+        "field": {"type": "string", "description": "Path of the offending part of the request."},
+        "request_id": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "code", "detail", "request_id"],
+}
+ERRORS = {
+    "400": "The body cannot be read.",
+    "404": "No such model or version.",
+    "406": "The answer has no form that `accept` allows.",
+    "408": "The body did not arrive in time.",
+    "413": "Too large.",
+    "415": "Unsupported media type.",
+    "422": "A value or a shape is wrong.",
+    "429": "Too much is waiting: try again.",
+    "503": "Not ready, or draining: try again.",
+    "504": "The time-out passed before the turn of this request.",
+}
+SELECTION = [
+    {"name": "model", "in": "query", "schema": {"type": "string"}, "description": "Another model of the same task."},
+    {"name": "version", "in": "query", "schema": {"type": "string"}, "description": "A version of the model."},
+    {
+        "name": "x-timeout-ms",
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Drop the request when its turn has not come by then.",
+    },
+]
+BINARY = {"type": "string", "format": "binary"}
+
+
+def document(manifests: list[Manifest]) -> dict[str, Any]:
+    forms = [form for one in (*ENDPOINTS, PREDICT) for form in (one.request_form, one.answer_form)]
+    _, definitions = models_json_schema(
+        [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
+    )
+    schemas: dict[str, Any] = {"Problem": PROBLEM, **definitions["$defs"]}
+    schemas["ScoreRequest"]["properties"]["applicants"]["items"] = _applicant(manifests)
+    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in (*ENDPOINTS, PREDICT)}
+    paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Quartet", "version": service.__version__, "description": service.__doc__},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+PAGES = {
+    "/v1/models": ("list_models", "Models that are served", JSON),
+    "/v1/models/{name}": ("show_model", "One model: signature, figures, provenance, card", JSON),
+    "/livez": ("livez", "The process is alive", "text/plain"),
+    "/readyz": ("readyz", "Every declared model is loaded, checked and warm", JSON),
+    "/metrics": ("metrics", "Prometheus metrics", "text/plain"),
+}
+
+
+def _page(operation_id: str, summary: str, media: str) -> dict[str, Any]:
+    page: dict[str, Any] = {
+        "operationId": operation_id,
+        "summary": summary,
+        "responses": {"200": {"description": "OK", "content": {media: {}}}} | _errors("404", "503"),
+    }
+    return page | ({"parameters": [_name_parameter()]} if operation_id == "show_model" else {})
+
+
+def _operation(endpoint: Endpoint, manifests: list[Manifest]) -> dict[str, Any]:
+    served = [one.name for one in manifests if endpoint.kind in (None, one.task.kind)]
+    named = "{name}" in endpoint.path
+    return {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "description": f"Served by: {', '.join(served) or 'no model at present'}.",
+        "parameters": [_name_parameter(), *SELECTION[1:]] if named else SELECTION,
+        "requestBody": {"required": True, "content": _request_content(endpoint)},
+        "responses": {"200": {"description": "OK", "content": _answer_content(endpoint)}} | _errors(*ERRORS),
+    }
+
+
+def _name_parameter() -> dict[str, Any]:
+    return {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _request_content(endpoint: Endpoint) -> dict[str, Any]:
+    part = "image" if endpoint.name == "classify_digits" else "dicom"
+    form = {"type": "object", "required": [part], "properties": {part: {"type": "array", "items": BINARY}}}
+    special = {JSON: _reference(endpoint.request_form.__name__), FORM: form, CSV: {"type": "string"}}
+    return {media: {"schema": special.get(media, BINARY)} for media in endpoint.request_media}
+
+
+def _answer_content(endpoint: Endpoint) -> dict[str, Any]:
+    json = _reference(endpoint.answer_form.__name__)
+    return {media: {"schema": json if media == JSON else BINARY} for media in endpoint.answer_media}
+
+
+def _errors(*statuses: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    return {status: {"description": ERRORS[status], "content": content} for status in statuses}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _applicant(manifests: list[Manifest]) -> dict[str, Any]:
+    """Schema of one applicant, from the credit model's attributes."""
+    task = next((one.task for one in manifests if isinstance(one.task, CreditScoring)), None)
+    if task is None:
+        return {"type": "object"}
+    properties = {
+        one.name: {"description": one.description}
+        | (
+            {"type": "number", "minimum": one.range[0], "maximum": one.range[1]}
+            if one.range
+            else {"type": "string", "enum": [*one.values, *one.codes]}
+        )
+        for one in task.attributes
+    }
+    return {
+        "type": "object",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }

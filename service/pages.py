@@ -1,0 +1,90 @@
+"""What the service says of itself: health, metrics, models, documentation."""
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import orjson
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from service import openapi
+from service.errors import NotReady
+from service.messages import Answer
+from service.metrics import Metrics
+from service.repository import Repository
+from service.served import ServedModel
+
+MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})")
+
+# Swagger UI comes with BentoML, which serves it below /static_content: the page needs no other host.
+DOCS = b"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Quartet</title>
+<link rel="stylesheet" href="/static_content/swagger-ui.css"></head>
+<body><div id="ui"></div><script src="/static_content/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true})</script></body></html>
+"""
+
+Page = Callable[[], Awaitable[Answer]]
+
+
+class Pages:
+    def __init__(self, repository: Repository, metrics: Metrics) -> None:
+        self.repository, self.metrics = repository, metrics
+        self._pages: dict[str, Page] = {
+            "/": self.docs,
+            "/docs": self.docs,
+            "/openapi.json": self.openapi,
+            "/livez": self.livez,
+            "/healthz": self.livez,
+            "/readyz": self.readyz,
+            "/metrics": self.scrape,
+            "/v1/models": self.models,
+        }
+
+    def find(self, path: str) -> Page | None:
+        page = self._pages.get(path)
+        if page is None and (match := MODEL_PATH.fullmatch(path)):
+            return partial(self.model, match[1])
+        return page
+
+    async def docs(self) -> Answer:
+        return Answer(DOCS, "text/html; charset=utf-8")
+
+    async def openapi(self) -> Answer:
+        return Answer(orjson.dumps(openapi.document(self.repository.manifests())))
+
+    async def livez(self) -> Answer:
+        return Answer(b"alive\n", "text/plain")
+
+    async def readyz(self) -> Answer:
+        """Raises NotReady, which says what is missing."""
+        if not self.repository.ready:
+            raise NotReady(self.repository.state)
+        return Answer(orjson.dumps({"status": "ready"}))
+
+    async def scrape(self) -> Answer:
+        return Answer(generate_latest(self.metrics.registry), CONTENT_TYPE_LATEST)
+
+    async def models(self) -> Answer:
+        return Answer(orjson.dumps({"models": [_summary(model) for model in self.repository.models.values()]}))
+
+    async def model(self, name: str) -> Answer:
+        """Raises UnknownModel."""
+        model = self.repository.pick(name, None)
+        described = _summary(model) | model.manifest.model_dump(mode="json") | {"card": model.bundle.card}
+        return Answer(orjson.dumps(described))
+
+
+def _summary(model: ServedModel) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "family": manifest.family,
+        "kind": manifest.task.kind,
+        "description": manifest.description,
+        "provider": model.provider,
+        "metrics": [metric.model_dump(mode="json") for metric in manifest.metrics],
+    }

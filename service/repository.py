@@ -1,0 +1,205 @@
+"""The models that are served: found on disk, loaded, replaced, handed out by name and version.
+
+What should be served is written on disk, in each model's `CURRENT` and, for models that an operator has unloaded, in
+a file that the workers share; every worker looks there once a second. So all of them converge on the same versions,
+and a replaced worker starts with them.
+"""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from time import perf_counter
+from typing import Literal, NamedTuple
+
+from service.bundle import Bundle, BundleError, Manifest, current_version, names
+from service.errors import LoadFailed, NotReady, UnknownModel, UnknownVersion
+from service.metrics import Metrics
+from service.served import ServedModel
+from service.session import ProviderError
+from service.settings import Settings
+from service.tune import read_profile
+
+log = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """A line of the repository's index."""
+
+    name: str
+    version: str
+    state: Literal["READY", "LOADING", "UNAVAILABLE"]
+    reason: str
+
+
+class Repository:
+    """Served models by name.
+
+    Handing out is safe at any time: a version appears, and replaces another, in one assignment.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.models: dict[str, ServedModel] = {}
+        self.draining = False
+        self._profile = read_profile(settings.profile)
+        self._settled = False
+        self._refused: dict[str, tuple[str, str]] = {}  # name -> the version that does not load, and why
+        self._unloaded: set[str] = set()
+        self._changing = asyncio.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Once every declared model has been loaded, whatever happens in the background later."""
+        return self._settled and not self.draining
+
+    @property
+    def state(self) -> str:
+        """Why it is not ready."""
+        if self.draining:
+            return "The service is going down."
+        if broken := [name for name in self._refused if name not in self.models]:
+            return f"Broken bundles, see the log: {', '.join(broken)}."
+        return "Models are being loaded."
+
+    async def load(self) -> None:
+        """Load every declared model. A broken one is logged and leaves the others serving. Raises ProviderError."""
+        if not self.declared():
+            log.error("%s holds no bundle: train a model or set QUARTET_MODELS_DIR", self.settings.models_dir)
+        await self.refresh()
+
+    async def watch(self, every_s: float) -> None:
+        """Follow what is written on disk, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self.refresh()
+            except Exception:
+                log.exception("looking for new versions failed")
+
+    async def refresh(self) -> None:
+        """Bring what is served in line with what is written."""
+        async with self._changing:
+            self._unloaded = self._read_unloaded()
+            for name in set(self.models) - set(self.declared()):
+                self._retire(self.models.pop(name))
+            for name in self.declared():
+                await self._follow(name)
+            self._settled = self._settled or (bool(self.models) and not self._refused)
+
+    async def set_loaded(self, name: str, loaded: bool) -> None:
+        """Load or unload a model, here now and in the other workers within a second.
+
+        Raises UnknownModel when there is no such bundle, LoadFailed when it is broken.
+        """
+        if name not in self._known():
+            raise UnknownModel(f"Bundles here: {', '.join(self._known()) or 'none'}.", "model")
+        self._refused.pop(name, None)
+        self._write_unloaded(self._read_unloaded() - {name} if loaded else self._read_unloaded() | {name})
+        await self.refresh()
+        if loaded and name in self._refused:
+            raise LoadFailed(f"{name} {self._refused[name][0]} does not load; the log says why.", "model")
+
+    def pick(self, name: str, version: str | None, kind: str | None = None) -> ServedModel:
+        """Raises UnknownModel, also when the model does another task than `kind`; UnknownVersion; NotReady."""
+        model = self.models.get(name)
+        if model is None and not self._settled and name in self.declared():
+            raise NotReady(f"{name} is being loaded.", "model")
+        if model is None or (kind is not None and model.manifest.task.kind != kind):
+            served = [one for one, other in self.models.items() if kind in (None, other.manifest.task.kind)]
+            raise UnknownModel(f"Served here: {', '.join(served) or 'none'}.", "model")
+        if version is not None and version != model.manifest.version:
+            raise UnknownVersion(f"Served of {name}: {model.manifest.version}.", "version")
+        return model
+
+    def index(self) -> list[Entry]:
+        """Every bundle of the folder, served or not."""
+        return [entry for name in self._known() for entry in self._entries(name)]
+
+    def manifests(self) -> list[Manifest]:
+        return [model.manifest for model in self.models.values()]
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let queued work finish, for `timeout_s` at most."""
+        finished = asyncio.gather(*(model.batcher.drained() for model in self.models.values()))
+        try:
+            await asyncio.wait_for(finished, timeout_s)
+        except TimeoutError:
+            log.warning("work was still queued after %.0f s of draining", timeout_s)
+
+    def declared(self) -> list[str]:
+        """The models that should be served."""
+        return [name for name in self._known() if name not in self._unloaded]
+
+    def _known(self) -> list[str]:
+        return list(self.settings.models) or names(self.settings.models_dir)
+
+    def _entries(self, name: str) -> list[Entry]:
+        model, refused = self.models.get(name), self._refused.get(name)
+        entries = [Entry(name, model.manifest.version, "READY", "")] if model else []
+        if refused:
+            entries.append(Entry(name, refused[0], "UNAVAILABLE", refused[1]))
+        if entries:
+            return entries
+        return [
+            Entry(name, "", "UNAVAILABLE", "unloaded") if name in self._unloaded else Entry(name, "", "LOADING", "")
+        ]
+
+    async def _follow(self, name: str) -> None:
+        """Serve the version that `CURRENT` names, unless it is served or known to be broken."""
+        version = ""
+        try:
+            version = current_version(self.settings.models_dir, name)
+            served = self.models.get(name)
+            if served is not None and served.manifest.version == version:
+                self._refused.pop(name, None)
+                return
+            if self._refused.get(name, ("", ""))[0] == version:
+                return
+            model = await asyncio.to_thread(self._load, name, version)
+        except BundleError as error:
+            if self._refused.get(name) != (version, str(error)):
+                log.error("%s", error)
+                self.metrics.failed_loads[name,] += 1
+            self._refused[name] = (version, str(error))
+        else:
+            model.metrics.gauges = model.gauges
+            old, self.models[name] = self.models.get(name), model
+            self._refused.pop(name, None)
+            self._retire(old)
+
+    def _load(self, name: str, version: str) -> ServedModel:
+        started = perf_counter()
+        path = self.settings.models_dir / name / version
+        try:
+            model = ServedModel(Bundle(path), self.settings, self.metrics, self._profile)
+        except (BundleError, ProviderError):
+            raise
+        except Exception as error:
+            raise BundleError(f"{path} does not load: {type(error).__name__}: {error}") from error
+        seconds = perf_counter() - started
+        log.info("%s %s ready on %s in %.2f s", name, version, model.provider, seconds)
+        return model
+
+    def _retire(self, model: ServedModel | None) -> None:
+        """A version that was served. Requests in flight still hold it, and it goes with the last of them."""
+        if model is not None:
+            model.metrics.gauges = None
+            self.metrics.forget_old(model.manifest.name)
+            log.info("%s %s is no longer served", model.manifest.name, model.manifest.version)
+
+    @property
+    def _unloaded_file(self) -> Path | None:
+        return self.metrics.shared / "unloaded" if self.metrics.shared else None
+
+    def _read_unloaded(self) -> set[str]:
+        if self._unloaded_file is None:
+            return self._unloaded
+        return set(json.loads(self._unloaded_file.read_text())) if self._unloaded_file.exists() else set()
+
+    def _write_unloaded(self, unloaded: set[str]) -> None:
+        self._unloaded = unloaded
+        if self._unloaded_file is not None:
+            staged = self._unloaded_file.with_suffix(".new")
+            staged.write_text(json.dumps(sorted(unloaded)))
+            staged.replace(self._unloaded_file)

@@ -1,0 +1,81 @@
+"""One loaded version of a model: its session, its batcher and what is known of their speed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from time import perf_counter
+
+from service.batcher import Batcher
+from service.bundle import Arrays, Bundle
+from service.metrics import Gauges, Metrics
+from service.session import Session, batch_sizes, cpu_quota, tiled
+from service.settings import Settings
+from service.tune import Profile, Tuning
+
+
+class ServedModel:
+    """Ready to answer: hashes right, golden outputs reproduced, every batch size warm.
+
+    It lives as long as somebody holds it: requests in flight finish on a version that has been replaced.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile) -> None:
+        """Raises BundleError or ProviderError. Takes seconds: call it in a thread."""
+        self.bundle, self.manifest = bundle, bundle.manifest
+        self.tuning = tuning = tuning_for(bundle, settings, profile)
+        sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
+        self.provider = sessions[0].provider
+        for session in sessions:
+            cost_s = warm_up(session, bundle, tuning.max_batch)
+        self.metrics = metrics.model(self.manifest.name, self.manifest.version)
+        self.batcher = Batcher(
+            sessions[0].run if len(sessions) == 1 else Pool(sessions).run,
+            ThreadPoolExecutor(tuning.instances, thread_name_prefix=self.manifest.name),
+            max_batch=tuning.max_batch,
+            max_queue_rows=settings.max_queue_rows,
+            cost_s=cost_s,
+            observe=self.metrics.batch,
+            slots=tuning.instances,
+            max_delay_s=tuning.max_delay_ms / 1000,
+        )
+
+    def gauges(self) -> Gauges:
+        return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
+
+
+class Pool:
+    """Sessions that run side by side, each one batch at a time."""
+
+    def __init__(self, sessions: list[Session]) -> None:
+        self._free: SimpleQueue[Session] = SimpleQueue()
+        for session in sessions:
+            self._free.put(session)
+
+    def run(self, inputs: Arrays) -> Arrays:
+        session = self._free.get()
+        try:
+            return session.run(inputs)
+        finally:
+            self._free.put(session)
+
+
+def tuning_for(bundle: Bundle, settings: Settings, profile: Profile) -> Tuning:
+    """The profile's tuning; else one session, the threads of the settings or a fair share of the quota."""
+    threads = settings.threads or max(1, cpu_quota() // settings.workers)
+    return profile.models.get(bundle.manifest.name) or Tuning(threads=threads, max_batch=bundle.manifest.max_batch)
+
+
+def warm_up(session: Session, bundle: Bundle, max_batch: int) -> list[float]:
+    """Reproduce the golden outputs, then run every batch size of a doubling series.
+
+    Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
+    """
+    inputs, _ = bundle.golden()
+    bundle.check_golden(session.run(inputs))
+    cost_s = [0.0]
+    for rows in batch_sizes(max_batch):
+        batch = tiled(inputs, rows)
+        session.run(batch)
+        started = perf_counter()
+        session.run(batch)
+        cost_s += [perf_counter() - started] * (rows - len(cost_s) + 1)
+    return cost_s

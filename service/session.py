@@ -1,0 +1,116 @@
+"""The one place that talks to ONNX Runtime: a session, its threads and its execution provider."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+
+from service.bundle import Arrays, Bundle, BundleError
+
+Provider = Literal["cpu", "cuda", "auto"]
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+class ProviderError(Exception):
+    """The execution provider that the settings demand is not to be had on this machine."""
+
+
+class Session:
+    """A graph ready to run.
+
+    `run` may be called from several threads at once. Inputs and outputs are arrays by tensor name, batch first.
+    """
+
+    def __init__(self, bundle: Bundle, provider: Provider, threads: int) -> None:
+        """Raises BundleError when the graph does not load or does not fit its manifest, ProviderError for `cuda`."""
+        self.provider_asked = provider
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.graph, sess_options=_options(threads), providers=_providers(provider)
+            )
+        except (onnxruntime.capi.onnxruntime_pybind11_state.Fail, RuntimeError, ValueError) as error:
+            raise BundleError(f"{bundle.graph} does not load: {type(error).__name__}") from error
+        self.provider = "cuda" if CUDA in self._session.get_providers() else "cpu"
+        if provider == "cuda" and self.provider != "cuda":
+            raise ProviderError("the CUDA provider was asked for and did not start: check driver and CUDA libraries")
+        self._outputs = [tensor.name for tensor in bundle.manifest.outputs]
+        self._check_names(bundle)
+
+    def run(self, inputs: Arrays) -> Arrays:
+        if self.provider == "cuda":
+            return self.run_bound(inputs)
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+    def run_bound(self, inputs: Arrays) -> Arrays:
+        """Through an IO binding: one copy to the device and one back, none in between."""
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name in self._outputs:
+            binding.bind_output(name, self.provider)
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
+
+    def _check_names(self, bundle: Bundle) -> None:
+        declared = {tensor.name for tensor in bundle.manifest.inputs}
+        if (actual := {tensor.name for tensor in self._session.get_inputs()}) != declared:
+            raise BundleError(f"{bundle.graph} takes {sorted(actual)}, its manifest says {sorted(declared)}")
+        if missing := set(self._outputs) - {tensor.name for tensor in self._session.get_outputs()}:
+            raise BundleError(f"{bundle.graph} does not give {sorted(missing)}, its manifest says so")
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A spinning thread pool burns the cpu quota that the HTTP side needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def _providers(provider: Provider) -> list[str]:
+    if provider == "cpu":
+        return [CPU]
+    if CUDA not in onnxruntime.get_available_providers():
+        if provider == "cuda":
+            raise ProviderError("the CUDA provider was asked for, this onnxruntime has none: install onnxruntime-gpu")
+        return [CPU]
+    return [CUDA, CPU]
+
+
+def tiled(arrays: Arrays, rows: int) -> Arrays:
+    """The rows of `arrays` repeated until there are `rows` of them."""
+    return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in arrays.items()}
+
+
+def batch_sizes(largest: int) -> list[int]:
+    """1, 2, 4, ... and `largest` itself."""
+    return sorted({2**power for power in range(largest.bit_length())} | {largest})
+
+
+def cpu_quota(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores this process may use, at least 1: the smallest of the cgroup v2 or v1 quota and the affinity mask."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in (_cgroup2(cgroup), _cgroup1(cgroup)):
+        if quota > 0 and period > 0:
+            allowed = min(allowed, max(1, quota // period))
+    return allowed
+
+
+def _cgroup2(cgroup: Path) -> tuple[int, int]:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return (0, 0) if quota == "max" else (int(quota), int(period))
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def _cgroup1(cgroup: Path) -> tuple[int, int]:
+    try:
+        quota = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
+        return quota, int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return 0, 0

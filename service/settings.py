@@ -1,0 +1,66 @@
+"""Settings of the service, read once from `QUARTET_*` environment variables and checked before anything starts."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+PREFIX = "QUARTET_"
+PROJECT = Path(__file__).resolve().parent.parent
+
+NameList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda text: tuple(text.replace(",", " ").split()) if isinstance(text, str) else text),
+]
+
+
+class SettingsError(Exception):
+    """An environment variable that the service does not understand."""
+
+
+class Settings(BaseModel):
+    """One field per variable: `max_queue_rows` is `QUARTET_MAX_QUEUE_ROWS`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models_dir: Path = Field(PROJECT / "models", description="Folder of the bundles.")
+    models: NameList = Field((), description="Models to serve, separated by commas or spaces; empty: all of them.")
+    provider: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="Execution provider. `cuda` refuses to start without a GPU; `auto` falls back to `cpu`."
+    )
+    threads: int = Field(0, ge=0, le=256, description="Threads of one inference; 0 shares the cpu quota among workers.")
+    profile: Path | None = Field(None, description="File that `python -m service tune` wrote.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    api_keys: Path | None = Field(
+        None, description="File of API keys (docs/configuration.md); without one anybody may ask."
+    )
+    cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
+    max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")
+    max_rows: int = Field(256, ge=1, description="Most samples in one request.")
+    max_queue_rows: int = Field(2048, ge=1, description="Samples that may wait per model before requests get 429.")
+    timeout_s: float = Field(30.0, gt=0, le=3600, description="Time a request may take, from its last byte on.")
+    body_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the body of a request may take to arrive.")
+    watch_s: float = Field(1.0, gt=0, le=3600, description="How often the models folder is looked at for new versions.")
+    drain_delay_s: float = Field(
+        0.0, ge=0, le=600, description="Time between SIGTERM, when `/readyz` fails, and the end of accepting requests."
+    )
+    drain_s: float = Field(20.0, ge=0, le=600, description="Time that accepted work gets to finish after SIGTERM.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises SettingsError naming the variable. Variables of training share the prefix and are left alone."""
+        given = {
+            key.removeprefix(PREFIX).lower(): value for key, value in environment.items() if key.startswith(PREFIX)
+        }
+        try:
+            return cls.model_validate({key: value for key, value in given.items() if key not in TRAINING_ONLY})
+        except ValidationError as error:
+            first = error.errors()[0]
+            variable = PREFIX + str(first["loc"][0]).upper()
+            raise SettingsError(f"{variable}: {first['msg']} (known variables: docs/configuration.md)") from None
+
+
+TRAINING_ONLY = {"data", "runs"}

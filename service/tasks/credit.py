@@ -1,0 +1,134 @@
+"""Credit scoring: named attributes of applicants -> probability of default and a decision."""
+
+import csv
+import io
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+from pydantic import BaseModel, Field
+
+from service.bundle import Arrays, Attribute, CreditScoring, Manifest
+from service.errors import EmptyBody, InvalidValue, MalformedBody, UnsupportedMedia
+from service.limits import Limits
+from service.messages import CSV, JSON, Answer, Payload, Request, optional_text
+
+REQUEST_MEDIA = (JSON, CSV)
+ANSWER_MEDIA = (JSON,)
+
+
+class ScoreRequest(BaseModel):
+    """Applicants by attribute name; a category by its readable value or by its code."""
+
+    applicants: list[dict[str, str | float]]
+    model: str | None = None
+    version: str | None = None
+
+
+class Score(BaseModel):
+    default_probability: float = Field(description="Probability that the credit is not paid back.")
+    decision: str = Field(description='"approve" or "decline".')
+
+
+class ScoreAnswer(BaseModel):
+    model: dict[str, str]
+    predictions: list[Score]
+
+
+def decode(request: Request, limits: Limits) -> Payload:
+    """Samples are a list of mappings from attribute name to value, not yet checked."""
+    if request.media_type == JSON:
+        return _decode_json(request.body, limits)
+    if request.media_type == CSV:
+        return _decode_csv(request.body, limits)
+    raise UnsupportedMedia(f"Send {' or '.join(REQUEST_MEDIA)}.", "content-type")
+
+
+def _decode_json(body: bytes, limits: Limits) -> Payload:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"Not JSON: {error.msg} at character {error.pos}.") from None
+    if not isinstance(document, dict):
+        raise InvalidValue("The body must be an object.")
+    if unknown := document.keys() - {"applicants", "model", "version"}:
+        raise InvalidValue("Unknown field.", min(unknown))
+    applicants = document.get("applicants")
+    if not isinstance(applicants, list):
+        raise InvalidValue("Must be an array of applicants.", "applicants")
+    limits.check_rows(len(applicants), "applicants")
+    return Payload(
+        applicants, optional_text(document.get("model"), "model"), optional_text(document.get("version"), "version")
+    )
+
+
+def _decode_csv(body: bytes, limits: Limits) -> Payload:
+    try:
+        rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig")), strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise MalformedBody("Not CSV in UTF-8.") from None
+    if not rows:
+        raise EmptyBody("The CSV has no row below its header.")
+    limits.check_rows(len(rows), "applicants")
+    for i, row in enumerate(rows):
+        if None in row or None in row.values():
+            raise MalformedBody("The row does not have as many cells as the header.", f"applicants[{i}]")
+    return Payload(rows)
+
+
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
+    """Float32 [N, attributes]: numbers as they are, a category as its index."""
+    assert isinstance(manifest.task, CreditScoring)
+    attributes = manifest.task.attributes
+    rows = [_encode(applicant, attributes, i) for i, applicant in enumerate(payload.samples)]
+    return {manifest.inputs[0].name: np.array(rows, np.float32)}
+
+
+def _encode(applicant: object, attributes: tuple[Attribute, ...], index: int) -> list[float]:
+    if not isinstance(applicant, Mapping):
+        raise InvalidValue("Must be an object.", f"applicants[{index}]")
+    if len(applicant) != len(attributes) or not all(attribute.name in applicant for attribute in attributes):
+        _refuse_names(applicant, attributes, index)
+    return [_number(attribute, applicant[attribute.name], index) for attribute in attributes]
+
+
+def _refuse_names(applicant: Mapping[str, object], attributes: tuple[Attribute, ...], index: int) -> None:
+    known = {attribute.name for attribute in attributes}
+    if unknown := applicant.keys() - known:
+        raise InvalidValue("Unknown attribute.", f"applicants[{index}].{min(unknown)}")
+    raise InvalidValue("Missing.", f"applicants[{index}].{min(known - applicant.keys())}")
+
+
+def _number(attribute: Attribute, value: object, index: int) -> float:
+    if attribute.range is None:
+        position = _positions(attribute).get(value) if isinstance(value, str) else None
+        if position is None:
+            allowed = ", ".join(attribute.values)
+            raise InvalidValue(f"Must be one of {allowed}.", f"applicants[{index}].{attribute.name}")
+        return position
+    low, high = attribute.range
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        number = None
+    if number is None or not low <= number <= high:  # also refuses NaN
+        raise InvalidValue(f"Must be a number from {low:g} to {high:g}.", f"applicants[{index}].{attribute.name}")
+    return number
+
+
+@lru_cache(maxsize=1024)
+def _positions(attribute: Attribute) -> dict[str, float]:
+    return {text: float(i) for names in (attribute.values, attribute.codes) for i, text in enumerate(names)}
+
+
+def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
+    assert isinstance(manifest.task, CreditScoring)
+    threshold = manifest.task.decision_threshold
+    predictions: list[dict[str, Any]] = [
+        {"default_probability": probability, "decision": "approve" if probability < threshold else "decline"}
+        for probability in outputs["default_probability"]
+    ]
+    body = {"model": {"name": manifest.name, "version": manifest.version}, "predictions": predictions}
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))

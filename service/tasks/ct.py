@@ -1,0 +1,110 @@
+"""CT denoising: slices in Hounsfield units -> the same slices with less noise."""
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from service.bundle import Arrays, CtDenoising, Manifest
+from service.codecs import dicom, pictures
+from service.codecs.arrays import numeric_array, parse_object, read_npy, write_npy
+from service.codecs.forms import read_form
+from service.errors import BodyTooLarge, InvalidShape, InvalidValue, NotAcceptable, UnsupportedMedia
+from service.limits import Limits
+from service.messages import DICOM, FORM, JSON, NPY, PNG, Answer, Payload, Request, optional_text
+
+REQUEST_MEDIA = (DICOM, FORM, NPY, JSON)
+ANSWER_MEDIA = (DICOM, NPY, PNG, JSON)
+
+
+class DenoiseRequest(BaseModel):
+    """Slices [N, H, W] in Hounsfield units."""
+
+    slices: list[list[list[float]]]
+    model: str | None = None
+    version: str | None = None
+
+
+class DenoiseAnswer(BaseModel):
+    """Slices [N, H, W] in Hounsfield units."""
+
+    model: dict[str, str]
+    slices: list[list[list[float]]]
+
+
+def decode(request: Request, limits: Limits) -> Payload:
+    """Samples are DICOM slices, or an array [N, H, W] (or [H, W], then the answer is one, too) in HU."""
+    media = request.media_type
+    if media == DICOM:
+        return Payload([dicom.read_slice(request.body, limits.max_pixels)])
+    if media == FORM:
+        files, fields = read_form(request, "dicom")
+        limits.check_rows(len(files), "dicom")
+        slices = [dicom.read_slice(file, limits.max_pixels, f"dicom[{i}]") for i, file in enumerate(files)]
+        return Payload(slices, fields.get("model"), fields.get("version"))
+    if media == NPY:
+        return Payload(read_npy(request.body))
+    if media == JSON:
+        return _decode_json(request.body)
+    raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
+
+
+def _decode_json(body: bytes) -> Payload:
+    document = parse_object(body, {"slices", "model", "version"})
+    if "slices" not in document:
+        raise InvalidValue("Missing.", "slices")
+    slices = numeric_array(document["slices"], "slices")
+    return Payload(slices, *(optional_text(document.get(key), key) for key in ("model", "version")))
+
+
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
+    """Float32 [N, H, W] in HU."""
+    task = manifest.task
+    assert isinstance(task, CtDenoising)
+    hu = _stack(payload.samples)
+    limits.check_rows(len(hu), "slices")
+    if not all(task.min_side <= side <= task.max_side for side in hu.shape[1:]):
+        raise InvalidShape(f"Sides must be {task.min_side} to {task.max_side} pixels, got {list(hu.shape[1:])}.")
+    if hu.size > limits.max_pixels:
+        raise BodyTooLarge(f"{hu.size} pixels in one request, limit {limits.max_pixels}.")
+    if not np.isfinite(hu).all():
+        raise InvalidValue("Every value must be a finite number of Hounsfield units.")
+    return {manifest.inputs[0].name: hu}
+
+
+def _stack(samples: "list[dicom.Slice] | NDArray[np.generic]") -> NDArray[np.float32]:
+    if not isinstance(samples, list):
+        if samples.ndim not in (2, 3):
+            raise InvalidShape(f"The array must be [H, W] or [N, H, W], got {list(samples.shape)}.")
+        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused as such
+            return np.ascontiguousarray(samples if samples.ndim == 3 else samples[None], np.float32)
+    if len({one.hu.shape for one in samples}) > 1:
+        raise InvalidShape("All slices of a request must have the same size.", "dicom")
+    return np.stack([one.hu for one in samples])
+
+
+def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
+    """In the form that came in, unless `accept` says otherwise. One slice per answer as DICOM or PNG."""
+    assert isinstance(manifest.task, CtDenoising)
+    hu = outputs[manifest.outputs[0].name]
+    from_dicom = isinstance(payload.samples, list)
+    first = JSON if request.media_type == JSON else NPY
+    media = request.choose(ANSWER_MEDIA if from_dicom else (first, NPY, PNG, JSON))
+    if media == JSON:
+        body = {"model": {"name": manifest.name, "version": manifest.version}, "slices": hu}
+        return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+    if media == NPY:
+        return Answer(write_npy(hu[0] if not from_dicom and payload.samples.ndim == 2 else hu), NPY)
+    if len(hu) > 1:
+        raise NotAcceptable(f"{len(hu)} slices fit into {NPY} only; send one slice per request for {media}.", "accept")
+    if media == PNG:
+        return Answer(pictures.write_png(windowed(hu[0], manifest.task.window)), PNG)
+    algorithm = f"{manifest.name} {manifest.version}"
+    return Answer(dicom.write_derived(payload.samples[0], hu[0], algorithm), DICOM)
+
+
+def windowed(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
+    """Grey 0..255 from `low` to `high` HU."""
+    low, high = window
+    grey: NDArray[np.uint8] = np.rint(np.clip((hu - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return grey

@@ -1,0 +1,138 @@
+"""Sample generation: a seed, a label, a count -> pictures.
+
+The noise is drawn here, not in the graph: sample i of a seed has its own counter-based stream (Philox, Salmon et al.
+2011, keyed by seed and i), so it is the same sample whatever the count and whatever batch it rode in.
+"""
+
+import base64
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from service.bundle import Arrays, Manifest, SampleGeneration
+from service.codecs import pictures
+from service.codecs.arrays import write_npy
+from service.errors import InvalidShape, InvalidValue, MalformedBody, UnsupportedMedia
+from service.limits import Limits
+from service.messages import JSON, NPY, PNG, Answer, Payload, Request, optional_text
+
+REQUEST_MEDIA = (JSON,)
+ANSWER_MEDIA = (PNG, JSON, NPY)
+MAX_SEED = 2**63 - 1
+
+
+class GenerateRequest(BaseModel):
+    """`label` for all samples, or `labels` with one per sample; at random from the seed when neither is given."""
+
+    count: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    label: int | str | None = None
+    labels: list[int | str] | None = None
+    latents: list[list[float]] | None = Field(default=None, description="Latent codes instead of random ones.")
+    model: str | None = None
+    version: str | None = None
+
+
+class GenerateAnswer(BaseModel):
+    model: dict[str, str]
+    seed: int
+    labels: list[str]
+    samples: list[str] = Field(description="PNG pictures in base64.")
+
+
+def decode(request: Request, limits: Limits) -> Payload:
+    """Samples is the checked GenerateRequest as a dict."""
+    if request.media_type != JSON:
+        raise UnsupportedMedia(f"Send {JSON}.", "content-type")
+    try:
+        document = orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"Not JSON: {error.msg} at character {error.pos}.") from None
+    if not isinstance(document, dict):
+        raise InvalidValue("The body must be an object.")
+    if unknown := document.keys() - GenerateRequest.model_fields.keys():
+        raise InvalidValue("Unknown field.", min(unknown))
+    document["seed"] = _integer(document.get("seed", 0), "seed", 0, MAX_SEED)
+    for field in ("labels", "latents"):
+        if not isinstance(document.get(field), list | None):
+            raise InvalidValue("Must be an array.", field)
+    given = next((len(document[field]) for field in ("latents", "labels") if document.get(field) is not None), 1)
+    document["count"] = _integer(document.get("count", given), "count", 1, None)
+    limits.check_rows(document["count"], "count")
+    model, version = (optional_text(document.get(key), key) for key in ("model", "version"))
+    return Payload(document, model, version)
+
+
+def _integer(value: object, field: str, low: int, high: int | None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+        raise InvalidValue(f"Must be an integer of at least {low}" + (f", at most {high}." if high else "."), field)
+    return value
+
+
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
+    """`latent` float32 [N, latent_size], standard normal, and `label` int64 [N] where the model takes labels."""
+    task, wanted = manifest.task, payload.samples
+    assert isinstance(task, SampleGeneration)
+    count, seed = wanted["count"], wanted["seed"]
+    streams = [np.random.Generator(np.random.Philox(key=[seed, i])) for i in range(count)]
+    noise = np.stack([stream.standard_normal(task.latent_size, np.float32) for stream in streams])
+    inputs: Arrays = {"latent": noise if wanted.get("latents") is None else _latents(wanted, noise)}
+    if task.labels:
+        drawn = [int(stream.integers(len(task.labels))) for stream in streams]
+        inputs["label"] = np.array(_labels(wanted, task.labels) or drawn, np.int64)
+        wanted["chosen"] = [task.labels[i] for i in inputs["label"].tolist()]
+    elif wanted.get("label") is not None or wanted.get("labels") is not None:
+        raise InvalidValue(f"The model {manifest.name} takes no label.", "label")
+    return inputs
+
+
+def _latents(wanted: dict[str, object], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused below
+            latents = np.array(wanted["latents"], np.float32)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidValue("Must be an array of equally long arrays of numbers.", "latents") from None
+    if latents.shape != noise.shape:
+        raise InvalidShape(f"Must have the shape {list(noise.shape)}, got {list(latents.shape)}.", "latents")
+    if not np.isfinite(latents).all():
+        raise InvalidValue("Every number must be finite.", "latents")
+    return latents
+
+
+def _labels(wanted: dict[str, object], known: tuple[str, ...]) -> list[int]:
+    """Index of each sample's label; empty when none was asked for."""
+    label, labels, count = wanted.get("label"), wanted.get("labels"), wanted["count"]
+    if label is not None and labels is not None:
+        raise InvalidValue("Give either label or labels.", "labels")
+    if label is not None:
+        return [_label(label, "label", known)] * int(str(count))
+    if labels is None:
+        return []
+    assert isinstance(labels, list)
+    if len(labels) != count:
+        raise InvalidShape(f"Must have one label per sample, {count}, got {len(labels)}.", "labels")
+    return [_label(one, f"labels[{i}]", known) for i, one in enumerate(labels)]
+
+
+def _label(value: object, field: str, known: tuple[str, ...]) -> int:
+    if isinstance(value, int | str) and not isinstance(value, bool) and str(value) in known:
+        return known.index(str(value))
+    raise InvalidValue(f"Must be one of {', '.join(known)}.", field)
+
+
+def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
+    images = np.rint(np.clip(outputs[manifest.outputs[0].name], 0, 255)).astype(np.uint8)
+    media = request.choose(ANSWER_MEDIA)
+    if media == NPY:
+        return Answer(write_npy(images), NPY)
+    if media == PNG:
+        return Answer(pictures.write_png(pictures.sheet(images)), PNG)
+    body = {
+        "model": {"name": manifest.name, "version": manifest.version},
+        "seed": payload.samples["seed"],
+        "labels": payload.samples.get("chosen", []),
+        "samples": [base64.b64encode(pictures.write_png(image)).decode() for image in images],
+    }
+    return Answer(orjson.dumps(body))

@@ -1,0 +1,85 @@
+"""Tensor prediction: named tensors in and out, by the signature in a bundle's manifest. Any model answers to it."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+import simdjson
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from service.bundle import Arrays, Manifest, Tensor
+from service.codecs.arrays import numeric_array, parse_object
+from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
+from service.limits import Limits
+from service.messages import JSON, Answer, Payload, Request, optional_text
+
+REQUEST_MEDIA = (JSON,)
+ANSWER_MEDIA = (JSON,)
+
+
+class PredictRequest(BaseModel):
+    """Nested arrays by tensor name, the batch axis first; `GET /v1/models/{name}` has the signature."""
+
+    inputs: dict[str, list[Any]]
+    version: str | None = None
+
+
+class PredictAnswer(BaseModel):
+    model: dict[str, str]
+    outputs: dict[str, list[Any]]
+
+
+def decode(request: Request, limits: Limits) -> Payload:
+    """Samples maps tensor names to float64 arrays."""
+    if request.media_type != JSON:
+        raise UnsupportedMedia(f"Send {JSON}.", "content-type")
+    document = parse_object(request.body, {"inputs", "version"})
+    inputs = document.get("inputs")
+    if not isinstance(inputs, simdjson.Object):
+        raise InvalidValue("Must be an object of arrays.", "inputs")
+    # By key: `items` would turn the values into lists.
+    arrays = {name: numeric_array(inputs[name], f"inputs.{name}") for name in inputs.keys()}  # noqa: SIM118
+    return Payload(arrays, None, optional_text(document.get("version"), "version"))
+
+
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
+    arrays = payload.samples
+    declared = {tensor.name for tensor in manifest.inputs}
+    if wrong := arrays.keys() ^ declared:
+        problem = "Unknown tensor." if min(wrong) in arrays else "Missing."
+        raise InvalidValue(problem, f"inputs.{min(wrong)}")
+    inputs = {tensor.name: fitted(arrays[tensor.name], tensor) for tensor in manifest.inputs}
+    if len({len(array) for array in inputs.values()}) > 1:
+        raise InvalidShape("All tensors must have the same number of rows.", "inputs")
+    limits.check_rows(len(next(iter(inputs.values()))), "inputs")
+    return inputs
+
+
+def fitted(array: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
+    """The array in the tensor's dtype, once its shape and range are right."""
+    field = f"inputs.{tensor.name}"
+    if array.ndim != len(tensor.shape) or any(
+        isinstance(side, int) and side != actual for side, actual in zip(tensor.shape, array.shape, strict=False)
+    ):
+        raise InvalidShape(f"Must have the shape {list(tensor.shape)}, got {list(array.shape)}.", field)
+    if array.size == 0:
+        raise InvalidShape("There is nothing in it.", field)
+    low, high = tensor.range or (-np.inf, np.inf)
+    if not (array.min() >= low and array.max() <= high):
+        raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", field)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        exact = array.astype(tensor.dtype)
+    if exact.dtype.kind in "iub" and not np.array_equal(exact, array):
+        raise InvalidValue(f"Every number must fit the type {tensor.dtype}.", field)
+    if exact.dtype.kind == "f" and not np.isfinite(exact).all():
+        raise InvalidValue(f"Every number must be finite as {tensor.dtype}.", field)
+    return exact
+
+
+def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
+    body = {
+        "model": {"name": manifest.name, "version": manifest.version},
+        "outputs": {name: np.ascontiguousarray(array) for name, array in outputs.items()},
+    }
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))

@@ -1,0 +1,109 @@
+"""How each model runs best on this machine: threads per session, sessions side by side, rows per batch.
+
+`python -m service tune` measures, prints a table and writes a profile; a service started with `QUARTET_PROFILE` naming
+that file follows it. Without one every model has one session with all threads and the batch size of its bundle.
+"""
+
+import platform
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.bundle import Bundle, current_version, names
+from service.session import Provider, Session, batch_sizes, cpu_quota, tiled
+from service.settings import Settings, SettingsError
+
+# A setting must be this much faster to be preferred over one with fewer rows or threads.
+CLEARLY = 1.05
+
+
+class Tuning(BaseModel):
+    """How one model is run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threads: int = Field(ge=1)
+    instances: int = Field(default=1, ge=1)
+    max_batch: int = Field(ge=1)
+    max_delay_ms: float = Field(default=0.0, ge=0)
+
+
+class Profile(BaseModel):
+    """Tunings by model, and the machine they were measured on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    machine: str = ""
+    models: dict[str, Tuning] = {}
+
+
+class Trial(NamedTuple):
+    tuning: Tuning
+    rows_per_s: float
+    latency_ms: float
+
+
+def read_profile(path: Path | None) -> Profile:
+    """Raises SettingsError when the file is missing or is no profile."""
+    if path is None:
+        return Profile()
+    try:
+        return Profile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SettingsError(f"QUARTET_PROFILE: {path}: {str(error).splitlines()[0]}") from None
+
+
+def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:
+    """Measure the wanted models, or all, printing a line per trial; `seconds` each."""
+    chosen = {}
+    for name in wanted or names(settings.models_dir):
+        bundle = Bundle(settings.models_dir / name / current_version(settings.models_dir, name))
+        trials = list(_trials(bundle, settings.provider, seconds))
+        chosen[name] = best(trials).tuning
+        print(f"{name} {bundle.manifest.version}")
+        for trial in trials:
+            mark = "*" if trial.tuning == chosen[name] else " "
+            how = f"{trial.tuning.threads} threads x {trial.tuning.instances}, batch {trial.tuning.max_batch:3d}"
+            print(f"  {mark} {how}  {trial.rows_per_s:12.1f} rows/s  {trial.latency_ms:9.2f} ms", flush=True)
+    return Profile(machine=f"{platform.node()} {platform.machine()}, {cpu_quota()} cores", models=chosen)
+
+
+def best(trials: list[Trial]) -> Trial:
+    """The fastest; of those that are as fast, the one with fewest rows in flight, then fewest threads."""
+    fastest = max(trial.rows_per_s for trial in trials)
+    good = [trial for trial in trials if trial.rows_per_s * CLEARLY >= fastest]
+    return min(
+        good, key=lambda one: (one.tuning.max_batch * one.tuning.instances, one.tuning.threads * one.tuning.instances)
+    )
+
+
+def _trials(bundle: Bundle, provider: Provider, seconds: float) -> Iterator[Trial]:
+    cores = cpu_quota()
+    for threads in batch_sizes(cores):
+        for instances in batch_sizes(cores // threads):
+            sessions = [Session(bundle, provider, threads) for _ in range(instances)]
+            for rows in batch_sizes(bundle.manifest.max_batch):
+                tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
+                yield _measure(tuning, sessions, bundle, seconds)
+
+
+def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Trial:
+    batch = tiled(bundle.golden()[0], tuning.max_batch)
+
+    def work(session: Session) -> int:
+        session.run(batch)
+        count, until = 0, perf_counter() + seconds
+        while perf_counter() < until:
+            session.run(batch)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        started = perf_counter()
+        runs = sum(pool.map(work, sessions)) + len(sessions)
+        took = perf_counter() - started
+    return Trial(tuning, runs * tuning.max_batch / took, took / runs * len(sessions) * 1e3)

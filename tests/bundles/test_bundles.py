@@ -1,0 +1,115 @@
+"""Every committed bundle can be served, answers as it did when it was made, and says what its card says."""
+
+import re
+
+import numpy as np
+import onnx
+import pytest
+
+from service import bundle
+from service.bundle import Bundle
+from training import card, recipe
+from training.export import Predictor, committed, models_directory
+
+NAMES = bundle.names(models_directory())
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def committed_bundle(request: pytest.FixtureRequest) -> Bundle:
+    return committed(request.param)
+
+
+@pytest.fixture(scope="module")
+def predict(committed_bundle: Bundle) -> Predictor:
+    return Predictor(committed_bundle.graph)
+
+
+def test_every_recipe_has_a_bundle_and_every_bundle_a_recipe() -> None:
+    assert recipe.names() == NAMES
+
+
+def test_it_is_the_only_version_and_holds_nothing_unknown(committed_bundle: Bundle) -> None:
+    home = committed_bundle.path.parent
+    assert {path.name for path in home.iterdir()} == {"CURRENT", committed_bundle.path.name}
+    files = {path.name for path in committed_bundle.path.iterdir() if path.suffix != ".png"}
+    assert files == {"bundle.json", "model.onnx", "golden.npz", "card.md"}
+
+
+def test_its_manifest_is_what_the_recipe_declares(committed_bundle: Bundle) -> None:
+    manifest = committed_bundle.manifest
+    declared = recipe.load(manifest.name)
+    assert (manifest.family, manifest.task, manifest.description) == (
+        declared.family,
+        declared.task,
+        declared.description,
+    )
+    assert (manifest.inputs, manifest.outputs) == (declared.inputs, declared.outputs)
+    assert (manifest.tolerance, manifest.max_batch) == (declared.tolerance, declared.max_batch)
+    assert tuple(source.name for source in manifest.provenance.sources) == declared.sources
+
+
+def test_it_was_trained_with_the_hyperparameters_of_the_recipe(committed_bundle: Bundle) -> None:
+    manifest = committed_bundle.manifest
+    hyper = recipe.load(manifest.name).hyper
+    assert manifest.provenance.hyperparameters == {name: getattr(hyper, name) for name in hyper.__dataclass_fields__}
+
+
+def test_its_graph_is_valid_and_has_the_declared_signature(committed_bundle: Bundle) -> None:
+    model = onnx.load(committed_bundle.graph)
+    onnx.checker.check_model(model, full_check=True)
+    for values, declared in (
+        (model.graph.input, committed_bundle.manifest.inputs),
+        (model.graph.output, committed_bundle.manifest.outputs),
+    ):
+        found = [
+            (value.name, tuple(axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim))
+            for value in values
+        ]
+        assert found == [(tensor.name, tensor.shape) for tensor in declared]
+
+
+def test_its_graph_is_one_file_of_a_few_megabytes_without_paths(committed_bundle: Bundle) -> None:
+    contents = committed_bundle.graph.read_bytes()
+    assert len(contents) < 8_000_000
+    assert not re.search(rb"\.py\b|site-packages|/home/|/root/", contents)
+
+
+def test_its_golden_outputs_are_reproduced(committed_bundle: Bundle, predict: Predictor) -> None:
+    inputs, _ = committed_bundle.golden()
+    committed_bundle.check_golden(predict(inputs))
+
+
+def test_a_row_is_answered_alike_alone_and_in_a_batch(committed_bundle: Bundle, predict: Predictor) -> None:
+    inputs, together = committed_bundle.golden()
+    tolerance = committed_bundle.manifest.tolerance
+    for row in range(len(next(iter(inputs.values())))):
+        alone = predict({name: array[row : row + 1] for name, array in inputs.items()})
+        for name, array in alone.items():
+            assert np.allclose(array[0], together[name][row], atol=tolerance.atol, rtol=tolerance.rtol)
+
+
+def test_its_outputs_are_in_the_declared_range(committed_bundle: Bundle) -> None:
+    _, outputs = committed_bundle.golden()
+    for tensor in committed_bundle.manifest.outputs:
+        assert outputs[tensor.name].dtype == tensor.dtype
+        assert np.isfinite(outputs[tensor.name]).all()
+        if tensor.range:
+            assert tensor.range[0] <= outputs[tensor.name].min() <= outputs[tensor.name].max() <= tensor.range[1]
+
+
+def test_its_figures_lie_in_their_intervals(committed_bundle: Bundle) -> None:
+    for metric in committed_bundle.manifest.metrics:
+        assert metric.low <= metric.value <= metric.high
+
+
+def test_its_card_is_rendered_from_its_manifest(committed_bundle: Bundle) -> None:
+    manifest = committed_bundle.manifest
+    pictures = card.pictures_in(committed_bundle.path)
+    assert committed_bundle.card == card.render(manifest, recipe.load(manifest.name).about, pictures)
+    assert all(f"**{metric.value:.4g}**" in committed_bundle.card for metric in manifest.metrics)
+
+
+def test_its_pictures_are_small(committed_bundle: Bundle) -> None:
+    pictures = sorted(committed_bundle.path.glob("*.png"))
+    assert "learning-curve.png" in [path.name for path in pictures]
+    assert all(path.stat().st_size < 100_000 for path in pictures)

@@ -1,0 +1,72 @@
+"""The load tests' payloads are the real data they say, Locust finds its users, and the bench reads wrk's figures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from load_tests import bodies
+from load_tests.report import table
+from load_tests.wrk import Load, LoadError, parse
+from training.data.images import Images
+
+PROJECT = Path(__file__).resolve().parents[2]
+WRK = """Running 2s test @ http://127.0.0.1:3000/
+  1 threads and 64 connections
+  28700 requests in 2.00s, 9.00MB read
+"""
+FIGURES = {"requests": 28700, "seconds": 2.0, "p50_ms": 4.39, "p99_ms": 5.91, "refused": 0, "broken": 0}
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_each_payload_digit_is_the_first_test_picture_of_its_label(label: int, digits: Images) -> None:
+    first = np.flatnonzero(digits.labels == label)[0]
+    assert np.array_equal(bodies.digit(label), digits.pixels[first])
+
+
+def test_the_payload_applicants_are_the_first_rows_of_the_table(applicants: list[dict[str, str]]) -> None:
+    sent = [{name: str(value) for name, value in row.items()} for row in bodies.applicants()]
+    assert sent == applicants[:8]
+
+
+def test_the_payload_slice_is_the_one_of_pydicom(ct_slice: bytes) -> None:
+    assert bodies.slice_dicom().content == ct_slice
+    assert bodies.slice_hu().shape == (128, 128)
+
+
+def test_locust_finds_a_user_for_each_endpoint() -> None:
+    # In a process of its own: importing locust patches the standard library.
+    command = [sys.executable, "-m", "locust", "--locustfile", "load_tests/locustfile.py", "--list"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert listed.returncode == 0, listed.stderr
+    assert {"DigitUser", "CreditUser", "CtUser", "SampleUser"} <= set(listed.stdout.split())
+
+
+def test_the_last_line_of_wrk_holds_the_figures() -> None:
+    assert parse(WRK + json.dumps(FIGURES), "http://127.0.0.1:3000/") == Load(14350, 4.39, 5.91)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"refused": 3}, "3 answers were not 2xx"),
+        ({"broken": 1}, "1 requests broke"),
+        ({"requests": 0}, "no answer within 2 s"),
+    ],
+)
+def test_a_run_with_failures_is_no_measurement(changed: dict[str, int], says: str) -> None:
+    with pytest.raises(LoadError, match=says):
+        parse(WRK + json.dumps(FIGURES | changed), "http://127.0.0.1:3000/")
+
+
+def test_a_table_is_aligned_and_leaves_out_empty_columns() -> None:
+    rows = [{"who": "ours", "rate": 14350.0, "of": None}, {"who": "echo, npy", "rate": 0.25, "of": None}]
+    assert table(rows).splitlines() == [
+        "| who       |   rate |",
+        "| --------- | -----: |",
+        "| ours      | 14,350 |",
+        "| echo, npy |   0.25 |",
+    ]

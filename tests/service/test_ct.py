@@ -1,0 +1,129 @@
+"""CT denoising: slices come back in the form they came in, or the one that `accept` names. The toy halves them."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from service.codecs.dicom import read_slice
+from service.messages import DICOM, JSON, NPY, PNG
+from service.tasks.ct import windowed
+from tests.conftest import Here, assert_refused, npy
+
+PATH = "/v1/ct/denoise?model=toy-ct"
+pytestmark = pytest.mark.filterwarnings("ignore:::pydicom")
+
+
+def ask(lane: Here, body: bytes, media: str, accept: str = "*/*") -> Any:
+    return lane("POST", PATH, content=body, headers={"content-type": media, "accept": accept})
+
+
+def test_dicom_is_answered_as_dicom(lane: Here, ct_slice: bytes) -> None:
+    response = ask(lane, ct_slice, DICOM)
+    assert response.headers["content-type"] == DICOM
+    denoised = read_slice(response.content, 2**20)
+    np.testing.assert_allclose(denoised.hu, read_slice(ct_slice, 2**20).hu / 2, atol=0.5)
+    assert "toy-ct 1" in denoised.dataset.DerivationDescription
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (1, 20, 24), (3, 20, 24)])
+@pytest.mark.parametrize("dtype", ["<i2", "<f4", ">f8", "u1"])
+def test_an_array_is_answered_in_its_shape(lane: Here, shape: tuple[int, ...], dtype: str) -> None:
+    hu = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    response = ask(lane, npy(hu), NPY)
+    assert response.headers["content-type"] == NPY
+    np.testing.assert_array_equal(np.load(io.BytesIO(response.content)), hu.astype(np.float32) / 2)
+
+
+def test_a_preview_shows_the_bundles_window(lane: Here, ct_slice: bytes) -> None:
+    preview = np.asarray(Image.open(io.BytesIO(ask(lane, ct_slice, DICOM, PNG).content)))
+    np.testing.assert_array_equal(preview, windowed(read_slice(ct_slice, 2**20).hu / 2, (-160, 240)))
+
+
+def test_the_window_runs_from_black_to_white() -> None:
+    assert windowed(np.array([-2000, -160, 40, 240, 3000], np.float32), (-160, 240)).tolist() == [0, 0, 128, 255, 255]
+
+
+def test_dicom_can_be_answered_as_an_array_or_json(lane: Here, ct_slice: bytes) -> None:
+    expected = read_slice(ct_slice, 2**20).hu[None] / 2
+    np.testing.assert_array_equal(np.load(io.BytesIO(ask(lane, ct_slice, DICOM, NPY).content)), expected)
+    np.testing.assert_allclose(ask(lane, ct_slice, DICOM, JSON).json()["slices"], expected)
+
+
+def test_json_is_answered_as_json(lane: Here) -> None:
+    hu = [[[float(i + j) for j in range(16)] for i in range(16)]]
+    answer = lane("POST", PATH, json={"slices": hu}).json()
+    assert answer["model"] == {"name": "toy-ct", "version": "1"}
+    np.testing.assert_array_equal(answer["slices"], np.array(hu) / 2)
+
+
+def test_parts_are_denoised_together(lane: Here, ct_slice: bytes) -> None:
+    parts = [("dicom", (f"{i}.dcm", ct_slice)) for i in range(3)]
+    response = lane("POST", PATH, files=parts, headers={"accept": NPY})
+    assert np.load(io.BytesIO(response.content)).shape == (3, 128, 128)
+
+
+def test_one_part_is_answered_as_dicom(lane: Here, ct_slice: bytes) -> None:
+    response = lane("POST", PATH, files={"dicom": ("0.dcm", ct_slice)})
+    assert pydicom.dcmread(io.BytesIO(response.content)).Modality == "CT"
+
+
+def test_several_slices_do_not_fit_one_picture(lane: Here) -> None:
+    assert_refused(ask(lane, npy(np.zeros((2, 16, 16))), NPY, PNG), 406, "not_acceptable", "accept")
+
+
+def test_an_array_cannot_become_dicom(lane: Here) -> None:
+    assert_refused(ask(lane, npy(np.zeros((16, 16))), NPY, DICOM), 406, "not_acceptable", "accept")
+
+
+@pytest.mark.parametrize("shape", [(), (16,), (1, 1, 16, 16), (15, 16), (16, 1025), (0, 16, 16)])
+def test_an_array_of_another_shape_is_refused(lane: Here, shape: tuple[int, ...]) -> None:
+    response = ask(lane, npy(np.zeros(shape)), NPY)
+    assert_refused(response, 422, "invalid_shape", "slices" if 0 in shape else None)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
+def test_a_value_that_is_not_finite_is_refused(lane: Here, wrong: float) -> None:
+    hu = np.zeros((16, 16))
+    hu[3, 3] = wrong
+    assert_refused(ask(lane, npy(hu), NPY), 422, "invalid_value")
+
+
+def test_more_pixels_than_the_limit_are_refused(lane: Here) -> None:
+    assert_refused(ask(lane, npy(np.zeros((2, 1024, 1024), np.uint8)), NPY), 413, "body_too_large")
+
+
+def test_more_slices_than_the_limit_are_refused(lane: Here) -> None:
+    assert_refused(ask(lane, npy(np.zeros((33, 16, 16), np.uint8)), NPY), 422, "too_many_rows", "slices")
+
+
+def test_slices_of_different_sizes_are_refused(lane: Here, ct_slice: bytes) -> None:
+    dataset, buffer = pydicom.dcmread(io.BytesIO(ct_slice)), io.BytesIO()
+    dataset.PixelData, dataset.Rows = dataset.PixelData[: 64 * 128 * 2], 64
+    dataset.save_as(buffer)
+    parts = [("dicom", ("0.dcm", ct_slice)), ("dicom", ("1.dcm", buffer.getvalue()))]
+    assert_refused(lane("POST", PATH, files=parts), 422, "invalid_shape", "dicom")
+
+
+def test_a_damaged_part_is_refused_by_its_number(lane: Here, ct_slice: bytes) -> None:
+    parts = [("dicom", ("0.dcm", ct_slice)), ("dicom", ("1.dcm", b"damaged"))]
+    assert_refused(lane("POST", PATH, files=parts), 400, "malformed_body", "dicom[1]")
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "field"),
+    [
+        ({}, "invalid_value", "slices"),
+        ({"slices": [[1], [1, 2]]}, "invalid_shape", "slices"),
+        ({"slices": "x"}, "invalid_value", "slices"),
+    ],
+)
+def test_a_wrong_document_is_refused(lane: Here, document: Any, code: str, field: str) -> None:
+    assert_refused(lane("POST", PATH, json=document), 422, code, field)
+
+
+def test_another_media_type_is_refused(lane: Here) -> None:
+    assert_refused(ask(lane, b"x", "image/png"), 415, "unsupported_media", "content-type")

@@ -1,0 +1,178 @@
+"""CT slices in DICOM: Hounsfield units in, a derived image out, and nothing of the file in a warning."""
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
+from pydicom.dataset import FileDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+from service.codecs.dicom import read_slice, write_derived
+from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, UnsupportedMedia
+
+MAX_PIXELS = 2**20
+SLICE = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+
+# As service.codecs.dicom sets it for the process; pytest forgets that before each test.
+pytestmark = pytest.mark.filterwarnings("ignore:::pydicom")
+
+
+def opened(body: bytes) -> FileDataset:
+    return pydicom.dcmread(io.BytesIO(body))
+
+
+def saved(dataset: FileDataset) -> bytes:
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+def test_pixels_are_in_hounsfield_units(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    expected = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    np.testing.assert_array_equal(read_slice(ct_slice, MAX_PIXELS).hu, expected)
+
+
+def test_a_slice_written_unchanged_has_the_pixels_it_had(ct_slice: bytes) -> None:
+    source = read_slice(ct_slice, MAX_PIXELS)
+    derived = read_slice(write_derived(source, source.hu, "identity 1"), MAX_PIXELS)
+    np.testing.assert_array_equal(derived.hu, source.hu)
+
+
+def test_the_derived_image_is_a_new_instance_that_names_its_source(ct_slice: bytes) -> None:
+    original, source = opened(ct_slice), read_slice(ct_slice, MAX_PIXELS)
+    derived = opened(write_derived(source, source.hu, "ct-denoiser 1"))
+    assert derived.ImageType[0] == "DERIVED"
+    assert derived.SOPInstanceUID != original.SOPInstanceUID
+    assert derived.SeriesInstanceUID != original.SeriesInstanceUID
+    assert derived.StudyInstanceUID == original.StudyInstanceUID
+    assert derived.PatientID == original.PatientID
+    assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+    assert "ct-denoiser 1" in derived.DerivationDescription
+    assert derived.file_meta.MediaStorageSOPInstanceUID == derived.SOPInstanceUID
+
+
+def test_values_beyond_the_stored_type_are_clipped(ct_slice: bytes) -> None:
+    source = read_slice(ct_slice, MAX_PIXELS)
+    hu = np.where(np.arange(128) < 64, np.float32(-1e6), np.float32(1e6)) * np.ones((128, 1), np.float32)
+    stored = opened(write_derived(source, hu, "x")).pixel_array
+    assert (stored[:, :64] == -(2**15)).all()
+    assert (stored[:, 64:] == 2**15 - 1).all()
+
+
+def test_slices_of_one_series_stay_one_series(ct_slice: bytes) -> None:
+    first, second = read_slice(ct_slice, MAX_PIXELS), read_slice(ct_slice, MAX_PIXELS)
+    series = {opened(write_derived(one, one.hu, "x")).SeriesInstanceUID for one in (first, second)}
+    assert len(series) == 1
+
+
+def test_run_length_encoding_is_read_and_answered_uncompressed(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    dataset.compress(RLELossless)
+    source = read_slice(saved(dataset), MAX_PIXELS)
+    np.testing.assert_array_equal(source.hu, read_slice(ct_slice, MAX_PIXELS).hu)
+    derived = opened(write_derived(source, source.hu, "x"))
+    assert not derived.file_meta.TransferSyntaxUID.is_compressed
+    np.testing.assert_array_equal(derived.pixel_array, opened(ct_slice).pixel_array)
+
+
+def test_a_compression_that_cannot_be_read_is_unsupported(ct_slice: bytes) -> None:
+    with pytest.raises(UnsupportedMedia, match="JPEG"):
+        read_slice(body_in_syntax(ct_slice, "1.2.840.10008.1.2.4.80"), MAX_PIXELS)
+
+
+def body_in_syntax(body: bytes, uid: str) -> bytes:
+    """The slice labelled as JPEG-LS, its pixel data encapsulated."""
+    dataset = opened(body)
+    dataset.file_meta.TransferSyntaxUID = uid
+    dataset.PixelData = pydicom.encaps.encapsulate([bytes(100)])
+    dataset["PixelData"].is_undefined_length = True
+    return saved(dataset)
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    body = saved(dataset)
+    head = body[: 132 + 12 + dataset.file_meta.FileMetaInformationGroupLength]
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    huge = head + b"".join(compressor.compress(bytes(2**20)) for _ in range(200)) + compressor.flush()
+    for deflated in (body, huge):
+        with pytest.raises(UnsupportedMedia, match="Deflated"):
+            read_slice(deflated, MAX_PIXELS)
+
+
+def test_what_is_not_ct_is_refused() -> None:
+    body = Path(str(get_testdata_file("MR_small.dcm"))).read_bytes()
+    with pytest.raises(InvalidValue, match="not a CT") as refusal:
+        read_slice(body, MAX_PIXELS, "dicom[1]")
+    assert refusal.value.field == "dicom[1]"
+
+
+def test_a_file_without_pixels_is_refused(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    del dataset.PixelData
+    with pytest.raises(InvalidValue, match="no pixel data"):
+        read_slice(saved(dataset), MAX_PIXELS)
+
+
+def test_a_slice_over_the_limit_is_refused_before_it_is_decoded(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    dataset.Rows = dataset.Columns = 60_000
+    with pytest.raises(BodyTooLarge, match="60000x60000"):
+        read_slice(saved(dataset), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("frames", [2, 64])
+def test_several_frames_are_refused(ct_slice: bytes, frames: int) -> None:
+    dataset = opened(ct_slice)
+    dataset.NumberOfFrames = frames
+    with pytest.raises(InvalidValue, match="one grey frame"):
+        read_slice(saved(dataset), MAX_PIXELS)
+
+
+def test_a_slope_of_zero_is_refused(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    dataset.RescaleSlope = "0"
+    with pytest.raises(InvalidValue, match="slope"):
+        read_slice(saved(dataset), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 131, 140, 1000, 20_000])
+def test_a_truncated_file_is_malformed(ct_slice: bytes, keep: int) -> None:
+    with pytest.raises((MalformedBody, InvalidValue)):
+        read_slice(ct_slice[:keep], MAX_PIXELS)
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: bytes(128) + b"DICM" + tail))
+def test_bytes_that_are_no_dicom_file_are_refused(body: bytes) -> None:
+    with pytest.raises(QuartetError):
+        read_slice(body, MAX_PIXELS)
+
+
+def test_implicit_value_representations_are_read(ct_slice: bytes) -> None:
+    dataset, buffer = opened(ct_slice), io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    dataset.save_as(buffer, implicit_vr=True, little_endian=True)
+    np.testing.assert_array_equal(read_slice(buffer.getvalue(), MAX_PIXELS).hu, read_slice(ct_slice, MAX_PIXELS).hu)
+
+
+HEADER = 7_000  # bytes of CT_small.dcm before its pixel data, where a flip matters
+
+
+@given(st.lists(st.tuples(st.integers(0, HEADER), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_slice_is_answered_or_refused(flips: list[tuple[int, int]]) -> None:
+    body = bytearray(SLICE)
+    for position, value in flips:
+        body[position] = value
+    try:
+        source = read_slice(bytes(body), MAX_PIXELS)
+        write_derived(source, source.hu, "x")
+    except QuartetError:
+        pass

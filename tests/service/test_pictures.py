@@ -1,0 +1,141 @@
+"""Picture files become grey arrays, upright and bounded; anything else is refused."""
+
+import base64
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from service.codecs.pictures import FORMATS, read_base64, read_grey, sheet, write_png
+from service.errors import BodyTooLarge, MalformedBody, QuartetError
+from training.data.images import Images
+
+MAX_PIXELS = 2**20
+GREY = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few hundred bytes that says it has side x side pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10_000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@given(GREY)
+def test_png_survives_a_round_trip(grey: np.ndarray) -> None:
+    np.testing.assert_array_equal(read_grey(write_png(grey), MAX_PIXELS), grey)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read(kind: str, digits: Images) -> None:
+    seven = digits.pixels[0]
+    read = read_grey(encoded(Image.fromarray(seven), kind), MAX_PIXELS)
+    assert read.shape == (28, 28)
+    assert np.abs(read.astype(int) - seven).mean() < (0 if kind in ("PNG", "BMP", "TIFF") else 6) + 1e-9
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16"])
+def test_every_pixel_mode_becomes_the_same_grey(mode: str) -> None:
+    grey = np.zeros((8, 8), np.uint8)
+    grey[2:5, 3:6] = 255
+    picture = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    np.testing.assert_array_equal(read_grey(encoded(picture, "TIFF"), MAX_PIXELS), grey)
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    np.testing.assert_array_equal(read_grey(encoded(Image.fromarray(deep), "PNG"), MAX_PIXELS).ravel(), np.arange(256))
+
+
+def test_transparency_shows_white() -> None:
+    assert read_grey(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG"), MAX_PIXELS).min() == 255
+
+
+def test_a_photograph_is_turned_upright() -> None:
+    grey = np.zeros((8, 16), np.uint8)
+    grey[:, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    upright = read_grey(encoded(Image.fromarray(grey), "JPEG", exif=exif), MAX_PIXELS)
+    assert upright.shape == (16, 8)
+    assert upright[:8].mean() > 200 > 50 > upright[8:].mean()
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(BodyTooLarge, match="30000x30000") as refusal:
+        read_grey(bomb(30_000), MAX_PIXELS, "images[0]")
+    assert refusal.value.field == "images[0]"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_truncated_picture_is_malformed(kind: str, digits: Images) -> None:
+    whole = encoded(Image.fromarray(digits.pixels[0]), kind)
+    for length in (len(whole) // 4, len(whole) // 2, int(len(whole) * 0.7)):
+        with pytest.raises(MalformedBody):
+            read_grey(whole[:length], MAX_PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "ICNS", "PDF", "EPS"])
+def test_other_formats_are_refused(kind: str) -> None:
+    with pytest.raises(MalformedBody):
+        read_grey(encoded(Image.new("RGB", (16, 16)), kind), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@given(data=st.data())
+def test_damaged_pictures_give_a_picture_or_a_refusal(kind: str, data: st.DataObject) -> None:
+    body = bytearray(encoded(Image.fromarray(np.arange(144, dtype=np.uint8).reshape(12, 12)), kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(QuartetError):
+        assert read_grey(bytes(body), MAX_PIXELS).ndim == 2
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_picture_are_refused(body: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        read_grey(body, MAX_PIXELS)
+
+
+@given(st.binary())
+def test_base64_is_read_with_and_without_a_data_prefix(body: bytes) -> None:
+    text = base64.b64encode(body).decode()
+    assert read_base64(text, "x") == read_base64(f"data:image/png;base64,{text}", "x") == body
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_base64_or_refused(text: str) -> None:
+    with contextlib.suppress(MalformedBody):
+        read_base64(text, "images[3]")
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (4, 6)), (2, (4, 14)), (4, (10, 14)), (5, (10, 22)), (16, (22, 30))])
+def test_a_sheet_holds_every_picture_in_order(count: int, size: tuple[int, int]) -> None:
+    pictures = np.arange(1, count + 1, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 6), np.uint8)
+    grid = sheet(pictures)
+    assert grid.shape == size
+    columns = int(np.ceil(np.sqrt(count)))
+    for i in range(count):
+        row, column = divmod(i, columns)
+        np.testing.assert_array_equal(grid[row * 6 : row * 6 + 4, column * 8 : column * 8 + 6], pictures[i])

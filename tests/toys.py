@@ -1,0 +1,233 @@
+"""Tiny bundles, written through the bundle contract, whose arithmetic a test can do itself in NumPy."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from service import bundle
+from service.bundle import (
+    Arrays,
+    CreditScoring,
+    CtDenoising,
+    DigitClassification,
+    Manifest,
+    Metric,
+    Provenance,
+    SampleGeneration,
+    Task,
+    Tensor,
+    TensorPrediction,
+)
+from training.data.german import ATTRIBUTES
+
+ONNX_TYPES = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64}
+INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
+RISK = np.random.default_rng(1).normal(0, 0.01, len(ATTRIBUTES)).astype(np.float32)
+PAINT = np.random.default_rng(2).normal(0, 20, (4, 64)).astype(np.float32)
+
+
+def probabilities(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `digits` answers to images [N, 28, 28]."""
+    scores = np.exp(images.reshape(-1, 784) / 255 @ INK)
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def default_probability(applicants: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `credit` answers to encoded applicants [N, 20]."""
+    return 1 / (1 + np.exp(-(applicants @ (RISK / 100))))
+
+
+def painted(latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What `samples` answers: images [N, 8, 8]."""
+    return (latent @ PAINT + 100 + 10 * label[:, None]).reshape(-1, 8, 8).astype(np.float32)
+
+
+def digits(models: Path, name: str = "toy-digits", **changes: object) -> Path:
+    images = np.random.default_rng(3).integers(0, 256, (4, 28, 28)).astype(np.float32)
+    nodes = [
+        helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
+        helper.make_node("MatMul", ["pixels", "ink"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+    ]
+    return write(
+        models,
+        name,
+        DigitClassification(labels=tuple(range(10))),
+        nodes,
+        {"flat": np.array([-1, 784]), "ink": INK / 255},
+        [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
+        [Tensor(name="probabilities", dtype="float32", shape=("batch", 10))],
+        ({"image": images}, {"probabilities": probabilities(images)}),
+        **changes,
+    )
+
+
+def credit(models: Path, name: str = "toy-credit", **changes: object) -> Path:
+    applicants = np.array([[one.range[0] if one.range else 0 for one in ATTRIBUTES]] * 2, np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["applicant", "risk"], ["score"]),
+        helper.make_node("Sigmoid", ["score"], ["default_probability"]),
+    ]
+    return write(
+        models,
+        name,
+        CreditScoring(attributes=ATTRIBUTES, decision_threshold=0.5),
+        nodes,
+        {"risk": RISK / 100},
+        [Tensor(name="applicant", dtype="float32", shape=("batch", len(ATTRIBUTES)))],
+        [Tensor(name="default_probability", dtype="float32", shape=("batch",))],
+        ({"applicant": applicants}, {"default_probability": default_probability(applicants)}),
+        **changes,
+    )
+
+
+def ct(models: Path, name: str = "toy-ct", **changes: object) -> Path:
+    """Halves every Hounsfield value."""
+    hu = np.arange(2 * 16 * 16, dtype=np.float32).reshape(2, 16, 16)
+    return write(
+        models,
+        name,
+        CtDenoising(window=(-160, 240), min_side=16, max_side=1024),
+        [helper.make_node("Mul", ["hu", "half"], ["denoised"])],
+        {"half": np.float32(0.5)},
+        [Tensor(name="hu", dtype="float32", shape=("batch", "height", "width"))],
+        [Tensor(name="denoised", dtype="float32", shape=("batch", "height", "width"))],
+        ({"hu": hu}, {"denoised": hu / 2}),
+        **changes,
+    )
+
+
+def samples(models: Path, name: str = "toy-samples", **changes: object) -> Path:
+    latent, label = np.eye(4, dtype=np.float32), np.arange(4)
+    nodes = [
+        helper.make_node("MatMul", ["latent", "paint"], ["strokes"]),
+        helper.make_node("Cast", ["label"], ["number"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", ["number", "ten"], ["tens"]),
+        helper.make_node("Unsqueeze", ["tens", "last"], ["column"]),
+        helper.make_node("Add", ["strokes", "column"], ["sum"]),
+        helper.make_node("Add", ["sum", "hundred"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "square"], ["image"]),
+    ]
+    constants = {"paint": PAINT, "ten": np.float32(10), "hundred": np.float32(100)}
+    constants |= {"last": np.array([1]), "square": np.array([-1, 8, 8])}
+    return write(
+        models,
+        name,
+        SampleGeneration(latent_size=4, labels=tuple("0123456789")),
+        nodes,
+        constants,
+        [
+            Tensor(name="latent", dtype="float32", shape=("batch", 4)),
+            Tensor(name="label", dtype="int64", shape=("batch",), range=(0, 9)),
+        ],
+        [Tensor(name="image", dtype="float32", shape=("batch", 8, 8), range=(0, 255))],
+        ({"latent": latent, "label": label}, {"image": painted(latent, label)}),
+        **changes,
+    )
+
+
+def tensors(models: Path, name: str = "toy-tensors", **changes: object) -> Path:
+    """y = 2 x + k."""
+    x, k = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2])
+    nodes = [
+        helper.make_node("Cast", ["k"], ["number"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["number", "last"], ["column"]),
+        helper.make_node("Mul", ["x", "two"], ["double"]),
+        helper.make_node("Add", ["double", "column"], ["y"]),
+    ]
+    return write(
+        models,
+        name,
+        TensorPrediction(),
+        nodes,
+        {"two": np.float32(2), "last": np.array([1])},
+        [
+            Tensor(name="x", dtype="float32", shape=("batch", 3), range=(-100, 100)),
+            Tensor(name="k", dtype="int64", shape=("batch",)),
+        ],
+        [Tensor(name="y", dtype="float32", shape=("batch", 3))],
+        ({"x": x, "k": k}, {"y": 2 * x + k[:, None]}),
+        **changes,
+    )
+
+
+def all_of_them(models: Path) -> Path:
+    for toy in (digits, credit, ct, samples, tensors):
+        toy(models)
+    return models
+
+
+def write(
+    models: Path,
+    name: str,
+    task: Task,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[np.generic]],
+    inputs: list[Tensor],
+    outputs: list[Tensor],
+    golden: tuple[Arrays, Arrays],
+    *,
+    version: str = "1",
+    max_batch: int = 8,
+    **changes: object,
+) -> Path:
+    """Write the bundle and make it current; its folder. `changes` go into the manifest."""
+    folder = models / name / version
+    folder.mkdir(parents=True)
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [_value(tensor) for tensor in inputs],
+        [_value(tensor) for tensor in outputs],
+        [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    archive = io.BytesIO()
+    np.savez(archive, **{f"in.{key}": value for key, value in golden[0].items()}, **_outputs(golden[1]))
+    files = {bundle.GRAPH: model.SerializeToString(), bundle.GOLDEN: archive.getvalue(), bundle.CARD: b"# A toy\n"}
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        family="classify",
+        description="Arithmetic that a test can redo.",
+        task=task,
+        sha256={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        opset=18,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        max_batch=max_batch,
+        provenance=PROVENANCE,
+        metrics=(Metric(name="accuracy", value=0.5, low=0.4, high=0.6, count=100),),
+    )
+    bundle.write_manifest(folder, manifest.model_copy(update=changes))
+    bundle.write_current(models, name, version)
+    return folder
+
+
+def _value(tensor: Tensor) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(tensor.name, ONNX_TYPES[tensor.dtype], list(tensor.shape))
+
+
+def _outputs(arrays: Arrays) -> Arrays:
+    return {f"out.{key}": value for key, value in arrays.items()}
+
+
+PROVENANCE = Provenance(
+    recipe="tests/toys.py",
+    command="pytest",
+    git_commit="0000000",
+    seed=0,
+    hyperparameters={},
+    sources=(),
+    libraries={},
+    device="cpu",
+    seconds=0,
+)

@@ -1,0 +1,74 @@
+"""The figures of a model card, checked against published values and arithmetic done by hand."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from service.bundle import Metric
+from training.evaluation import bootstrapped, calibration_error, differences, histogram, proportion, wilson
+
+
+@pytest.mark.parametrize(("successes", "count"), [(0, 10), (1, 10), (9937, 10_000), (10, 10), (50, 100)])
+def test_the_wilson_interval_is_the_one_of_scipy(successes: int, count: int) -> None:
+    expected = binomtest(successes, count).proportion_ci(0.95, method="wilson")
+    assert wilson(successes, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_the_wilson_interval_of_a_published_example() -> None:
+    """Newcombe, Statistics in Medicine 17:857, 1998, table I: 81 of 263."""
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_a_proportion_lies_in_its_interval_and_keeps_its_details() -> None:
+    metric = proportion("accuracy", 97, 100, split="validation")
+    assert metric.low < metric.value == 0.97 < metric.high
+    assert (metric.count, metric.split) == (100, "validation")
+
+
+def test_a_bootstrap_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
+    sample = np.random.default_rng(0).normal(5, 2, 400)
+    metric = bootstrapped("mean", lambda values: float(values.mean()), sample)
+    assert metric.value == pytest.approx(sample.mean())
+    assert (metric.low, metric.high) == pytest.approx((metric.value - 0.196, metric.value + 0.196), abs=0.03)
+
+
+def test_a_bootstrap_keeps_pairs_together() -> None:
+    sample = np.arange(50.0)
+    metric = bootstrapped("difference", lambda left, right: float(np.abs(left - right).max()), sample, sample)
+    assert (metric.low, metric.value, metric.high) == (0, 0, 0)
+
+
+def test_a_bootstrap_gives_the_same_interval_every_time() -> None:
+    sample = np.arange(50.0)
+    assert bootstrapped("mean", np.mean, sample) == bootstrapped("mean", np.mean, sample)
+
+
+def test_calibration_error_is_zero_for_honest_confidence() -> None:
+    confidence = np.repeat([0.7, 0.9], 10)
+    correct = np.array([True] * 7 + [False] * 3 + [True] * 9 + [False])
+    assert calibration_error(confidence, correct) == pytest.approx(0)
+
+
+def test_calibration_error_is_the_excess_of_confidence() -> None:
+    assert calibration_error(np.ones(10), np.array([True] * 6 + [False] * 4)) == pytest.approx(0.4)
+
+
+def test_a_histogram_counts_between_its_edges() -> None:
+    counted = histogram("age", [1, 2, 2, 3, 9], [0, 2, 4])
+    assert (counted.edges, counted.counts) == ((0, 2, 4), (1, 3))
+
+
+def metric(name: str, value: float) -> Metric:
+    return Metric(name=name, value=value, low=value - 0.01, high=value + 0.01, count=100)
+
+
+def test_the_same_figures_do_not_differ() -> None:
+    assert differences((metric("accuracy", 0.99),), (metric("accuracy", 0.9905),)) == []
+
+
+def test_another_figure_differs_and_is_named() -> None:
+    assert differences((metric("accuracy", 0.99),), (metric("accuracy", 0.97),)) == ["accuracy is 0.97 and not 0.99"]
+
+
+def test_figures_that_are_gone_or_new_differ() -> None:
+    assert differences((metric("accuracy", 0.99),), (metric("AUC", 0.99),)) == ["the figures are AUC and not accuracy"]

@@ -1,0 +1,138 @@
+"""An export is a bundle that the service would load; a graph that is not what its recipe declares never becomes one."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from service import bundle
+from service.bundle import Bundle, BundleError
+from service.bundle import Tensor as Declared
+from training import export, recipe
+from training.recipe import Recipe
+from training.run import Run
+
+OLD = "20200101-000000"
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    bundle: Bundle
+    recipe: Recipe[Any]
+    run: Run[Any]
+    module: nn.Module
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    """`convnet` after two steps, exported beside an older version."""
+    with pytest.MonkeyPatch.context() as patch:
+        models = tmp_path_factory.mktemp("models")
+        patch.setenv("QUARTET_MODELS_DIR", str(models))
+        patch.setenv("QUARTET_RUNS", str(tmp_path_factory.mktemp("runs")))
+        (models / "convnet" / OLD).mkdir(parents=True)
+        bundle.write_current(models, "convnet", OLD)
+        chosen = recipe.load("convnet")
+        run = Run("convnet", chosen.hyper, max_steps=2)
+        module = chosen.train(run)
+        yield Exported(export.export(chosen, module, run), chosen, run, module)
+
+
+def test_the_bundle_is_whole(exported: Exported) -> None:
+    found = {path.name for path in exported.bundle.path.iterdir()}
+    assert {"bundle.json", "model.onnx", "golden.npz", "card.md", "learning-curve.png"} <= found
+    assert Bundle(exported.bundle.path).manifest == exported.bundle.manifest
+
+
+def test_it_is_the_current_version_and_the_only_one(exported: Exported) -> None:
+    home = exported.bundle.path.parent
+    assert {path.name for path in home.iterdir()} == {"CURRENT", exported.bundle.path.name}
+    assert export.committed("convnet").path == exported.bundle.path
+    assert re.fullmatch(r"\d{8}-\d{6}", exported.bundle.manifest.version)
+
+
+def test_the_graph_has_the_declared_names_types_and_dynamic_batch_axis(exported: Exported) -> None:
+    graph = onnx.load(exported.bundle.graph).graph
+    tensors = (*exported.recipe.inputs, *exported.recipe.outputs)
+    for declared, value in zip(tensors, (*graph.input, *graph.output), strict=True):
+        shape = tuple(axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        assert (value.name, shape) == (declared.name, declared.shape)
+
+
+def test_the_graph_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
+    contents = exported.bundle.graph.read_bytes()
+    assert not [word for word in (b".py", b"site-packages", str(export.ROOT).encode()) if word in contents]
+
+
+def test_the_golden_inputs_are_the_examples_and_their_outputs_come_back(exported: Exported) -> None:
+    inputs, outputs = exported.bundle.golden()
+    assert all(np.array_equal(inputs[name], array) for name, array in exported.recipe.examples().items())
+    assert outputs["probabilities"].shape == (4, 10)
+    exported.bundle.check_golden(export.Predictor(exported.bundle.graph)(inputs))
+
+
+def test_the_provenance_is_enough_to_train_it_again(exported: Exported) -> None:
+    made = exported.bundle.manifest.provenance
+    assert (made.recipe, made.command) == ("training/recipes/convnet.py", "python -m training run convnet")
+    assert made.hyperparameters == json.loads(json.dumps(dataclasses.asdict(exported.run.hyper)))
+    assert [source.name for source in made.sources] == ["mnist"]
+    assert made.libraries.keys() == {"python", "numpy", "onnx", "onnxruntime", "torch"}
+    assert re.fullmatch(r"unknown|([0-9a-f]{40})?( ?uncommitted)?", made.git_commit)
+
+
+def test_the_answer_does_not_depend_on_how_rows_are_batched(exported: Exported) -> None:
+    images = np.concatenate([exported.recipe.examples()["image"]] * 3)
+    whole = export.Predictor(exported.bundle.graph)({"image": images})["probabilities"]
+    parts = export.Predictor(exported.bundle.graph, batch=5)({"image": images})["probabilities"]
+    assert np.allclose(whole, parts, atol=1e-5)
+
+
+def test_a_changed_file_is_found(exported: Exported) -> None:
+    golden = exported.bundle.path / "golden.npz"
+    contents = golden.read_bytes()
+    golden.write_bytes(contents + b"x")
+    with pytest.raises(BundleError, match=r"golden.npz does not have the sha256"):
+        export.committed("convnet")
+    golden.write_bytes(contents)
+
+
+def test_a_failed_export_leaves_the_bundle_before_it_alone(exported: Exported) -> None:
+    before = sorted(exported.bundle.path.parent.rglob("*"))
+    broken = dataclasses.replace(exported.recipe, outputs=(declared("scores", 10),))
+    with pytest.raises(export.ExportError):
+        export.export(broken, Miscounting(), exported.run)
+    assert sorted(exported.bundle.path.parent.rglob("*")) == before
+
+
+class Miscounting(nn.Module):
+    """Eleven classes of a digit."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.flatten(1)[:, :11]
+
+
+def declared(name: str, classes: int) -> Declared:
+    return Declared(name=name, dtype="float32", shape=("batch", classes))
+
+
+def test_a_graph_that_is_not_as_declared_is_refused(exported: Exported, tmp_path: Path) -> None:
+    chosen = dataclasses.replace(exported.recipe, outputs=(declared("scores", 10),))
+    message = re.escape("the graph has scores float32 ['batch', 11], the recipe declares scores float32 ['batch', 10]")
+    with pytest.raises(export.ExportError, match=message):
+        export.write_graph(chosen, Miscounting(), chosen.examples(), tmp_path / "model.onnx")
+
+
+def test_a_graph_that_computes_something_else_is_refused(exported: Exported) -> None:
+    with torch.no_grad():
+        for parameter in exported.module.parameters():
+            parameter += 0.01
+    with pytest.raises(export.ExportError, match="PyTorch and ONNX Runtime differ by .* at batch 1"):
+        export.check_parity(exported.recipe, exported.module, exported.recipe.examples(), exported.bundle.graph)

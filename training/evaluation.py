@@ -1,0 +1,101 @@
+"""Figures measured on held-out data, each with its 95 % confidence interval."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from service.bundle import Arrays, Histogram, Metric
+
+Predict = Callable[[Arrays], Arrays]
+"""A bundle's graph: inputs by name, any number of rows, to outputs by name."""
+
+Z95 = 1.959964  # the 97.5 % quantile of the standard normal distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a recipe found out about its model. The first metric is the headline.
+
+    `pictures` maps a file stem, which is also the caption ("confusion-matrix"), to PNG bytes.
+    """
+
+    metrics: tuple[Metric, ...]
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    reference: tuple[Histogram, ...] = ()
+
+
+def wilson(successes: int, count: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson, JASA 22:209, 1927): sound near 0 and 1, where the normal one is not."""
+    share, z = successes / count, Z95
+    centre = share + z * z / (2 * count)
+    spread = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def proportion(name: str, successes: int, count: int, **details: Any) -> Metric:
+    """The share of `count` samples that succeeded, with its Wilson interval."""
+    low, high = wilson(successes, count)
+    return Metric(name=name, value=successes / count, low=low, high=high, count=count, **details)
+
+
+def bootstrapped(
+    name: str,
+    statistic: Callable[..., float],
+    *samples: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    **details: Any,
+) -> Metric:
+    """A statistic of paired `samples` (rows along axis 0), with its percentile bootstrap interval.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    """
+    columns = [np.asarray(sample) for sample in samples]
+    count = len(columns[0])
+    generator = np.random.default_rng(seed)
+    draws = []
+    for _ in range(resamples):
+        rows = generator.integers(count, size=count)
+        draws.append(statistic(*(column[rows] for column in columns)))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    value = float(statistic(*columns))
+    return Metric(name=name, value=value, low=float(low), high=float(high), count=count, **details)
+
+
+def calibration_error(confidence: NDArray[Any], correct: NDArray[Any], bins: int = 15) -> float:
+    """Expected calibration error in [0, 1] over equal-width bins (Guo et al., ICML 2017, equation 3)."""
+    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    excess = np.bincount(index, weights=correct - confidence, minlength=bins)
+    return float(np.abs(excess).sum() / len(confidence))
+
+
+def histogram(feature: str, values: ArrayLike, edges: Iterable[float]) -> Histogram:
+    """How a feature of the training data is distributed, the reference for drift; only values within the edges."""
+    bounds = tuple(float(edge) for edge in edges)
+    counts, _ = np.histogram(np.asarray(values), bins=bounds)
+    return Histogram(feature=feature, edges=bounds, counts=tuple(int(count) for count in counts))
+
+
+def differences(before: tuple[Metric, ...], after: tuple[Metric, ...]) -> list[str]:
+    """Where two measurements of one model disagree, in words.
+
+    A twentieth of the interval is let through: another processor's rounding may tip a borderline sample.
+    """
+    found = []
+    if [metric.name for metric in before] != [metric.name for metric in after]:
+        found.append(f"the figures are {_listed(after)} and not {_listed(before)}")
+    fresh = {metric.name: metric for metric in after}
+    for old in before:
+        new = fresh.get(old.name, old)
+        if abs(new.value - old.value) > 0.05 * (old.high - old.low) + 1e-6 * abs(old.value):
+            found.append(f"{old.name} is {new.value:.6g} and not {old.value:.6g}")
+    return found
+
+
+def _listed(metrics: tuple[Metric, ...]) -> str:
+    return ", ".join(metric.name for metric in metrics)

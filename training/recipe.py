@@ -1,0 +1,80 @@
+"""The recipe: everything that makes one model, in one file below `training/recipes`.
+
+The model's name is the file's: `training/recipes/ct_denoiser.py` makes the bundle `ct-denoiser`.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal
+
+from torch import nn
+
+from service.bundle import Arrays, Task, Tensor, Tolerance
+from training import recipes
+from training.evaluation import Evaluation, Predict
+from training.run import H, Run
+
+Family = Literal["classify", "regress", "denoise", "generate", "sequence", "analyse"]
+
+
+class RecipeError(Exception):
+    """A recipe that does not exist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Generic[H]):
+    """What a recipe's module declares as `RECIPE`.
+
+    train     the *served* module: the network with its pre- and post-processing arithmetic, which takes the
+              tensors of `inputs` in their order and gives those of `outputs`
+    evaluate  held-out figures and pictures, measured through the exported graph, never through torch
+    examples  about four real inputs: they trace the export and become the golden inputs
+    sources   names in `training.data.SOURCES`
+    """
+
+    family: Family
+    description: str
+    task: Task
+    hyper: H
+    sources: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    train: Callable[[Run[H]], nn.Module]
+    evaluate: Callable[[Predict, H], Evaluation]
+    examples: Callable[[], Arrays]
+    tolerance: Tolerance = Tolerance()
+    max_batch: int = 64
+
+    @property
+    def name(self) -> str:
+        return _name(self.train.__module__.rpartition(".")[2])
+
+    @property
+    def path(self) -> str:
+        """The recipe's file, from the repository's root."""
+        return self.train.__module__.replace(".", "/") + ".py"
+
+    @property
+    def about(self) -> str:
+        """The header of the recipe's file: what, source, data, licence, expected figure."""
+        return (importlib.import_module(self.train.__module__).__doc__ or "").strip()
+
+
+def names() -> list[str]:
+    """The names of all recipes, sorted."""
+    return sorted(_name(module.name) for module in pkgutil.iter_modules(recipes.__path__))
+
+
+def load(name: str) -> Recipe[Any]:
+    """The recipe called `name`; RecipeError lists the names there are."""
+    if name not in names():
+        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(names())}")
+    recipe = importlib.import_module(f"{recipes.__name__}.{name.replace('-', '_')}").RECIPE
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _name(stem: str) -> str:
+    return stem.replace("_", "-")

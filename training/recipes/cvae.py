@@ -1,0 +1,227 @@
+"""A conditional variational autoencoder that draws handwritten digits on demand.
+
+Network: dense encoder 784-512-256 to a Gaussian posterior over the latent code, mirrored decoder, the label in the
+biases of both; the decoder alone is served. Bernoulli likelihood, with grey levels as probabilities of white.
+Source: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014; Sohn, Lee and Yan, Learning structured output
+representation using deep conditional generative models, NeurIPS 2015.
+5,000 training digits are set aside to validate choices. The figures are of samples drawn through the exported
+decoder: how many the committed `convnet` bundle reads as the digit that was asked for, and how much two samples of a
+digit differ, compared with two test digits.
+Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
+Expected: at least 97 % of the samples read as asked. Run time: 10 minutes on one core.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.optim.lr_scheduler import OneCycleLR
+
+from service.bundle import Arrays, SampleGeneration, Tolerance
+from service.bundle import Tensor as Declared
+from training import pictures
+from training.data import mnist
+from training.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
+from training.export import Predictor, committed
+from training.recipe import Recipe
+from training.run import Run
+
+# B batch, H height, W width, L latent, K labels
+
+LABELS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyper:
+    seed: int = 1
+    epochs: int = 30
+    batch: int = 256
+    learning_rate: float = 2e-3
+    latent: int = 8
+    wide: int = 512
+    narrow: int = 256
+    validation: int = 5000
+    samples_per_label: int = 500
+
+
+class Conditioned(nn.Module):
+    """A dense layer whose bias depends on the label, then SiLU: features [B, inputs] to [B, outputs].
+
+    The label enters every hidden layer with the weight of the features; as a one-hot input it is drowned by them,
+    and the latent code ends up holding what the label says.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.dense, self.bias = nn.Linear(inputs, outputs), nn.Embedding(LABELS, outputs)
+
+    def forward(self, features: Tensor, label_B: Tensor) -> Tensor:
+        return F.silu(self.dense(features) + self.bias(label_B))
+
+
+class Encoder(nn.Module):
+    """Images in [0, 1] [B, 28, 28] and labels [B] to mean and log variance [B, L] of the posterior."""
+
+    def __init__(self, hyper: Hyper) -> None:
+        super().__init__()
+        self.first = Conditioned(28 * 28, hyper.wide)
+        self.second = Conditioned(hyper.wide, hyper.narrow)
+        self.last = nn.Linear(hyper.narrow, 2 * hyper.latent)
+
+    def forward(self, image_BHW: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.second(self.first(image_BHW.flatten(1), label_B), label_B)
+        mean_BL, log_variance_BL = self.last(features).chunk(2, 1)
+        return mean_BL, log_variance_BL
+
+
+class Decoder(nn.Module):
+    """Latent codes [B, L] and labels [B] to the log-odds of white [B, 28, 28]."""
+
+    def __init__(self, hyper: Hyper) -> None:
+        super().__init__()
+        self.first = Conditioned(hyper.latent, hyper.narrow)
+        self.second = Conditioned(hyper.narrow, hyper.wide)
+        self.last = nn.Linear(hyper.wide, 28 * 28)
+
+    def forward(self, latent_BL: Tensor, label_B: Tensor) -> Tensor:
+        logit_BP: Tensor = self.last(self.second(self.first(latent_BL, label_B), label_B))
+        return logit_BP.reshape(-1, 28, 28)
+
+
+class Served(nn.Module):
+    """The decoder's mean image in grey levels."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        return 255 * torch.sigmoid(self.decoder(latent, label))
+
+
+def evidence(encoder: Encoder, decoder: Decoder, image_BHW: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Reconstruction and divergence terms of the evidence lower bound in nats, each a mean over the batch."""
+    mean_BL, log_variance_BL = encoder(image_BHW, label_B)
+    latent_BL = mean_BL + torch.exp(log_variance_BL / 2) * torch.randn_like(mean_BL)
+    logit_BHW = decoder(latent_BL, label_B)
+    reconstruction = -F.binary_cross_entropy_with_logits(logit_BHW, image_BHW, reduction="sum") / len(image_BHW)
+    divergence = 0.5 * (mean_BL**2 + log_variance_BL.exp() - 1 - log_variance_BL).sum(1).mean()
+    return reconstruction, divergence
+
+
+def train(run: Run[Hyper]) -> nn.Module:
+    hyper = run.hyper
+    digits = mnist().train
+    images = torch.from_numpy(digits.pixels).to(run.device, torch.float32) / 255
+    labels = torch.from_numpy(digits.labels).to(run.device)
+    held = hyper.validation
+    encoder, decoder = Encoder(hyper).to(run.device), Decoder(hyper).to(run.device)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=hyper.learning_rate)
+    steps = -(-(len(images) - held) // hyper.batch)
+    scheduler = OneCycleLR(
+        optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps, cycle_momentum=False
+    )
+    for _ in run.epochs(encoder=encoder, decoder=decoder, optimizer=optimizer, scheduler=scheduler):
+        bounds, divergences = [], []
+        for image, label in run.batches(images[held:], labels[held:], size=hyper.batch):
+            reconstruction, divergence = evidence(encoder, decoder, image, label)
+            run.step(divergence - reconstruction, optimizer)
+            scheduler.step()
+            bounds.append((reconstruction - divergence).detach())
+            divergences.append(divergence.detach())
+        with torch.no_grad():
+            reconstruction, divergence = evidence(encoder, decoder, images[:held], labels[:held])
+        run.log(
+            train_ELBO_nats=float(torch.stack(bounds).mean()),
+            validation_ELBO_nats=float(reconstruction - divergence),
+            train_divergence_nats=float(torch.stack(divergences).mean()),
+            validation_divergence_nats=float(divergence),
+        )
+    return Served(decoder)
+
+
+def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
+    digits = mnist()
+    asked = np.repeat(np.arange(LABELS), hyper.samples_per_label)
+    images = predict({"latent": _latents(len(asked), hyper), "label": asked})["image"]
+    reader = committed("convnet")
+    read = Predictor(reader.graph)({"image": images})["probabilities"].argmax(1)
+    drawn = _spread(images, asked, hyper.seed)
+    written = _spread(digits.test.pixels.astype(np.float32), digits.test.labels, hyper.seed)
+    sheet = images.reshape(LABELS, -1, 28, 28)[:, :12].reshape(-1, 28, 28)
+    return Evaluation(
+        metrics=(
+            proportion(
+                "samples read as asked",
+                int((read == asked).sum()),
+                len(asked),
+                description=f"by convnet {reader.manifest.version}",
+            ),
+            bootstrapped(
+                "relative diversity",
+                lambda distances, reference: float(distances.mean() / reference.mean()),
+                drawn,
+                written,
+                description="distance between two samples of a digit, as a share of that between two test digits",
+            ),
+        ),
+        pictures={
+            "samples": pictures.image_sheet(sheet, columns=12, row_names=[str(label) for label in range(LABELS)]),
+            "asked-and-read": pictures.confusion_matrix(asked, read, range(LABELS)),
+        },
+        reference=(histogram("label", digits.train.labels, np.arange(-0.5, LABELS)),),
+    )
+
+
+def _latents(count: int, hyper: Hyper) -> NDArray[np.float32]:
+    return np.random.default_rng(hyper.seed).standard_normal((count, hyper.latent), dtype=np.float32)
+
+
+def _spread(image_BHW: NDArray[np.float32], label_B: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """Distances in grey levels (root mean square) of 2,000 random pairs of images of one label, 200 a label."""
+    generator = np.random.default_rng(seed)
+    distances = []
+    for label in range(LABELS):
+        rows = np.flatnonzero(label_B == label)
+        left, right = image_BHW[generator.choice(rows, 200)], image_BHW[generator.choice(rows, 200)]
+        distances.append(np.sqrt(((left - right) ** 2).mean((1, 2))))
+    return np.concatenate(distances).astype(np.float64)
+
+
+def examples() -> Arrays:
+    """Four latent codes for the digits 0, 3, 7 and 9."""
+    return {"latent": _latents(4, HYPER), "label": np.array([0, 3, 7, 9])}
+
+
+HYPER = Hyper()
+RECIPE = Recipe(
+    family="generate",
+    description="Draws handwritten digits of a chosen label: a conditional variational autoencoder trained on MNIST.",
+    task=SampleGeneration(latent_size=HYPER.latent, labels=tuple(str(label) for label in range(LABELS))),
+    hyper=HYPER,
+    sources=("mnist",),
+    inputs=(
+        Declared(
+            name="latent", dtype="float32", shape=("batch", HYPER.latent), description="draws of a standard normal"
+        ),
+        Declared(name="label", dtype="int64", shape=("batch",), range=(0, LABELS - 1), description="the digit to draw"),
+    ),
+    outputs=(
+        Declared(
+            name="image",
+            dtype="float32",
+            shape=("batch", 28, 28),
+            unit="grey level",
+            range=(0, 255),
+            description="a white digit on black",
+        ),
+    ),
+    train=train,
+    evaluate=evaluate,
+    examples=examples,
+    tolerance=Tolerance(atol=1e-2, rtol=1e-4),
+    max_batch=64,
+)

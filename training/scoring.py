@@ -1,0 +1,63 @@
+"""Probabilities of a yes-or-no event, judged: how well they rank, and whether they mean what they say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from service.bundle import Metric
+from training.evaluation import Z95, wilson
+from training.pictures import BLUE, ORANGE, png
+
+
+def auc(probability: NDArray[Any], event: NDArray[Any]) -> float:
+    """Area under the ROC curve: how often an event was given a higher probability than a non-event."""
+    return float(roc_auc_score(event, probability))
+
+
+def cross_validated_auc(
+    probability: NDArray[Any], unseen: NDArray[np.bool_], event: NDArray[Any], **details: Any
+) -> Metric:
+    """Mean AUC of M models, `probability` [M, N], each on the samples that are `unseen` [M, N] to it.
+
+    The models share training data, hence the interval's wider variance (Nadeau and Bengio, Machine Learning 52, 2003).
+    """
+    aucs = [auc(row[held], event[held]) for row, held in zip(probability, unseen, strict=True)]
+    share = unseen.mean()
+    spread = Z95 * float(np.std(aucs, ddof=1)) * (1 / len(aucs) + share / (1 - share)) ** 0.5
+    mean = float(np.mean(aucs))
+    return Metric(
+        name="cross-validated AUC", value=mean, low=mean - spread, high=mean + spread, count=len(event), **details
+    )
+
+
+def draw_roc(curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> bytes:
+    """The ROC curve of each (probability, event), its AUC in the legend."""
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for (label, (probability, event)), colour in zip(curves.items(), (ORANGE, BLUE), strict=False):
+        false_alarms, hits, _ = roc_curve(event, probability)
+        axes.plot(false_alarms, hits, color=colour, label=f"{label} (N={len(event)}): {auc(probability, event):.3f}")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.legend(frameon=False, loc="lower right")
+    return png(figure)
+
+
+def draw_reliability(probability: NDArray[Any], event: NDArray[Any], threshold: float) -> bytes:
+    """Predicted against observed share of events, for ten groups of equal size, with Wilson intervals."""
+    groups = np.array_split(np.argsort(probability, kind="stable"), 10)
+    predicted = np.array([probability[group].mean() for group in groups])
+    observed = np.array([event[group].mean() for group in groups])
+    bounds = np.array([wilson(int(event[group].sum()), len(group)) for group in groups]).T
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    axes.axvline(threshold, color=ORANGE, linewidth=0.8, label="decision threshold")
+    axes.errorbar(predicted, observed, yerr=abs(bounds - observed), fmt="o", color=BLUE, capsize=3)
+    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(frameon=False, loc="lower right")
+    return png(figure)
