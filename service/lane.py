@@ -4,29 +4,25 @@ BentoML's own path to a method costs several times the inference of a small mode
 the lane keeps to one dictionary look-up, one body, one answer. Whatever it does not know goes on to BentoML's app.
 """
 
-import itertools
 import logging
-import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from service.access import OPEN, Keys
-from service.body import Client, Receive, read_body
+from service.body import Receive, read_body
 from service.endpoints import ENDPOINTS, PREDICT, Endpoint
-from service.errors import InternalError, MethodNotAllowed, QuartetError
+from service.errors import InternalError, QuartetError
+from service.exchange import Exchange, Scope, Send
+from service.journal import Journal
 from service.messages import Answer, Request
 from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
-from service.replies import Send, send_answer, send_problem
 from service.settings import Settings
 
-Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREDICT_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})/predict")
-REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 log = logging.getLogger(__name__)
 
@@ -38,81 +34,65 @@ class Lane:
         self.inner, self.pipeline, self.pages, self.metrics, self.settings = inner, pipeline, pages, metrics, settings
         self._endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
         self._keys = Keys.read(settings.api_keys) if settings.api_keys else None
-        self._prefix = os.urandom(6).hex().encode()
-        self._counter = itertools.count()
+        self._journal = Journal(settings.access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.inner(scope, receive, send)
             return
         path = scope["path"]
-        if self._keys is not None and path not in OPEN and not await self._admit(scope, send):
+        if self._keys is not None and path not in OPEN and not await self._admit(self._keys, scope, receive, send):
             return
         endpoint = self._endpoints.get(path)
         if endpoint is not None:
-            await self._infer(endpoint, None, scope, receive, send)
+            await self._infer(endpoint, None, self._exchange(scope, receive, send, endpoint.name))
         elif match := PREDICT_PATH.fullmatch(path):
-            await self._infer(PREDICT, match[1], scope, receive, send)
+            await self._infer(PREDICT, match[1], self._exchange(scope, receive, send, PREDICT.name))
         elif (page := self.pages.find(path)) is not None:
-            await self._show(page, scope, send)
+            await self._show(page, self._exchange(scope, receive, send, "pages"))
         else:
             await self.inner(scope, receive, send)
 
-    async def _admit(self, scope: Scope, send: Send) -> bool:
-        assert self._keys is not None
-        headers = dict(scope["headers"])
+    def _exchange(self, scope: Scope, receive: Receive, send: Send, endpoint: str) -> Exchange:
+        return Exchange(scope, receive, send, endpoint, self.metrics, self._journal)
+
+    async def _admit(self, keys: Keys, scope: Scope, receive: Receive, send: Send) -> bool:
+        exchange = self._exchange(scope, receive, send, "access")
         try:
-            self._keys.admit(headers)
+            keys.admit(exchange.headers)
         except QuartetError as error:
-            await self._refuse(error, "access", self._request_id(headers), send)
+            await exchange.refuse(error)
             return False
         return True
 
-    async def _infer(
-        self, endpoint: Endpoint, model_name: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        headers = dict(scope["headers"])
-        request_id = self._request_id(headers)
-        client = Client(receive)
+    async def _infer(self, endpoint: Endpoint, model_name: str | None, exchange: Exchange) -> None:
+        if exchange.scope["method"] == "OPTIONS":
+            await exchange.options("POST")
+            return
+        settings, headers = self.settings, exchange.headers
         self.metrics.in_flight += 1
         try:
-            _require(scope, "POST")
-            settings = self.settings
-            body = await read_body(headers, receive, client, settings.max_body_bytes, settings.body_timeout_s)
-            request = Request(body, headers, scope["query_string"])
-            answer, timing = await self.pipeline.answer(endpoint, request, client.gone, model_name)
+            exchange.require("POST")
+            body = await read_body(
+                headers, exchange.receive, exchange.client, settings.max_body_bytes, settings.body_timeout_s
+            )
+            request = Request(body, headers, exchange.scope["query_string"])
+            answer, timing = await self.pipeline.answer(endpoint, request, exchange.client.gone, model_name)
         except QuartetError as error:
-            await self._refuse(error, endpoint.name, request_id, send)
+            await exchange.refuse(error)
         except Exception:
-            log.exception("request %s to %s failed", request_id.decode(), endpoint.name)
-            await self._refuse(InternalError(), endpoint.name, request_id, send)
+            log.exception("request %s to %s failed", exchange.request_id.decode("latin-1"), endpoint.name)
+            await exchange.refuse(InternalError())
         else:
-            await send_answer(send, answer, request_id, timing.header())
+            await exchange.answer(answer, timing)
         finally:
             self.metrics.in_flight -= 1
 
-    async def _show(self, page: Callable[[], Awaitable[Answer]], scope: Scope, send: Send) -> None:
-        request_id = self._request_id(dict(scope["headers"]))
+    async def _show(self, page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> None:
         try:
-            _require(scope, "GET", "HEAD")
+            exchange.require("GET", "HEAD")
             answer = await page()
         except QuartetError as error:
-            await self._refuse(error, "pages", request_id, send)
+            await exchange.refuse(error)
         else:
-            await send_answer(send, answer, request_id, head=scope["method"] == "HEAD")
-
-    async def _refuse(self, error: QuartetError, endpoint: str, request_id: bytes, send: Send) -> None:
-        self.metrics.errors[endpoint, error.code] += 1
-        await send_problem(send, error, request_id)
-
-    def _request_id(self, headers: dict[bytes, bytes]) -> bytes:
-        """The client's own `x-request-id` when it is printable, else a new one."""
-        given = headers.get(b"x-request-id")
-        if given is not None and REQUEST_ID.fullmatch(given):
-            return given
-        return b"%s-%x" % (self._prefix, next(self._counter))
-
-
-def _require(scope: Scope, *methods: str) -> None:
-    if scope["method"] not in methods:
-        raise MethodNotAllowed(methods)
+            await exchange.answer(answer)

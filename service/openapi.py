@@ -44,6 +44,12 @@ SELECTION = [
         "schema": {"type": "integer", "minimum": 1},
         "description": "Drop the request when its turn has not come by then.",
     },
+    {
+        "name": "x-priority",
+        "in": "header",
+        "schema": {"type": "string", "enum": ["urgent", "patient"]},
+        "description": "Patient requests let urgent ones, the default, go first.",
+    },
 ]
 BINARY = {"type": "string", "format": "binary"}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from service.batcher import Job
+from service.batcher import PATIENT, URGENT, Job
 from service.bundle import Arrays
 from service.endpoints import Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, QuartetError
@@ -18,30 +18,13 @@ from service.limits import Limits
 from service.messages import Answer, Payload, Request
 from service.repository import Repository
 from service.served import ServedModel
+from service.timing import Timing
 
 # Above this a stage may take milliseconds; it moves to a thread, so that no other request waits for it.
 INLINE_BYTES = 32 * 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Timing(NamedTuple):
-    """Seconds in each stage."""
-
-    decode: float
-    queue: float
-    infer: float
-    encode: float
-
-    def header(self) -> bytes:
-        """As a `Server-Timing` value, in milliseconds."""
-        return b"decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f, encode;dur=%.3f" % (
-            self.decode * 1e3,
-            self.queue * 1e3,
-            self.infer * 1e3,
-            self.encode * 1e3,
-        )
 
 
 class Understood(NamedTuple):
@@ -61,12 +44,12 @@ class Pipeline:
     ) -> tuple[Answer, Timing]:
         """Raises a QuartetError. `model_name` is the model that the path named, where it does."""
         started = perf_counter()
-        deadline = monotonic() + self._timeout_s(request)
+        deadline, priority = monotonic() + self._timeout_s(request), _priority(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
         model, inputs, payload = await _placed(len(request.body), self._understand, endpoint, request, model_name)
         decoded = perf_counter()
-        job = Job(inputs, deadline, abandoned)
+        job = Job(inputs, deadline, abandoned, priority)
         try:
             outputs = await model.batcher.submit(job)
             answered = perf_counter()
@@ -91,9 +74,17 @@ class Pipeline:
         text = request.header(b"x-timeout-ms")
         if text is None:
             return self.timeout_s
-        if not text.isascii() or not text.isdigit() or int(text) == 0:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
             raise InvalidValue("Must be a positive whole number of milliseconds.", "x-timeout-ms")
         return min(int(text) / 1000, self.timeout_s)
+
+
+def _priority(request: Request) -> int:
+    """`x-priority: patient` lets every urgent request, which is what others are, go first."""
+    text = request.header(b"x-priority")
+    if text not in (None, "urgent", "patient"):
+        raise InvalidValue("Must be urgent or patient.", "x-priority")
+    return PATIENT if text == "patient" else URGENT
 
 
 def _wanted(in_body: str | None, outside: str | None, field: str) -> str | None:

@@ -26,11 +26,12 @@ class Session:
     def __init__(self, bundle: Bundle, provider: Provider, threads: int) -> None:
         """Raises BundleError when the graph does not load or does not fit its manifest, ProviderError for `cuda`."""
         self.provider_asked = provider
+        providers = _providers(provider)
         try:
             self._session = onnxruntime.InferenceSession(
-                bundle.graph, sess_options=_options(threads), providers=_providers(provider)
+                bundle.graph, sess_options=_options(threads), providers=providers
             )
-        except (onnxruntime.capi.onnxruntime_pybind11_state.Fail, RuntimeError, ValueError) as error:
+        except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
             raise BundleError(f"{bundle.graph} does not load: {type(error).__name__}") from error
         self.provider = "cuda" if CUDA in self._session.get_providers() else "cpu"
         if provider == "cuda" and self.provider != "cuda":

@@ -37,6 +37,7 @@ class Settings(BaseModel):
         None, description="File of API keys (docs/configuration.md); without one anybody may ask."
     )
     cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
+    access_log: Literal["off", "errors", "all"] = Field("errors", description="Requests that get a line in the log.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
     max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")
     max_rows: int = Field(256, ge=1, description="Most samples in one request.")

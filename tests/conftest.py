@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
+from service.bundle import Bundle, current_version, names
 from service.lane import App, Lane
 from service.limits import Limits
 from service.metrics import Metrics
@@ -60,6 +61,7 @@ class Running:
     """`bentoml serve` in a process of its own. `log` is all that it has written."""
 
     def __init__(self, folder: Path, *, target: str = "service.app:service", cwd: Path = PROJECT, **env: str) -> None:
+        """`folder` is for the log and for what BentoML keeps at home."""
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -138,6 +140,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("server")).wait_until_ready()
     yield running
     assert running.stop() == 0, running.log
+
+
+@pytest.fixture(scope="session")
+def bundles() -> dict[str, Bundle]:
+    """What the server serves, read from disk."""
+    folder = Settings.from_environment().models_dir
+    return {name: Bundle(folder / name / current_version(folder, name)) for name in names(folder)}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -47,7 +49,7 @@ def painted(latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np
     return (latent @ PAINT + 100 + 10 * label[:, None]).reshape(-1, 8, 8).astype(np.float32)
 
 
-def digits(models: Path, name: str = "toy-digits", **changes: object) -> Path:
+def digits(models: Path, name: str = "toy-digits", **options: Any) -> Path:
     images = np.random.default_rng(3).integers(0, 256, (4, 28, 28)).astype(np.float32)
     nodes = [
         helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
@@ -63,11 +65,11 @@ def digits(models: Path, name: str = "toy-digits", **changes: object) -> Path:
         [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
         [Tensor(name="probabilities", dtype="float32", shape=("batch", 10))],
         ({"image": images}, {"probabilities": probabilities(images)}),
-        **changes,
+        **options,
     )
 
 
-def credit(models: Path, name: str = "toy-credit", **changes: object) -> Path:
+def credit(models: Path, name: str = "toy-credit", **options: Any) -> Path:
     applicants = np.array([[one.range[0] if one.range else 0 for one in ATTRIBUTES]] * 2, np.float32)
     nodes = [
         helper.make_node("MatMul", ["applicant", "risk"], ["score"]),
@@ -82,11 +84,11 @@ def credit(models: Path, name: str = "toy-credit", **changes: object) -> Path:
         [Tensor(name="applicant", dtype="float32", shape=("batch", len(ATTRIBUTES)))],
         [Tensor(name="default_probability", dtype="float32", shape=("batch",))],
         ({"applicant": applicants}, {"default_probability": default_probability(applicants)}),
-        **changes,
+        **options,
     )
 
 
-def ct(models: Path, name: str = "toy-ct", **changes: object) -> Path:
+def ct(models: Path, name: str = "toy-ct", **options: Any) -> Path:
     """Halves every Hounsfield value."""
     hu = np.arange(2 * 16 * 16, dtype=np.float32).reshape(2, 16, 16)
     return write(
@@ -98,11 +100,11 @@ def ct(models: Path, name: str = "toy-ct", **changes: object) -> Path:
         [Tensor(name="hu", dtype="float32", shape=("batch", "height", "width"))],
         [Tensor(name="denoised", dtype="float32", shape=("batch", "height", "width"))],
         ({"hu": hu}, {"denoised": hu / 2}),
-        **changes,
+        **options,
     )
 
 
-def samples(models: Path, name: str = "toy-samples", **changes: object) -> Path:
+def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
     latent, label = np.eye(4, dtype=np.float32), np.arange(4)
     nodes = [
         helper.make_node("MatMul", ["latent", "paint"], ["strokes"]),
@@ -127,11 +129,11 @@ def samples(models: Path, name: str = "toy-samples", **changes: object) -> Path:
         ],
         [Tensor(name="image", dtype="float32", shape=("batch", 8, 8), range=(0, 255))],
         ({"latent": latent, "label": label}, {"image": painted(latent, label)}),
-        **changes,
+        **options,
     )
 
 
-def tensors(models: Path, name: str = "toy-tensors", **changes: object) -> Path:
+def tensors(models: Path, name: str = "toy-tensors", **options: Any) -> Path:
     """y = 2 x + k."""
     x, k = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2])
     nodes = [
@@ -152,7 +154,7 @@ def tensors(models: Path, name: str = "toy-tensors", **changes: object) -> Path:
         ],
         [Tensor(name="y", dtype="float32", shape=("batch", 3))],
         ({"x": x, "k": k}, {"y": 2 * x + k[:, None]}),
-        **changes,
+        **options,
     )
 
 
@@ -174,9 +176,9 @@ def write(
     *,
     version: str = "1",
     max_batch: int = 8,
-    **changes: object,
+    changes: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write the bundle and make it current; its folder. `changes` go into the manifest."""
+    """Write the bundle and make it current; its folder. `changes` are made to its manifest, which may become wrong."""
     folder = models / name / version
     folder.mkdir(parents=True)
     graph = helper.make_graph(
@@ -207,7 +209,7 @@ def write(
         provenance=PROVENANCE,
         metrics=(Metric(name="accuracy", value=0.5, low=0.4, high=0.6, count=100),),
     )
-    bundle.write_manifest(folder, manifest.model_copy(update=changes))
+    bundle.write_manifest(folder, manifest.model_copy(update=dict(changes or {})))
     bundle.write_current(models, name, version)
     return folder
 

@@ -6,7 +6,7 @@ The model's name is the file's: `training/recipes/ct_denoiser.py` makes the bund
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
 from torch import nn
@@ -32,6 +32,7 @@ class Recipe(Generic[H]):
     evaluate  held-out figures and pictures, measured through the exported graph, never through torch
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
+    trial     hyper-parameters to change for a trial run of two steps, where preparing all the data takes long
     """
 
     family: Family
@@ -46,6 +47,7 @@ class Recipe(Generic[H]):
     examples: Callable[[], Arrays]
     tolerance: Tolerance = Tolerance()
     max_batch: int = 64
+    trial: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

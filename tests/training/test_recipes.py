@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Manifest
+from service.bundle import Arrays, Manifest
 from training import data, export, recipe
 from training.recipe import Recipe
 from training.run import Run
@@ -20,7 +20,7 @@ class WatchedRun(Run[Any]):
     """Two steps of a recipe's training, remembering which parameters its gradients reached."""
 
     def __init__(self, chosen: Recipe[Any]) -> None:
-        super().__init__(chosen.name, chosen.hyper, max_steps=2)
+        super().__init__(chosen.name, dataclasses.replace(chosen.hyper, **chosen.trial), max_steps=2)
         self.reached: dict[Tensor, bool] = {}
 
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
@@ -44,12 +44,13 @@ class Trial:
     recipe: Recipe[Any]
     run: WatchedRun
     served: nn.Module
+    examples: Arrays
 
 
-def try_out(name: str) -> Trial:
-    chosen = recipe.load(name)
+def try_out(chosen: Recipe[Any]) -> tuple[WatchedRun, nn.Module]:
+    """Two steps of training, on real data."""
     run = WatchedRun(chosen)
-    return Trial(chosen, run, chosen.train(run).cpu().eval())
+    return run, chosen.train(run).cpu().eval()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,8 +63,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=recipe.names())
 def trial(request: pytest.FixtureRequest) -> Trial:
-    """Two steps of training, on real data."""
-    return try_out(request.param)
+    chosen = recipe.load(request.param)
+    return Trial(chosen, *try_out(chosen), chosen.examples())
 
 
 def test_two_steps_reach_every_parameter(trial: Trial) -> None:
@@ -73,12 +74,12 @@ def test_two_steps_reach_every_parameter(trial: Trial) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights(trial: Trial) -> None:
-    again = try_out(trial.recipe.name).served.state_dict()
+    again = try_out(trial.recipe)[1].state_dict()
     assert all(torch.equal(value, again[name]) for name, value in trial.served.state_dict().items())
 
 
 def test_the_exported_graph_computes_what_pytorch_does(trial: Trial, tmp_path: Path) -> None:
-    graph, examples = tmp_path / "model.onnx", trial.recipe.examples()
+    graph, examples = tmp_path / "model.onnx", trial.examples
     export.write_graph(trial.recipe, trial.served, examples, graph)
     export.check_parity(trial.recipe, trial.served, examples, graph)
     outputs = export.Predictor(graph)(examples)
@@ -86,10 +87,9 @@ def test_the_exported_graph_computes_what_pytorch_does(trial: Trial, tmp_path: P
 
 
 def test_the_examples_are_what_the_recipe_declares(trial: Trial) -> None:
-    examples = trial.recipe.examples()
-    assert list(examples) == [tensor.name for tensor in trial.recipe.inputs]
+    assert list(trial.examples) == [tensor.name for tensor in trial.recipe.inputs]
     for tensor in trial.recipe.inputs:
-        example = examples[tensor.name]
+        example = trial.examples[tensor.name]
         low, high = tensor.range or (-math.inf, math.inf)
         assert example.dtype == tensor.dtype
         sizes = zip(tensor.shape, example.shape, strict=True)

@@ -1,0 +1,112 @@
+"""One request and its answer on the wire: its id, its headers, what is counted, logged and traced of it."""
+
+import itertools
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from service.body import Client, Receive
+from service.errors import BodyTimeout, BodyTooLarge, MethodNotAllowed, QuartetError, Unauthorized, problem
+from service.journal import Journal
+from service.messages import Answer
+from service.metrics import Metrics
+from service.timing import Timing
+from service.tracing import Trace
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PROBLEM = b"application/problem+json"
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+_prefix = os.urandom(6).hex().encode()
+_counter = itertools.count()
+
+
+class Exchange:
+    """`endpoint` is the name under which it is counted."""
+
+    __slots__ = (
+        "client",
+        "endpoint",
+        "headers",
+        "journal",
+        "metrics",
+        "receive",
+        "request_id",
+        "scope",
+        "send",
+        "trace",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, endpoint: str, metrics: Metrics, journal: Journal
+    ) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+        self.endpoint, self.metrics, self.journal = endpoint, metrics, journal
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.client = Client(receive)
+        self.request_id = self._id()
+        parent = self.headers.get(b"traceparent")
+        self.trace = None if parent is None else Trace.follow(parent)
+
+    def require(self, *methods: str) -> None:
+        """Raises MethodNotAllowed."""
+        if self.scope["method"] not in methods:
+            raise MethodNotAllowed(methods)
+
+    async def options(self, *methods: str) -> None:
+        """Answer OPTIONS with what may be asked here."""
+        await self._reply(204, [(b"allow", ", ".join(methods).encode()), (b"x-request-id", self.request_id)], b"")
+
+    async def answer(self, answer: Answer, timing: Timing | None = None) -> None:
+        headers = self._headers(answer.media_type.encode(), answer.body)
+        if timing is not None:
+            headers.append((b"server-timing", timing.header()))
+        await self._reply(200, headers, answer.body)
+        self.journal.answered(self, answer, timing)
+        if self.trace is not None:
+            self.trace.record(self.endpoint, 200, timing)
+
+    async def refuse(self, error: QuartetError) -> None:
+        await self.fail(error, problem(error, self.request_id.decode("latin-1")), PROBLEM)
+
+    async def fail(self, error: QuartetError, body: bytes, media_type: bytes) -> None:
+        """Answer with an error in a form of the caller's."""
+        self.metrics.errors[self.endpoint, error.code] += 1
+        headers = self._headers(media_type, body)
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % error.retry_after_s))
+        if isinstance(error, BodyTooLarge | BodyTimeout):  # the rest of the body is still on its way
+            headers.append((b"connection", b"close"))
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", error.allowed.encode()))
+        if isinstance(error, Unauthorized):
+            headers.append((b"www-authenticate", b"Bearer"))
+        await self._reply(error.status, headers, body)
+        self.journal.refused(self, error)
+        if self.trace is not None:
+            self.trace.record(self.endpoint, error.status, None)
+
+    def _headers(self, media_type: bytes, body: bytes) -> Headers:
+        headers = [
+            (b"content-type", media_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.request_id),
+        ]
+        if self.trace is not None:
+            headers.append((b"traceparent", self.trace.header()))
+        return headers
+
+    async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+
+    def _id(self) -> bytes:
+        """The client's own `x-request-id` when it is printable, else a new one."""
+        given = self.headers.get(b"x-request-id")
+        if given is not None and REQUEST_ID.fullmatch(given):
+            return given
+        return b"%s-%x" % (_prefix, next(_counter))

@@ -1,0 +1,106 @@
+"""The life of a worker process: what it holds, how it starts, how it ends."""
+
+import asyncio
+import gc
+import logging
+import signal
+from types import FrameType
+
+from starlette.middleware.cors import CORSMiddleware
+
+from service.body import Message, Receive
+from service.exchange import Scope, Send
+from service.lane import App, Lane
+from service.limits import Limits
+from service.metrics import Metrics
+from service.pages import Pages
+from service.pipeline import Pipeline
+from service.repository import Repository
+from service.session import ProviderError
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Everything one worker process holds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.repository = Repository(settings, self.metrics)
+        self.pipeline = Pipeline(self.repository, Limits(settings.max_rows, settings.max_pixels), settings.timeout_s)
+        self.pages = Pages(self.repository, self.metrics)
+
+    def asgi(self, inner: App) -> App:
+        """The lane before `inner`; the models live as long as the app's lifespan."""
+
+        async def living(scope: Scope, receive: Receive, send: Send) -> None:
+            await inner(scope, self._lifespan(receive) if scope["type"] == "lifespan" else receive, send)
+
+        lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings)
+        if not self.settings.cors_origins:
+            return lane
+        return CORSMiddleware(
+            lane,
+            self.settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=("x-request-id", "server-timing", "retry-after"),
+        )
+
+    def _lifespan(self, receive: Receive) -> Receive:
+        async def hooked() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                # In the background: the process is alive, and says so, before it is ready.
+                self._tasks = [asyncio.create_task(work()) for work in (self._serve_models, self._publish)]
+                self._announce_end()
+            elif message["type"] == "lifespan.shutdown":
+                await self.repository.drain(self.settings.drain_s)
+                for task in self._tasks:
+                    task.cancel()
+                self.metrics.publish()
+            return message
+
+        return hooked
+
+    async def _publish(self) -> None:
+        while self.metrics.shared is not None:
+            self.metrics.publish()
+            await asyncio.sleep(1)
+
+    def _announce_end(self) -> None:
+        """On SIGTERM fail `/readyz` first, and stop accepting when load balancers have had time to see it."""
+        loop = asyncio.get_running_loop()
+        stop = signal.getsignal(signal.SIGTERM)
+
+        def end(number: int, frame: FrameType | None) -> None:
+            self.repository.draining = True
+            if callable(stop):
+                loop.call_soon_threadsafe(loop.call_later, self.settings.drain_delay_s, stop, number, None)
+
+        signal.signal(signal.SIGTERM, end)
+
+    async def _serve_models(self) -> None:
+        try:
+            await self.repository.load()
+        except ProviderError as error:
+            log.critical("%s", error)
+            signal.raise_signal(signal.SIGTERM)
+            return
+        # What exists now stays: a collection that walks through it stops every request for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
+        await self.repository.watch(self.settings.watch_s)
+
+
+def configure_logging() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("service")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    plain = logging.StreamHandler()
+    access = logging.getLogger("service.access")
+    access.handlers, access.propagate = [plain], False

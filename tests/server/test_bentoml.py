@@ -1,0 +1,115 @@
+"""The service is an ordinary BentoML service too: its own app, its client and its builds give the same answers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import httpx
+import numpy as np
+import pytest
+
+from service.endpoints import ENDPOINTS
+from tests.conftest import PROJECT, Running
+from training.data.german import ATTRIBUTES
+from training.data.images import Images
+
+PERSON: dict[str, Any] = {one.name: one.values[0] if one.values else one.range[0] for one in ATTRIBUTES}
+HU = np.random.default_rng(0).normal(0, 100, (2, 64, 64)).round().tolist()
+
+
+def bodies(digits: Images) -> dict[str, dict[str, Any]]:
+    """A request to each endpoint."""
+    return {
+        "classify_digits": {"images": digits.pixels[:3].tolist()},
+        "score_credit": {"applicants": [PERSON]},
+        "denoise_ct": {"slices": HU},
+        "generate_samples": {"count": 2, "label": 7, "seed": 1},
+    }
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    to_app: asyncio.Queue[Any] = asyncio.Queue()
+    from_app: asyncio.Queue[Any] = asyncio.Queue()
+    running = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, to_app.get, from_app.put))
+    for stage in ("startup", "shutdown"):
+        await to_app.put({"type": f"lifespan.{stage}"})
+        assert (await from_app.get())["type"] == f"lifespan.{stage}.complete"
+        if stage == "startup":
+            yield
+    await running
+
+
+@pytest.fixture
+def sigterm() -> Iterator[None]:
+    """The service sets a handler of its own."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.filterwarnings("ignore")  # BentoML's
+def test_the_lane_and_bentomls_own_app_give_the_same_answers(sigterm: None, digits: Images) -> None:
+    from service.app import service, worker
+
+    async def both() -> None:
+        behind = bentoml.Service.to_asgi(service)
+        lane = worker.asgi(behind)
+        async with lifespan(lane), client(lane) as before, client(behind) as after:
+            while (await before.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)
+            for endpoint in ENDPOINTS:
+                body = bodies(digits)[endpoint.name]
+                one, other = [await app.post(endpoint.path, json=body) for app in (before, after)]
+                assert one.status_code == other.status_code == 200, (one.text, other.text)
+                assert one.json() == other.json()
+                assert "server-timing" in one.headers
+                assert "server-timing" not in other.headers  # so it was not the lane that answered
+                wrong = [await app.post(endpoint.path, json=body | {"model": "nobody"}) for app in (before, after)]
+                assert [answer.status_code for answer in wrong] == [404, 404]
+
+    asyncio.run(both())
+
+
+def client(app: Any) -> httpx.AsyncClient:
+    headers = {"accept": "application/json"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here", headers=headers, timeout=60)
+
+
+@pytest.mark.filterwarnings("ignore")  # BentoML's
+def test_bentomls_client_gets_the_answers_of_plain_http(server: Running, digits: Images) -> None:
+    with bentoml.SyncHTTPClient(server.url) as remote:
+        for endpoint in ENDPOINTS:
+            body = bodies(digits)[endpoint.name]
+            plain = httpx.post(f"{server.url}{endpoint.path}", json=body, headers={"accept": "application/json"})
+            call: Callable[..., Any] = getattr(remote, endpoint.name)
+            assert call(**body) == plain.json()
+
+
+def test_a_bento_is_built_and_serves(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    built = subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    tag = built.stdout.strip().removeprefix("__tag__:")
+    source = home / "bentos" / tag.replace(":", "/") / "src"
+    assert {"service", "models"} <= {path.name for path in source.iterdir()}
+    assert not list(source.rglob("*.py[co]"))
+    assert not (source / "training").exists()
+    running = Running(tmp_path, target=tag, cwd=tmp_path).wait_until_ready()
+    assert httpx.get(f"{running.url}/v1/models").json()["models"]
+    assert running.stop() == 0, running.log

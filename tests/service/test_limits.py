@@ -1,0 +1,24 @@
+"""A request may hold some rows, but not none and not any number."""
+
+import pytest
+
+from service.errors import InvalidShape, TooManyRows
+from service.limits import Limits
+
+LIMITS = Limits(max_rows=4, max_pixels=100)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_rows_up_to_the_limit_are_fine(rows: int) -> None:
+    LIMITS.check_rows(rows, "images")
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(InvalidShape) as refusal:
+        LIMITS.check_rows(0, "images")
+    assert refusal.value.field == "images"
+
+
+def test_too_many_rows_are_refused_with_the_limit() -> None:
+    with pytest.raises(TooManyRows, match="5 samples.*limit 4"):
+        LIMITS.check_rows(5, "images")

@@ -1,0 +1,75 @@
+"""Metrics count what happened, in the exposition format, under labels that no request can choose."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.metrics import SECONDS, Histogram
+from service.repository import Repository
+from tests.conftest import Here, lane_over, npy
+
+ONE = {"content": npy(np.zeros((1, 28, 28))), "headers": {"content-type": "application/x-npy"}}
+
+
+def scraped(lane: Here) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = lane("GET", "/metrics").text
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def lane(repository: Repository) -> Here:
+    return lane_over(repository)
+
+
+TOY = (("model", "toy-digits"), ("version", "1"))
+
+
+def test_every_stage_of_an_answer_is_counted_once(lane: Here) -> None:
+    before = scraped(lane)
+    for _ in range(3):
+        assert lane("POST", "/v1/digits/classify?model=toy-digits", **ONE).status_code == 200
+    after = scraped(lane)
+    for stage in ("decode", "queue", "infer", "encode"):
+        key = ("quartet_stage_seconds_count", tuple(sorted((*TOY, ("stage", stage)))))
+        assert after[key] - before.get(key, 0) == 3
+    key = ("quartet_requests_total", tuple(sorted((*TOY, ("outcome", "ok")))))
+    assert after[key] - before.get(key, 0) == 3
+
+
+def test_a_refusal_is_counted_by_its_code(lane: Here) -> None:
+    key = ("quartet_errors_total", (("code", "empty_body"), ("endpoint", "classify_digits")))
+    before = scraped(lane).get(key, 0)
+    lane("POST", "/v1/digits/classify")
+    assert scraped(lane)[key] - before == 1
+
+
+def test_no_label_comes_from_a_request(lane: Here) -> None:
+    lane("POST", "/v1/digits/classify?model=invented", **ONE)
+    lane("POST", "/v1/models/invented/predict", json={"inputs": {}})
+    lane("GET", "/v1/models/invented")
+    lane("GET", "/invented")
+    assert "invented" not in lane("GET", "/metrics").text
+
+
+def test_nothing_is_in_flight_or_queued_when_nothing_is_asked(lane: Here) -> None:
+    levels = {key: value for key, value in scraped(lane).items() if "queued" in key[0] or "running" in key[0]}
+    assert levels
+    assert set(levels.values()) == {0}
+
+
+@given(st.lists(st.floats(0, 100), max_size=50))
+def test_a_histogram_counts_each_observation_in_its_bucket(observed: list[float]) -> None:
+    histogram = Histogram(SECONDS)
+    for value in observed:
+        histogram.observe(value)
+    *counts, total = histogram.values()
+    upper = np.array([*SECONDS, np.inf])
+    expected = [sum(value <= bound for value in observed) for bound in upper]
+    assert np.cumsum(counts).tolist() == expected
+    assert total == pytest.approx(sum(observed))

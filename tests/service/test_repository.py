@@ -1,0 +1,116 @@
+"""The repository serves what is on disk: checked before it is served, replaced without a gap, never half."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import bundle
+from service.batcher import Job
+from service.bundle import Manifest
+from service.errors import UnknownModel, UnknownVersion
+from service.metrics import Metrics
+from service.repository import Repository
+from service.settings import Settings
+from tests import toys
+
+
+def loaded(folder: Path, **settings: Any) -> Repository:
+    repository = Repository(Settings(models_dir=folder, threads=1, **settings), Metrics())
+    asyncio.run(repository.load())
+    return repository
+
+
+def test_every_bundle_of_the_folder_is_served(toy_models: Path) -> None:
+    repository = loaded(toy_models)
+    assert repository.ready
+    assert sorted(repository.models) == bundle.names(toy_models)
+
+
+def test_the_settings_may_name_a_few(toy_models: Path) -> None:
+    assert list(loaded(toy_models, models=("toy-ct",)).models) == ["toy-ct"]
+
+
+def test_an_empty_folder_is_never_ready(tmp_path: Path) -> None:
+    assert not loaded(tmp_path).ready
+
+
+def test_a_declared_model_that_is_not_there_keeps_the_service_from_being_ready(toy_models: Path) -> None:
+    repository = loaded(toy_models, models=("toy-ct", "nobody"))
+    assert not repository.ready
+    assert "nobody" in repository.state
+    assert repository.pick("toy-ct", None).manifest.name == "toy-ct"
+
+
+@pytest.mark.parametrize("file", [bundle.GRAPH, bundle.GOLDEN, bundle.MANIFEST])
+def test_a_broken_bundle_leaves_the_others_serving(tmp_path: Path, file: str) -> None:
+    toys.digits(tmp_path)
+    (toys.ct(tmp_path) / file).write_bytes(b"broken")
+    repository = loaded(tmp_path)
+    assert list(repository.models) == ["toy-digits"]
+    assert not repository.ready
+
+
+def test_a_model_that_does_not_reproduce_its_golden_outputs_is_not_served(tmp_path: Path) -> None:
+    toys.ct(tmp_path)
+    folder = toys.tensors(tmp_path)
+    with np.load(folder / bundle.GOLDEN) as golden:
+        np.savez(folder / bundle.GOLDEN, **(dict(golden) | {"out.y": golden["out.y"] + 1}))
+    manifest = Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    sha256 = manifest.sha256 | {bundle.GOLDEN: bundle.file_sha256(folder / bundle.GOLDEN)}
+    bundle.write_manifest(folder, manifest.model_copy(update={"sha256": sha256}))
+    assert list(loaded(tmp_path).models) == ["toy-ct"]
+
+
+def test_a_model_is_picked_by_name_version_and_task(repository: Repository) -> None:
+    assert repository.pick("toy-ct", None).manifest.name == "toy-ct"
+    assert repository.pick("toy-ct", "1", "ct-denoising").manifest.name == "toy-ct"
+    for name, kind in (("nobody", None), ("toy-ct", "credit-scoring")):
+        with pytest.raises(UnknownModel, match="Served here: "):
+            repository.pick(name, None, kind)
+    with pytest.raises(UnknownVersion, match="Served of toy-ct: 1"):
+        repository.pick("toy-ct", "2")
+
+
+def test_a_new_version_replaces_the_old_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    async def scene() -> None:
+        toys.ct(tmp_path)
+        repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
+        await repository.load()
+        old = repository.pick("toy-ct", None)
+        toys.ct(tmp_path, version="2")
+        await repository.refresh()
+        assert repository.pick("toy-ct", None).manifest.version == "2"
+        job = Job(old.bundle.golden()[0], float("inf"), lambda: False)
+        old.bundle.check_golden(await old.batcher.submit(job))  # whoever still holds the old one finishes on it
+        (toys.ct(tmp_path, version="3") / bundle.GRAPH).write_bytes(b"broken")
+        await repository.refresh()
+        assert repository.pick("toy-ct", None).manifest.version == "2"
+        assert repository.ready
+        states = {entry.version: entry.state for entry in repository.index()}
+        assert states == {"2": "READY", "3": "UNAVAILABLE"}
+
+    asyncio.run(scene())
+
+
+def test_a_model_whose_folder_is_gone_is_no_longer_served(tmp_path: Path) -> None:
+    async def scene() -> None:
+        toys.ct(tmp_path)
+        toys.digits(tmp_path)
+        repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
+        await repository.load()
+        shutil.rmtree(tmp_path / "toy-ct")
+        await repository.refresh()
+        assert list(repository.models) == ["toy-digits"]
+
+    asyncio.run(scene())
+
+
+def test_readiness_ends_when_draining_begins(toy_models: Path) -> None:
+    repository = loaded(toy_models, models=("toy-ct",))
+    repository.draining = True
+    assert not repository.ready
+    asyncio.run(repository.drain(1))

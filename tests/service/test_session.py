@@ -1,0 +1,83 @@
+"""Sessions run graphs that fit their manifests, within the cores that the process may use."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from service.bundle import GRAPH, Bundle, BundleError, Tensor, file_sha256
+from service.session import ProviderError, Session, cpu_quota, tiled
+from tests import toys
+
+
+def test_outputs_come_by_name(tmp_path: Path) -> None:
+    session = Session(Bundle(toys.tensors(tmp_path)), "cpu", 1)
+    answer = session.run({"x": np.ones((1, 3), np.float32), "k": np.array([4])})
+    np.testing.assert_array_equal(answer["y"], [[6, 6, 6]])
+    assert session.provider == "cpu"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_a_row_has_the_same_answer_in_every_batch(tmp_path: Path, rows: int) -> None:
+    session = Session(Bundle(toys.digits(tmp_path)), "cpu", 1)
+    images = np.random.default_rng(0).integers(0, 256, (rows, 28, 28)).astype(np.float32)
+    together = session.run({"image": images})["probabilities"]
+    alone = np.concatenate([session.run({"image": image[None]})["probabilities"] for image in images])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_a_graph_that_does_not_load_is_named(tmp_path: Path) -> None:
+    folder = toys.tensors(tmp_path)
+    graph = (folder / GRAPH).read_bytes()
+    for damaged in (b"no graph", graph[: len(graph) // 2], b""):
+        (folder / GRAPH).write_bytes(damaged)
+        manifest = Bundle.__new__(Bundle)
+        manifest.path = folder
+        with pytest.raises(BundleError, match="model.onnx does not load"):
+            Session(manifest, "cpu", 1)
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path: Path, side: str) -> None:
+    other = (Tensor(name="other", dtype="float32", shape=("batch", 3)),)
+    folder = toys.tensors(tmp_path, changes={side: other})
+    with pytest.raises(BundleError, match="its manifest says"):
+        Session(Bundle(folder), "cpu", 1)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
+def test_without_a_gpu_cuda_refuses_and_auto_falls_back(tmp_path: Path) -> None:
+    bundle = Bundle(toys.tensors(tmp_path))
+    with pytest.raises(ProviderError, match="cuda|CUDA"):
+        Session(bundle, "cuda", 1)
+    assert Session(bundle, "auto", 1).provider == "cpu"
+
+
+def test_rows_are_repeated_to_fill_a_batch() -> None:
+    assert tiled({"x": np.array([1, 2, 3])}, 7)["x"].tolist() == [1, 2, 3, 1, 2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 10**6),
+        ({"cpu.max": "nonsense"}, 10**6),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 10**6),
+        ({}, 10**6),
+    ],
+)
+def test_threads_are_counted_by_the_quota_not_the_host(tmp_path: Path, files: dict[str, str], cores: int) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert cpu_quota(tmp_path) == min(cores, len(os.sched_getaffinity(0)))
+
+
+def test_hashes_are_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert file_sha256(tmp_path / "empty").startswith("e3b0c44298fc1c14")

@@ -1,0 +1,48 @@
+"""Settings come from QUARTET_* variables and are refused by name when they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({"HOME": "/"}) == Settings()
+
+
+def test_each_variable_sets_its_field() -> None:
+    given = {
+        "QUARTET_MODELS_DIR": "/models",
+        "QUARTET_WORKERS": "3",
+        "QUARTET_TIMEOUT_S": "2.5",
+        "QUARTET_PROVIDER": "auto",
+    }
+    settings = Settings.from_environment(given)
+    assert (settings.models_dir, settings.workers, settings.timeout_s) == (Path("/models"), 3, 2.5)
+    assert settings.provider == "auto"
+
+
+@pytest.mark.parametrize("text", ["a,b", "a b", " a, b ,"])
+def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
+    assert Settings.from_environment({"QUARTET_MODELS": text}).models == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("QUARTET_WORKERS", "0"),
+        ("QUARTET_WORKERS", "many"),
+        ("QUARTET_PROVIDER", "tpu"),
+        ("QUARTET_TIMEOUT_S", "-1"),
+        ("QUARTET_TIMEOUT_S", "nan"),
+        ("QUARTET_WORKER", "2"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_name(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}: "):
+        Settings.from_environment({variable: value})
+
+
+def test_variables_of_training_are_left_alone() -> None:
+    assert Settings.from_environment({"QUARTET_DATA": "/data", "QUARTET_RUNS": "/runs"}) == Settings()
