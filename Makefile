@@ -6,6 +6,9 @@ PORT ?= 3000
 RECIPE ?=
 ARGS ?=
 
+# OpenMP threads that spin while they wait take the cores from everything else.
+export OMP_WAIT_POLICY = passive
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt

@@ -54,7 +54,7 @@ class Measured(NamedTuple):
 def measure(part: Part, rounds: int, seconds: int) -> Measured:
     for contender in part.contenders:
         contender.check()
-        wrk.post(contender.url, contender.body, max(part.connections), 1)  # warm-up
+        wrk.post(contender.url, contender.body, max(part.connections), part.stretch)  # warm-up
     measured = Measured({}, {})
     for number in range(rounds):
         print(f"{part.title}, round {number + 1} of {rounds}", file=sys.stderr)
@@ -131,11 +131,14 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
         echo = stack.enter_context(servers.uvicorn("load_tests.echo:app"))
         plain = ""
         if "digits" in names:
-            environment = {"PLAIN_MODEL": str(bundles["digits"].graph), "PLAIN_THREADS": str(threads(ours))}
+            environment = {
+                "PLAIN_MODEL": str(bundles["digits"].graph),
+                "PLAIN_THREADS": str(threads(ours, bundles["digits"].manifest.name)),
+            }
             plain = stack.enter_context(servers.bentoml("load_tests.plain_bentoml:Plain", environment))
         results: dict[str, Any] = {"machine": machine, "rounds": rounds, "seconds": seconds, "parts": {}, "models": []}
-        for name in names:
-            part = PARTS[name][1](Servers(ours, plain, echo), bundles[name])
+        # All models are loaded before anything is measured: what cannot work fails in the first seconds.
+        for part in [PARTS[name][1](Servers(ours, plain, echo), bundles[name]) for name in names]:
             measured = measure(part, rounds, seconds)
             results["parts"][part.title] = list(compare(part, measured))
             results["models"] += bare(part, measured)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from service.messages import Payload
 from service.tasks import credit
 
 SEVEN = 7
-SLICES = 4
 
 Right = Callable[[bytes], bool]
 
@@ -123,7 +123,9 @@ def ct(servers: Servers, bundle: Bundle) -> Part:
     """A slice of 128x128 pixels mirrored to the size of a clinical one, in four orientations."""
     hu = np.pad(slice_hu(), (0, 512 - 128), mode="symmetric")
     slices = np.stack([hu, hu[::-1], hu[:, ::-1], hu[::-1, ::-1]])
-    raw = RawModel(bundle, {bundle.manifest.inputs[0].name: slices.astype(np.float32)}, threads(servers.ours))
+    raw = RawModel(
+        bundle, {bundle.manifest.inputs[0].name: slices.astype(np.float32)}, threads(servers.ours, bundle.manifest.name)
+    )
     counted = partial(work, servers.ours, raw.name)
     expected = raw.outputs()[bundle.manifest.outputs[0].name]
 
@@ -132,7 +134,7 @@ def ct(servers: Servers, bundle: Bundle) -> Part:
 
     contender = Contender("ours, npy", servers.ours + "/v1/ct/denoise", as_npy(slices), ours, work=counted)
     return Part(
-        "CT: four slices of 512x512", (contender,), raw, (2, 4), (1, 4), unit="slices", rows=len(slices), stretch=3
+        "CT: four slices of 512x512", (contender,), raw, (2, 4), (1, 4), unit="slices", rows=len(slices), stretch=5
     )
 
 
@@ -152,14 +154,17 @@ def work(service: str, model: str) -> Work:
     return Work(samples["quartet_batch_rows_count"], samples["quartet_batch_rows_sum"])
 
 
-def threads(service: str) -> int:
-    """Threads of one inference, the same for every model."""
-    return int(scrape(service)["quartet_session_threads"])
+def threads(service: str, model: str) -> int:
+    """Threads of one inference."""
+    return int(scrape(service, model)["quartet_session_threads"])
 
 
-def scrape(service: str, model: str | None = None) -> dict[str, float]:
-    """The latest samples of /metrics by name, of `model` where they are told apart by model."""
+def scrape(service: str, model: str) -> dict[str, float]:
+    """The samples of /metrics that belong to `model`, by name, over all its versions."""
     with urlopen(service + "/metrics", timeout=10) as response:
         families = text_string_to_metric_families(response.read().decode())
-    samples = (sample for family in families for sample in family.samples)
-    return {sample.name: sample.value for sample in samples if model in (None, sample.labels.get("model", model))}
+    total: dict[str, float] = defaultdict(float)
+    for sample in (sample for family in families for sample in family.samples):
+        if sample.labels.get("model") == model:
+            total[sample.name] += sample.value
+    return total

@@ -11,7 +11,9 @@ import secrets
 from pathlib import Path
 from time import monotonic
 
-from service.errors import RateLimited, Unauthorized
+from pydantic import SecretStr
+
+from service.errors import Forbidden, RateLimited, Unauthorized
 from service.settings import SettingsError
 
 LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<sha256>[0-9a-f]{64})(?:\s+(?P<rate>\d+(?:\.\d+)?))?")
@@ -20,6 +22,11 @@ LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<sha256>[0-9a-f]{64})(?:\s+(?P<
 OPEN = frozenset(
     ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready")
 )
+
+
+def is_open(path: str) -> bool:
+    """Whether a path wants no API key; those that load and unload models want the admin's token instead."""
+    return path in OPEN or path.startswith("/v2/repository/models/")
 
 
 class Key:
@@ -72,6 +79,14 @@ class Keys:
         if found is None:
             raise Unauthorized("Send a valid key as `authorization: Bearer KEY` or `x-api-key: KEY`.")
         found.spend()
+
+
+def admit_admin(token: SecretStr | None, headers: dict[bytes, bytes]) -> None:
+    """Raises Forbidden or Unauthorized."""
+    if token is None:
+        raise Forbidden("Models are loaded and unloaded over the network once QUARTET_ADMIN_TOKEN is set.")
+    if not hmac.compare_digest(token.get_secret_value().encode(), _presented(headers)):
+        raise Unauthorized("Send the admin token as `authorization: Bearer TOKEN`.")
 
 
 def _presented(headers: dict[bytes, bytes]) -> bytes:

@@ -45,7 +45,7 @@ def _api(endpoint: Endpoint) -> Any:
             refusal = BentoMLException(f"{error.field}: {error.detail}" if error.field else error.detail)
             refusal.error_code = HTTPStatus(error.status)
             raise refusal from error
-        return orjson.loads(answer.body)
+        return endpoint.answer_form.model_validate_json(answer.body)
 
     call.__name__, call.__doc__ = endpoint.name, endpoint.summary
     return bentoml.api(route=endpoint.path, input_spec=endpoint.request_form, output_spec=endpoint.answer_form)(call)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from service.errors import BodyTimeout, BodyTooLarge, ClientGone, UnsupportedMedia
+from service.codecs.compression import decompressed
+from service.errors import BodyTimeout, BodyTooLarge, ClientGone
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,13 +33,21 @@ class Client:
 async def read_body(
     headers: dict[bytes, bytes], receive: Receive, client: Client, limit: int, timeout_s: float
 ) -> bytes:
-    """Raises BodyTooLarge, BodyTimeout, ClientGone, and UnsupportedMedia for a content encoding."""
+    """At most `limit` bytes, compressed and decompressed.
+
+    Raises BodyTooLarge, BodyTimeout, ClientGone, and for a content encoding UnsupportedMedia or MalformedBody.
+    """
     if int(headers.get(b"content-length", b"0")) > limit:
         raise BodyTooLarge(f"The body has more than {limit} bytes.")
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise UnsupportedMedia("Compressed bodies are not accepted.", "content-encoding")
-    if client.sent_all():
-        return await _read(receive, limit)
+    body = await (_read(receive, limit) if client.sent_all() else _read_in_time(receive, limit, timeout_s))
+    encoding = headers.get(b"content-encoding")
+    if encoding is None:
+        return body
+    # Always in a thread: what little there is may decode to much.
+    return await asyncio.to_thread(decompressed, body, encoding, limit)
+
+
+async def _read_in_time(receive: Receive, limit: int, timeout_s: float) -> bytes:
     try:
         async with asyncio.timeout(timeout_s):
             return await _read(receive, limit)

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -81,6 +82,11 @@ class Attribute(Record):
         if len(self.codes) != len(self.values):
             raise ValueError(f"attribute {self.name!r} needs one code per value")
         return self
+
+    @cached_property
+    def positions(self) -> dict[str, float]:
+        """What the graph takes for each readable value and for each code."""
+        return {text: float(i) for names in (self.values, self.codes) for i, text in enumerate(names)}
 
 
 class CreditScoring(Record):

@@ -5,6 +5,7 @@
     │   ├── MalformedBody        400   malformed_body        not JSON, not an image, truncated, ...
     │   ├── EmptyBody            400   empty_body
     │   ├── Unauthorized         401   unauthorized          no valid API key
+    │   ├── Forbidden            403   forbidden             the operator has not enabled it
     │   ├── RateLimited          429   rate_limited          more requests than the key is good for
     │   ├── InvalidValue         422   invalid_value         a field is missing, unknown, out of range, NaN, ...
     │   ├── InvalidShape         422   invalid_shape         an array of the wrong shape or dtype
@@ -68,6 +69,10 @@ class EmptyBody(ClientError):
 
 class Unauthorized(ClientError):
     status, code = 401, "unauthorized"
+
+
+class Forbidden(ClientError):
+    status, code = 403, "forbidden"
 
 
 class RateLimited(ClientError):

@@ -1,16 +1,28 @@
 """One request and its answer on the wire: its id, its headers, what is counted, logged and traced of it."""
 
 import itertools
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from service.body import Client, Receive
-from service.errors import BodyTimeout, BodyTooLarge, MethodNotAllowed, QuartetError, Unauthorized, problem
+from service.body import Client, Receive, read_body
+from service.codecs.compression import CODERS, coding_for
+from service.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    QuartetError,
+    Unauthorized,
+    problem,
+)
 from service.journal import Journal
-from service.messages import Answer
+from service.messages import Answer, Request
 from service.metrics import Metrics
+from service.placement import placed
+from service.settings import Settings
 from service.timing import Timing
 from service.tracing import Trace
 
@@ -20,6 +32,8 @@ Headers = list[tuple[bytes, bytes]]
 
 PROBLEM = b"application/problem+json"
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+log = logging.getLogger(__name__)
 
 _prefix = os.urandom(6).hex().encode()
 _counter = itertools.count()
@@ -48,7 +62,7 @@ class Exchange:
         self.endpoint, self.metrics, self.journal = endpoint, metrics, journal
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.client = Client(receive)
-        self.request_id = self._id()
+        self.request_id = request_id(self.headers)
         parent = self.headers.get(b"traceparent")
         self.trace = None if parent is None else Trace.follow(parent)
 
@@ -61,11 +75,41 @@ class Exchange:
         """Answer OPTIONS with what may be asked here."""
         await self._reply(204, [(b"allow", ", ".join(methods).encode()), (b"x-request-id", self.request_id)], b"")
 
+    async def read(self, settings: Settings) -> Request:
+        """Raises what `read_body` raises."""
+        body = await read_body(
+            self.headers, self.receive, self.client, settings.max_body_bytes, settings.body_timeout_s
+        )
+        return Request(body, self.headers, self.scope["query_string"])
+
+    async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
+        """Send what `work` comes to, an answer or an error."""
+        self.metrics.in_flight += 1
+        try:
+            answer, timing = await work
+        except QuartetError as error:
+            await self.refuse(error)
+        except Exception:
+            log.exception("request %s to %s failed", self.request_id.decode("latin-1"), self.endpoint)
+            await self.refuse(InternalError())
+        else:
+            await self.answer(answer, timing)
+        finally:
+            self.metrics.in_flight -= 1
+
     async def answer(self, answer: Answer, timing: Timing | None = None) -> None:
-        headers = self._headers(answer.media_type.encode(), answer.body)
+        body, coding = answer.body, None
+        if b"accept-encoding" in self.headers:
+            coding = coding_for(self.headers[b"accept-encoding"], answer.media_type, len(body))
+        if coding is not None:
+            body = await placed(len(body), CODERS[coding], body)
+        headers = self._headers(answer.media_type.encode(), body)
+        headers += answer.headers
+        if coding is not None:
+            headers += ((b"content-encoding", coding.encode()), (b"vary", b"accept-encoding"))
         if timing is not None:
             headers.append((b"server-timing", timing.header()))
-        await self._reply(200, headers, answer.body)
+        await self._reply(200, headers, body)
         self.journal.answered(self, answer, timing)
         if self.trace is not None:
             self.trace.record(self.endpoint, 200, timing)
@@ -104,9 +148,10 @@ class Exchange:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
 
-    def _id(self) -> bytes:
-        """The client's own `x-request-id` when it is printable, else a new one."""
-        given = self.headers.get(b"x-request-id")
-        if given is not None and REQUEST_ID.fullmatch(given):
-            return given
-        return b"%s-%x" % (_prefix, next(_counter))
+
+def request_id(headers: dict[bytes, bytes]) -> bytes:
+    """The client's own `x-request-id` when it is printable, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and REQUEST_ID.fullmatch(given):
+        return given
+    return b"%s-%x" % (_prefix, next(_counter))

@@ -29,12 +29,7 @@ class Journal:
 
     def refused(self, exchange: "Exchange", error: QuartetError) -> None:
         if self._errors:
-            _write(exchange, status=error.status, code=error.code, field=_place(error.field))
-
-
-def _place(field: str | None) -> str | None:
-    """The field's path only up to names that the client made up."""
-    return None if field is None else field.partition(".")[0].partition("[")[0]
+            _write(exchange, status=error.status, code=error.code)
 
 
 def _write(exchange: "Exchange", **more: object) -> None:

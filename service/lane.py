@@ -4,27 +4,26 @@ BentoML's own path to a method costs several times the inference of a small mode
 the lane keeps to one dictionary look-up, one body, one answer. Whatever it does not know goes on to BentoML's app.
 """
 
-import logging
 import re
 from collections.abc import Awaitable, Callable
 
-from service.access import OPEN, Keys
-from service.body import Receive, read_body
+from service.access import Keys, is_open
+from service.body import Message, Receive
 from service.endpoints import ENDPOINTS, PREDICT, Endpoint
-from service.errors import InternalError, QuartetError
+from service.errors import QuartetError, UnknownRoute
 from service.exchange import Exchange, Scope, Send
 from service.journal import Journal
-from service.messages import Answer, Request
+from service.messages import Answer
 from service.metrics import Metrics
+from service.oip.routes import PREFIX, ProtocolExchange, Routes
 from service.pages import Pages
 from service.pipeline import Pipeline
 from service.settings import Settings
+from service.timing import Timing
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREDICT_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})/predict")
-
-log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -34,6 +33,7 @@ class Lane:
         self.inner, self.pipeline, self.pages, self.metrics, self.settings = inner, pipeline, pages, metrics, settings
         self._endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
         self._keys = Keys.read(settings.api_keys) if settings.api_keys else None
+        self._protocol = Routes(pipeline, settings)
         self._journal = Journal(settings.access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +41,7 @@ class Lane:
             await self.inner(scope, receive, send)
             return
         path = scope["path"]
-        if self._keys is not None and path not in OPEN and not await self._admit(self._keys, scope, receive, send):
+        if self._keys is not None and not is_open(path) and not await self._admit(self._keys, scope, receive, send):
             return
         endpoint = self._endpoints.get(path)
         if endpoint is not None:
@@ -50,11 +50,30 @@ class Lane:
             await self._infer(PREDICT, match[1], self._exchange(scope, receive, send, PREDICT.name))
         elif (page := self.pages.find(path)) is not None:
             await self._show(page, self._exchange(scope, receive, send, "pages"))
+        elif path == PREFIX or path.startswith(f"{PREFIX}/"):
+            exchange = self._exchange(scope, receive, send, "open_inference")
+            await exchange.serve(self._protocol.answer(exchange))
         else:
-            await self.inner(scope, receive, send)
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To BentoML's app, whose 404 becomes ours."""
+        unknown = False
+
+        async def watched(message: Message) -> None:
+            nonlocal unknown
+            unknown = unknown or message.get("status") == 404
+            if not unknown:
+                await send(message)
+
+        await self.inner(scope, receive, watched)
+        if unknown:
+            error = UnknownRoute("There is nothing here; /docs lists the routes.")
+            await self._exchange(scope, receive, send, "unknown").refuse(error)
 
     def _exchange(self, scope: Scope, receive: Receive, send: Send, endpoint: str) -> Exchange:
-        return Exchange(scope, receive, send, endpoint, self.metrics, self._journal)
+        form = ProtocolExchange if scope["path"].startswith(PREFIX) else Exchange
+        return form(scope, receive, send, endpoint, self.metrics, self._journal)
 
     async def _admit(self, keys: Keys, scope: Scope, receive: Receive, send: Send) -> bool:
         exchange = self._exchange(scope, receive, send, "access")
@@ -69,24 +88,12 @@ class Lane:
         if exchange.scope["method"] == "OPTIONS":
             await exchange.options("POST")
             return
-        settings, headers = self.settings, exchange.headers
-        self.metrics.in_flight += 1
-        try:
-            exchange.require("POST")
-            body = await read_body(
-                headers, exchange.receive, exchange.client, settings.max_body_bytes, settings.body_timeout_s
-            )
-            request = Request(body, headers, exchange.scope["query_string"])
-            answer, timing = await self.pipeline.answer(endpoint, request, exchange.client.gone, model_name)
-        except QuartetError as error:
-            await exchange.refuse(error)
-        except Exception:
-            log.exception("request %s to %s failed", exchange.request_id.decode("latin-1"), endpoint.name)
-            await exchange.refuse(InternalError())
-        else:
-            await exchange.answer(answer, timing)
-        finally:
-            self.metrics.in_flight -= 1
+        await exchange.serve(self._answer(endpoint, model_name, exchange))
+
+    async def _answer(self, endpoint: Endpoint, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
+        exchange.require("POST")
+        request = await exchange.read(self.settings)
+        return await self.pipeline.answer(endpoint, request, exchange.client.gone, model_name)
 
     async def _show(self, page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> None:
         try:

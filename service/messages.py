@@ -17,6 +17,10 @@ JSON, NPY, PNG, DICOM, CSV, FORM = (
 )
 
 
+# Says that it accepts anything, and reads JSON only.
+BENTOML_CLIENT = b"BentoML HTTP Client"
+
+
 class Request:
     """`headers` by lower-case name and `query` undecoded, in bytes as ASGI has them."""
 
@@ -37,6 +41,8 @@ class Request:
 
         Raises NotAcceptable.
         """
+        if self.headers.get(b"user-agent", b"").startswith(BENTOML_CLIENT):
+            return JSON
         chosen = preferred(self.headers.get(b"accept", b"*/*"), offered)
         if chosen is None:
             raise NotAcceptable(f"The answer can be {' or '.join(offered)}.", "accept")
@@ -54,6 +60,7 @@ class Payload(NamedTuple):
 class Answer(NamedTuple):
     body: bytes
     media_type: str = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ Nothing that a client can get wrong lies beyond `prepare`.
 import asyncio
 from collections.abc import Callable
 from time import monotonic, perf_counter
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from service.batcher import PATIENT, URGENT, Job
 from service.bundle import Arrays
@@ -16,12 +16,10 @@ from service.endpoints import Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, QuartetError
 from service.limits import Limits
 from service.messages import Answer, Payload, Request
+from service.placement import placed
 from service.repository import Repository
 from service.served import ServedModel
 from service.timing import Timing
-
-# Above this a stage may take milliseconds; it moves to a thread, so that no other request waits for it.
-INLINE_BYTES = 32 * 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,42 +42,56 @@ class Pipeline:
     ) -> tuple[Answer, Timing]:
         """Raises a QuartetError. `model_name` is the model that the path named, where it does."""
         started = perf_counter()
-        deadline, priority = monotonic() + self._timeout_s(request), _priority(request)
+        deadline, priority = self.deadline(request), priority_of(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
-        model, inputs, payload = await _placed(len(request.body), self._understand, endpoint, request, model_name)
-        decoded = perf_counter()
+        model, inputs, payload = await placed(len(request.body), self._understand, endpoint, request, model_name)
         job = Job(inputs, deadline, abandoned, priority)
+        return await self.run(started, model, job, endpoint.present, payload, model.manifest, request)
+
+    async def run(
+        self,
+        started: float,
+        model: ServedModel,
+        job: Job,
+        present: Callable[Concatenate[Arrays, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[T, Timing]:
+        """The second half of the way: the job's outputs as `present(outputs, *args, **kwargs)` puts them."""
         try:
             outputs = await model.batcher.submit(job)
             answered = perf_counter()
             size = sum(output.nbytes for output in outputs.values())
-            answer = await _placed(size, endpoint.present, outputs, payload, model.manifest, request)
+            answer = await placed(size, present, outputs, *args, **kwargs)
         except BaseException as error:
             model.metrics.outcomes[_outcome(error)] += 1
             raise
-        timing = Timing(decoded - started, job.queued_s, job.infer_s, perf_counter() - answered)
+        timing = Timing(job.queued_at - started, job.queued_s, job.infer_s, perf_counter() - answered)
         model.metrics.answered(timing.decode, timing.encode)
         return answer, timing
 
     def _understand(self, endpoint: Endpoint, request: Request, model_name: str | None) -> Understood:
+        request.choose(endpoint.answer_media)  # an answer that nobody wants is not computed
         payload = endpoint.decode(request, self.limits)
-        name = model_name or _wanted(payload.model, request.query.get("model"), "model") or endpoint.default
-        header = request.query.get("version") or request.header(b"x-model-version")
+        name = model_name or _wanted(payload.model, request.query.get("model"), "model")
+        if name is None:
+            name = endpoint.default
+        header = request.query.get("version", request.header(b"x-model-version"))
         model = self.repository.pick(name, _wanted(payload.version, header, "version"), endpoint.kind)
         return Understood(model, endpoint.prepare(payload, model.manifest, self.limits), payload)
 
-    def _timeout_s(self, request: Request) -> float:
-        """The route's time-out, or the shorter one that the client asks for in `x-timeout-ms`."""
+    def deadline(self, request: Request) -> float:
+        """On the monotonic clock: after the route's time-out, or the shorter one that `x-timeout-ms` asks for."""
         text = request.header(b"x-timeout-ms")
         if text is None:
-            return self.timeout_s
+            return monotonic() + self.timeout_s
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
             raise InvalidValue("Must be a positive whole number of milliseconds.", "x-timeout-ms")
-        return min(int(text) / 1000, self.timeout_s)
+        return monotonic() + min(int(text) / 1000, self.timeout_s)
 
 
-def _priority(request: Request) -> int:
+def priority_of(request: Request) -> int:
     """`x-priority: patient` lets every urgent request, which is what others are, go first."""
     text = request.header(b"x-priority")
     if text not in (None, "urgent", "patient"):
@@ -90,17 +102,10 @@ def _priority(request: Request) -> int:
 def _wanted(in_body: str | None, outside: str | None, field: str) -> str | None:
     if in_body is not None and outside is not None and in_body != outside:
         raise InvalidValue("The body says something else than the URL or header.", field)
-    return in_body or outside
+    return outside if in_body is None else in_body
 
 
 def _outcome(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return "abandoned"
     return error.code if isinstance(error, QuartetError) else InternalError.code
-
-
-async def _placed(size: int, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a stage here when it handles little, in a thread when it handles much."""
-    if size <= INLINE_BYTES:
-        return stage(*args, **kwargs)
-    return await asyncio.to_thread(stage, *args, **kwargs)

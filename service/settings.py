@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 PREFIX = "QUARTET_"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -36,6 +36,11 @@ class Settings(BaseModel):
     api_keys: Path | None = Field(
         None, description="File of API keys (docs/configuration.md); without one anybody may ask."
     )
+    admin_token: SecretStr | None = Field(
+        None, min_length=16, description="Token for loading and unloading models; without one nobody may."
+    )
+    grpc_port: int = Field(0, ge=0, le=65535, description="Port of the gRPC service; 0: there is none.")
+    grpc_host: str = Field("127.0.0.1", description="Address that the gRPC service listens on.")
     cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
     access_log: Literal["off", "errors", "all"] = Field("errors", description="Requests that get a line in the log.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")

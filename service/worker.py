@@ -4,7 +4,9 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 
@@ -31,6 +33,7 @@ class Worker:
         self.repository = Repository(settings, self.metrics)
         self.pipeline = Pipeline(self.repository, Limits(settings.max_rows, settings.max_pixels), settings.timeout_s)
         self.pages = Pages(self.repository, self.metrics)
+        self._grpc: Any = None
 
     def asgi(self, inner: App) -> App:
         """The lane before `inner`; the models live as long as the app's lifespan."""
@@ -46,7 +49,7 @@ class Worker:
             self.settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
-            expose_headers=("x-request-id", "server-timing", "retry-after"),
+            expose_headers=("x-request-id", "server-timing", "retry-after", "inference-header-content-length"),
         )
 
     def _lifespan(self, receive: Receive) -> Receive:
@@ -54,9 +57,11 @@ class Worker:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 # In the background: the process is alive, and says so, before it is ready.
-                self._tasks = [asyncio.create_task(work()) for work in (self._serve_models, self._publish)]
+                self._tasks = [asyncio.create_task(work()) for work in self._works()]
                 self._announce_end()
             elif message["type"] == "lifespan.shutdown":
+                if self._grpc is not None:
+                    await self._grpc.stop(self.settings.drain_s)
                 await self.repository.drain(self.settings.drain_s)
                 for task in self._tasks:
                     task.cancel()
@@ -64,6 +69,18 @@ class Worker:
             return message
 
         return hooked
+
+    def _works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        return [self._serve_models, self._publish, *([self._serve_grpc] if self.settings.grpc_port else [])]
+
+    async def _serve_grpc(self) -> None:
+        from service.oip.grpc_server import PortError, listen  # only who uses gRPC pays for its 9 MB
+
+        try:
+            self._grpc = await listen(self.pipeline, self.settings)
+        except PortError as error:
+            log.critical("%s", error)
+            signal.raise_signal(signal.SIGTERM)
 
     async def _publish(self) -> None:
         while self.metrics.shared is not None:
@@ -104,3 +121,5 @@ def configure_logging() -> None:
     plain = logging.StreamHandler()
     access = logging.getLogger("service.access")
     access.handlers, access.propagate = [plain], False
+    # The journal is the access log. uvicorn would put one together for every request, for nobody to read.
+    logging.getLogger("uvicorn.access").propagate = False

@@ -125,7 +125,9 @@ def lane_over(repository: Repository, **changes: Any) -> Here:
 
 
 async def nothing(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 404, "headers": []})
+    """An inner app that knows one path."""
+    known = scope["path"] == "/schema.json"
+    await send({"type": "http.response.start", "status": 200 if known else 404, "headers": []})
     await send({"type": "http.response.body", "body": b"inner"})
 
 

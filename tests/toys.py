@@ -27,7 +27,8 @@ from service.bundle import (
 )
 from training.data.german import ATTRIBUTES
 
-ONNX_TYPES = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64}
+DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
+ONNX_TYPES = {dtype: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in DTYPES}
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
 RISK = np.random.default_rng(1).normal(0, 0.01, len(ATTRIBUTES)).astype(np.float32)
 PAINT = np.random.default_rng(2).normal(0, 20, (4, 64)).astype(np.float32)
@@ -154,6 +155,25 @@ def tensors(models: Path, name: str = "toy-tensors", **options: Any) -> Path:
         ],
         [Tensor(name="y", dtype="float32", shape=("batch", 3))],
         ({"x": x, "k": k}, {"y": 2 * x + k[:, None]}),
+        **options,
+    )
+
+
+def echo(models: Path, name: str = "toy-echo", **options: Any) -> Path:
+    """Gives back a tensor of every dtype: `in_int64` as `out_int64`."""
+    golden = {dtype: np.array([[1, 0, 1]]).astype(dtype) for dtype in DTYPES}
+    return write(
+        models,
+        name,
+        TensorPrediction(),
+        [helper.make_node("Identity", [f"in_{dtype}"], [f"out_{dtype}"]) for dtype in DTYPES],
+        {},
+        [Tensor.model_validate({"name": f"in_{dtype}", "dtype": dtype, "shape": ("batch", 3)}) for dtype in DTYPES],
+        [Tensor.model_validate({"name": f"out_{dtype}", "dtype": dtype, "shape": ("batch", 3)}) for dtype in DTYPES],
+        (
+            {f"in_{dtype}": array for dtype, array in golden.items()},
+            {f"out_{dtype}": array for dtype, array in golden.items()},
+        ),
         **options,
     )
 

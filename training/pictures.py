@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 BLUE, ORANGE = "#1f6fb4", "#e07b1a"
+UNITS = {"nats": "nats", "hu": "HU", "db": "dB"}
 
 
 def png(figure: Figure, dpi: int = 90, colours: int = 256) -> bytes:
@@ -24,7 +25,7 @@ def png(figure: Figure, dpi: int = 90, colours: int = 256) -> bytes:
 
 
 def learning_curve(rows: Sequence[dict[str, float]]) -> bytes:
-    """One panel per quantity; `train_x` and `validation_x` share panel x."""
+    """One panel per quantity; `train_x` and `validation_x` share panel x. A last word such as `_hu` is x's unit."""
     panels: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for row in rows for name in row if name != "epoch"):
         panels.setdefault(name.removeprefix("train_").removeprefix("validation_"), []).append(name)
@@ -33,16 +34,29 @@ def learning_curve(rows: Sequence[dict[str, float]]) -> bytes:
         for name in series:
             points = [(row["epoch"], row[name]) for row in rows if name in row]
             colour = ORANGE if name.startswith("validation_") else BLUE
-            label = name.removesuffix(quantity).strip("_") or quantity.replace("_", " ")
+            label = name.removesuffix(quantity).strip("_") or _quantity_label(quantity)
             axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="." if len(points) < 40 else "")
-        axes.set(xlabel="epoch", ylabel=quantity.replace("_", " "))
+        values = [row[name] for row in rows for name in series if name in row]
+        if min(values) > 0 and max(values) > 20 * min(values):
+            axes.set_yscale("log")
+        axes.set(xlabel="epoch", ylabel=_quantity_label(quantity))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return png(figure)
 
 
-def confusion_matrix(truth: NDArray[Any], predicted: NDArray[Any], labels: Sequence[object]) -> bytes:
+def _quantity_label(name: str) -> str:
+    quantity, _, unit = name.rpartition("_")
+    return f"{quantity.replace('_', ' ')} ({UNITS[unit.lower()]})" if unit.lower() in UNITS else name.replace("_", " ")
+
+
+def confusion_matrix(
+    truth: NDArray[Any],
+    predicted: NDArray[Any],
+    labels: Sequence[object],
+    names: tuple[str, str] = ("true", "predicted"),
+) -> bytes:
     """Counts of (true, predicted) label indices; the colour shows the mistakes, which the diagonal would drown."""
     size = len(labels)
     counts = np.bincount(truth * size + predicted, minlength=size * size).reshape(size, size)
@@ -55,7 +69,7 @@ def confusion_matrix(truth: NDArray[Any], predicted: NDArray[Any], labels: Seque
             weight = "bold" if row == column else "normal"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, weight=weight)
     ticks = [str(label) for label in labels]
-    axes.set(xlabel="predicted", ylabel="true", xticks=range(size), yticks=range(size), xticklabels=ticks)
+    axes.set(xlabel=names[1], ylabel=names[0], xticks=range(size), yticks=range(size), xticklabels=ticks)
     axes.set_yticklabels(ticks)
     return png(figure)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,59 +10,83 @@ from functools import lru_cache
 import zstandard
 
 from service.errors import BodyTooLarge, MalformedBody, UnsupportedMedia
-from service.messages import parse_media_type
 
-GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 MAX_WINDOW_BYTES = 8 * 2**20  # RFC 9659: what a zstd body may make its receiver allocate
 
-# Below this the headers that compression adds and the time it takes are more than it saves.
+WEIGHTED = re.compile(rb"([\w*-]+)\s*(?:;\s*q=(\d(?:\.\d{0,3})?)\s*)?(?=,|$)")
+
+# Below this, and of these, compressing takes more than it saves.
 WORTHWHILE_BYTES = 1024
+COMPRESSED_ALREADY = ("image/", "application/zip")
+NUMBERS = ("application/x-npy", "application/octet-stream")
+
+CODERS: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": lambda body: zstandard.ZstdCompressor(level=1).compress(body),
+    "gzip": lambda body: gzip.compress(body, compresslevel=1, mtime=0),
+    "deflate": lambda body: zlib.compress(body, level=1),
+}
 
 
 def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """The body as it was before `encoding`, at most `limit` bytes: not one more is ever decoded.
-
-    Raises UnsupportedMedia, MalformedBody and BodyTooLarge.
-    """
-    name = encoding.strip().lower()
-    if name == b"identity":
+    """The body as it was before `encoding`. Raises BodyTooLarge before more than `limit` bytes are decoded."""
+    name = encoding.decode("latin-1").strip().lower()
+    if name == "identity":
         return body
-    if name not in DECODERS:
-        raise UnsupportedMedia(f"Compress with {', '.join(CODINGS)} or not at all.", "content-encoding")
+    if name not in CODERS:
+        raise UnsupportedMedia(f"Compress with {', '.join(CODERS)} or not at all.", "content-encoding")
     try:
-        decoded = DECODERS[name](body, limit + 1)
+        decoded = (_unzstd if name == "zstd" else _inflated)(body, limit)
     except (EOFError, zlib.error, zstandard.ZstdError):
-        raise MalformedBody(f"The body is not {name.decode()}, or a damaged one.", "content-encoding") from None
+        raise MalformedBody(f"The body is not {name}, or damaged.", "content-encoding") from None
     if len(decoded) > limit:
         raise BodyTooLarge(f"The decompressed body has more than {limit} bytes.")
     return decoded
 
 
-def _inflated(body: bytes, most: int) -> bytes:
-    """At most `most` bytes of a zlib stream or of gzip members one after the other."""
-    decoded = b""
-    while body and len(decoded) < most:
-        decoder = zlib.decompressobj(GZIP_OR_ZLIB)
-        decoded += decoder.decompress(body, most - len(decoded))
-        if not decoder.eof and len(decoded) < most:
-            raise EOFError
-        body = decoder.unused_data
-    return decoded
-
-
-def _unzstd(body: bytes, most: int) -> bytes:
-    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-    with decoder.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
-        decoded: bytes = reader.read(most)
-    if len(decoded) < most and not _ends_with_a_frame(body):
+def _inflated(body: bytes, limit: int) -> bytes:
+    """A zlib or gzip stream, cut off after `limit` + 1 bytes."""
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # tells the two apart itself
+    decoded = decoder.decompress(body, limit + 1)
+    if len(decoded) <= limit and (not decoder.eof or decoder.unused_data):
         raise EOFError
     return decoded
 
 
-def preferred_coding(accept_encoding: bytes) -> str | None:
-    """The coding to answer with, the cheapest first where the client does not mind; None for no compression."""
+def _unzstd(body: bytes, limit: int) -> bytes:
+    """A zstd frame, cut off after `limit` + 1 bytes.
+
+    The library decodes either within a bound or with word of a truncated frame, so a bounded pass goes first.
+    """
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    with decoder.stream_reader(io.BytesIO(body)) as reader:
+        bounded: bytes = reader.read(limit + 1)
+    if len(bounded) > limit:
+        return bounded
+    frame = decoder.decompressobj()
+    decoded: bytes = frame.decompress(body)
+    if not frame.eof or frame.unused_data:
+        raise EOFError
+    return decoded
+
+
+def coding_for(accept_encoding: bytes, media_type: str, size: int) -> str | None:
+    """The content encoding of an answer; None for as it is.
+
+    HTTP libraries list whatever they can decode, and floats hardly shrink, at 50 ms per MB: binary tensors are
+    compressed only for a client that names a single coding, as one does who means it.
+    """
+    if size < WORTHWHILE_BYTES or media_type.startswith(COMPRESSED_ALREADY):
+        return None
+    if media_type in NUMBERS and b"," in accept_encoding:
+        return None
     return _preferred(accept_encoding)
 
 
-DECODERS: dict[bytes, Callable[[bytes, int], bytes]] = {b"gzip": _inflated, b"deflate": _inflated, b"zstd": _unzstd}
-CODINGS: dict[str, Callable[[bytes], bytes]] = {}
+@lru_cache(maxsize=256)
+def _preferred(accept_encoding: bytes) -> str | None:
+    """RFC 9110 section 12.5.3; the cheapest coding first where the client does not mind."""
+    weights = {name.lower(): float(weight or 1) for name, weight in WEIGHTED.findall(accept_encoding)}
+    weight, coding = max(
+        ((weights.get(name.encode(), weights.get(b"*", 0.0)), name) for name in CODERS), key=lambda one: one[0]
+    )
+    return coding if weight > 0 else None

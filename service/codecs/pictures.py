@@ -14,8 +14,9 @@ from service.errors import BodyTooLarge, MalformedBody
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
 
-# Sizes are checked here, against the settings, before a single pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
+# Sizes are checked here, against the settings, before a single pixel is decoded. This is for pictures inside other
+# files, which other libraries open: at twice the number Pillow refuses.
+Image.MAX_IMAGE_PIXELS = 64 * 2**20
 
 
 def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray[np.uint8]:
@@ -31,6 +32,8 @@ def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray
             return np.asarray(_flatten(picture))
     except BodyTooLarge:
         raise
+    except Image.DecompressionBombError:
+        raise BodyTooLarge(f"The picture has more than {max_pixels} pixels.", field) from None
     except Exception:  # Pillow's decoders raise nearly anything on hostile bytes
         raise MalformedBody("Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one.", field) from None
 

@@ -2,9 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
@@ -15,6 +15,7 @@ from service.errors import EmptyBody, InvalidValue, MalformedBody, UnsupportedMe
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Payload, Request, optional_text
 
+DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
 REQUEST_MEDIA = (JSON, CSV)
 ANSWER_MEDIA = (JSON,)
 
@@ -103,24 +104,26 @@ def _refuse_names(applicant: Mapping[str, object], attributes: tuple[Attribute, 
 
 def _number(attribute: Attribute, value: object, index: int) -> float:
     if attribute.range is None:
-        position = _positions(attribute).get(value) if isinstance(value, str) else None
+        position = attribute.positions.get(value) if isinstance(value, str) else None
         if position is None:
             allowed = ", ".join(attribute.values)
             raise InvalidValue(f"Must be one of {allowed}.", f"applicants[{index}].{attribute.name}")
         return position
     low, high = attribute.range
     try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-    except (ValueError, OverflowError):
+        number = float(value) if _numeric(value) else None
+    except OverflowError:
         number = None
     if number is None or not low <= number <= high:  # also refuses NaN
         raise InvalidValue(f"Must be a number from {low:g} to {high:g}.", f"applicants[{index}].{attribute.name}")
     return number
 
 
-@lru_cache(maxsize=1024)
-def _positions(attribute: Attribute) -> dict[str, float]:
-    return {text: float(i) for names in (attribute.values, attribute.codes) for i, text in enumerate(names)}
+def _numeric(value: object) -> TypeGuard[str | int | float]:
+    """Whether it is a number, or the text of one as a CSV cell has it."""
+    if isinstance(value, str):
+        return DECIMAL.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:

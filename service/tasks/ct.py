@@ -53,7 +53,7 @@ def _decode_json(body: bytes) -> Payload:
     document = parse_object(body, {"slices", "model", "version"})
     if "slices" not in document:
         raise InvalidValue("Missing.", "slices")
-    slices = numeric_array(document["slices"], "slices")
+    slices = numeric_array(document["slices"], "slices", body)
     return Payload(slices, *(optional_text(document.get(key), key) for key in ("model", "version")))
 
 

@@ -70,7 +70,7 @@ def _decode_json(body: bytes, limits: Limits) -> Payload:
     if isinstance(images[0], str):
         grey = [_read_base64_picture(text, i, limits) for i, text in enumerate(images)]
         return Payload(grey, name, version)
-    return Payload(numeric_array(images, "images"), name, version)
+    return Payload(numeric_array(images, "images", body), name, version)
 
 
 def _read_base64_picture(text: object, index: int, limits: Limits) -> NDArray[np.uint8]:
@@ -95,7 +95,7 @@ def _checked(images: NDArray[Any], side: tuple[int, ...], limits: Limits) -> NDA
         wanted = "x".join(str(length) for length in side)
         raise InvalidShape(f"Each picture must be {wanted} numbers, got {list(images.shape[1:])}.", "images")
     limits.check_rows(len(images), "images")
-    if not (images.min() >= 0 and images.max() <= 255):  # also false for NaN
+    if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 255):  # also false for NaN
         raise InvalidValue("Every number must lie between 0 and 255.", "images")
     return images.astype(np.float32)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.bundle import Arrays, Manifest, Tensor
-from service.codecs.arrays import numeric_array, parse_object
+from service.codecs.arrays import fields_of, numeric_array, parse_object
 from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import JSON, Answer, Payload, Request, optional_text
@@ -38,8 +38,7 @@ def decode(request: Request, limits: Limits) -> Payload:
     inputs = document.get("inputs")
     if not isinstance(inputs, simdjson.Object):
         raise InvalidValue("Must be an object of arrays.", "inputs")
-    # By key: `items` would turn the values into lists.
-    arrays = {name: numeric_array(inputs[name], f"inputs.{name}") for name in inputs.keys()}  # noqa: SIM118
+    arrays = {name: numeric_array(values, f"inputs.{name}") for name, values in fields_of(inputs).items()}
     return Payload(arrays, None, optional_text(document.get("version"), "version"))
 
 

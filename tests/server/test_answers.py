@@ -14,6 +14,7 @@ from service.bundle import Bundle
 from service.codecs.dicom import read_slice
 from service.codecs.pictures import read_grey, sheet, write_png
 from tests.conftest import npy
+from training.data import german_credit
 from training.data.german import ATTRIBUTES
 from training.data.images import Images
 
@@ -72,7 +73,7 @@ def test_photographed_digits_are_recognised(client: httpx.Client, digits: Images
     found = []
     for picture in digits.pixels[:100]:
         page = np.full((400, 300), 250, np.uint8)
-        page[40:264, 10:234] = 250 - np.kron(picture, np.ones((8, 8), np.uint8)) // 255 * 230
+        page[40:264, 10:234] = 250 - np.kron(picture, np.ones((8, 8))) * (230 / 255)
         response = post(client, "/v1/digits/classify", encoded(page, "JPEG"), "image/jpeg")
         found.append(response.json()["predictions"][0]["digit"])
     assert np.mean(np.array(found) == digits.labels[:100]) > 0.9
@@ -143,8 +144,6 @@ def test_scores_are_the_bundles(client: httpx.Client, bundles: dict[str, Bundle]
 
 
 def test_who_defaulted_scores_higher(client: httpx.Client, applicants: list[dict[str, str]]) -> None:
-    from training.data import german_credit
-
     bad = np.array([row["risk"] == "2" for row in german_credit()])
     scores = []
     for start in range(0, 1000, 250):

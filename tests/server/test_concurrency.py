@@ -18,6 +18,7 @@ from tests.conftest import Running, npy
 from training.data.images import Images
 
 NPY = {"content-type": "application/x-npy", "accept": "application/x-npy"}
+ACCEPT_NPY = {"accept": "application/x-npy"}
 CLIENTS = 32
 
 
@@ -37,7 +38,8 @@ def digit(picture: np.ndarray) -> Callable[[httpx.Client], np.ndarray]:
 
 
 def sample(seed: int, count: int = 3) -> Callable[[httpx.Client], bytes]:
-    return lambda client: client.post("/v1/samples/generate", json={"seed": seed, "count": count}, headers=NPY).content
+    wish = {"seed": seed, "count": count}
+    return lambda client: client.post("/v1/samples/generate", json=wish, headers=ACCEPT_NPY).content
 
 
 def level(client: httpx.Client, name: str) -> float:
@@ -93,8 +95,8 @@ def test_the_same_request_gives_the_same_bytes(client: httpx.Client) -> None:
 
 def half_a_request(port: int, body: bytes, sent: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-    head = f"POST /v1/digits/classify HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-npy\r\ncontent-length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body[:sent])
+    head = "POST /v1/digits/classify HTTP/1.1\r\nhost: here\r\ncontent-type: application/x-npy\r\n"
+    connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:sent])
     return connection
 
 

@@ -1,6 +1,7 @@
 """The lane: routes, request ids, methods, limits; what is not its own goes on to the app behind it."""
 
 import asyncio
+import gzip
 import re
 from typing import Any
 
@@ -46,8 +47,12 @@ def test_pages_are_asked_by_get(lane: Here) -> None:
 
 
 def test_what_is_not_the_lanes_goes_on(lane: Here) -> None:
-    assert lane("GET", "/something/else").content == b"inner"
-    assert lane("POST", "/v1/models/Not_A_Name/predict").content == b"inner"
+    assert lane("GET", "/schema.json").content == b"inner"
+
+
+def test_what_nobody_knows_is_a_problem_like_any_other(lane: Here) -> None:
+    assert_refused(lane("GET", "/something/else"), 404, "unknown_route")
+    assert_refused(lane("POST", "/v1/models/Not_A_Name/predict"), 404, "unknown_route")
 
 
 def test_an_empty_body_is_refused(lane: Here) -> None:
@@ -84,9 +89,26 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(repository: Repository) 
     assert_refused(response, 408, "body_timeout")
 
 
-def test_a_compressed_body_is_refused(lane: Here) -> None:
-    headers = NPY | {"content-encoding": "gzip"}
-    assert_refused(lane("POST", PATH, content=b"x", headers=headers), 415, "unsupported_media", "content-encoding")
+def test_a_compressed_body_is_decompressed(lane: Here) -> None:
+    packed = gzip.compress(ONE["content"])
+    response = lane("POST", PATH, content=packed, headers=NPY | {"content-encoding": "gzip"})
+    assert response.json() == lane("POST", PATH, **ONE).json()
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "code", "field"),
+    [
+        (b"damaged", "gzip", 400, "malformed_body", "content-encoding"),
+        (gzip.compress(ONE["content"])[:-9], "gzip", 400, "malformed_body", "content-encoding"),
+        (gzip.compress(bytes(2**26)), "gzip", 413, "body_too_large", None),
+        (b"x", "compress", 415, "unsupported_media", "content-encoding"),
+    ],
+)
+def test_a_compressed_body_that_cannot_be_read_is_refused(
+    lane: Here, body: bytes, encoding: str, status: int, code: str, field: str | None
+) -> None:
+    headers = NPY | {"content-encoding": encoding}
+    assert_refused(lane("POST", PATH, content=body, headers=headers), status, code, field)
 
 
 def test_a_model_that_is_not_here_is_refused(lane: Here) -> None:

@@ -2,20 +2,22 @@
 
 Network: the slice is shown through three windows (lung, soft tissue, bone), as a radiologist looks at it; a U-Net of
 residual blocks at 1/2, 1/4 and 1/8 of the resolution predicts the noise, which is taken from the slice as it came,
-so that values no window shows pass through. 0.6 M parameters, any size from 32x32.
+so that values no window shows pass through; padding below -1024 HU stays as it is. 0.6 M parameters, any size from
+32x32.
 Sources: Ronneberger et al., U-Net, MICCAI 2015; Zhang et al., Beyond a Gaussian denoiser, IEEE Trans. Image Process.
 26(7), 2017 (learning the residual); Chen et al., Low-dose CT with a residual encoder-decoder, IEEE Trans. Med. Imaging
 36(12), 2017.
 Data: CT of two patients' chests, 5 mm slices, BSD-3-Clause. The first patient trains the network; 6 neighbouring
-slices, 10 mm away from the rest, validate it. The second patient only measures the result. Who does what was fixed
-beforehand.
+slices, 15 mm away from the rest, validate it. The second patient only measures the result: the intervals
+speak of that patient's slices, not of other patients. Who does what was fixed beforehand.
 Dose: slices are projected, measured again with fewer photons (Poisson and electronic noise) and reconstructed, see
 `training/tomography.py`. The noise alone goes through the reconstruction and is laid over the slice, which is the
 reference: nothing asks the network to undo blur. The slice keeps the noise of its own scan (5 HU in soft tissue),
 which nobody can predict and which limits every figure. Training draws the dose and the reconstruction kernel of each
 slice anew in every epoch. 400,000 photons per ray add about as much noise as a slice already has: the normal dose.
-Expected: PSNR on the other patient rises by 3 dB at a quarter of that dose, by more at a tenth. Run time: 15 minutes
-on one core.
+A phantom from another kind of scanner shows how far this carries beyond the simulation.
+Expected: PSNR on the second patient rises by 4.4 dB at a quarter of the normal dose and by 5.8 dB at a tenth, more
+than twice what classical filters reach. Run time: 12 minutes on one core.
 """
 
 import io
@@ -110,8 +112,9 @@ class Denoiser(nn.Module):
         for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
             skip_BCHW = skips.pop()
             x_BCHW = decode(skip_BCHW + _cut(up(x_BCHW), skip_BCHW))
-        noise_BHW: Tensor = _cut(self.tail(x_BCHW), slice)[:, 0].float()
-        return slice - NOISE_HU * noise_BHW
+        noise_BHW = _cut(self.tail(x_BCHW), slice)[:, 0].float()
+        padding_BHW = slice < tomography.STORED_HU[0]  # what a scanner fills the corners with; it has no noise
+        return slice - NOISE_HU * noise_BHW.masked_fill(padding_BHW, 0)
 
 
 def _windowed(hu_BHW: Tensor) -> Tensor:
@@ -350,4 +353,5 @@ RECIPE = Recipe(
     examples=examples,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),
     max_batch=4,
+    trial={"validation": (23, 25), "gap": 20, "patches": 16},  # 6 slices at the ends of the chest train
 )

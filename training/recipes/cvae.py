@@ -8,7 +8,7 @@ representation using deep conditional generative models, NeurIPS 2015.
 decoder: how many the committed `convnet` bundle reads as the digit that was asked for, and how much two samples of a
 digit differ, compared with two test digits.
 Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
-Expected: at least 97 % of the samples read as asked. Run time: 10 minutes on one core.
+Expected: 98.8 % of the samples read as asked. Run time: 10 minutes on one core.
 """
 
 from dataclasses import dataclass
@@ -151,13 +151,14 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     read = Predictor(reader.graph)({"image": images})["probabilities"].argmax(1)
     drawn = _spread(images, asked, hyper.seed)
     written = _spread(digits.test.pixels.astype(np.float32), digits.test.labels, hyper.seed)
-    sheet = images.reshape(LABELS, -1, 28, 28)[:, :12].reshape(-1, 28, 28)
+    sheet = images.reshape(LABELS, -1, 28, 28)[:, :10].reshape(-1, 28, 28)
     return Evaluation(
         metrics=(
             proportion(
                 "samples read as asked",
                 int((read == asked).sum()),
                 len(asked),
+                split="samples",
                 description=f"by convnet {reader.manifest.version}",
             ),
             bootstrapped(
@@ -165,12 +166,13 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
                 lambda distances, reference: float(distances.mean() / reference.mean()),
                 drawn,
                 written,
+                split="samples",
                 description="distance between two samples of a digit, as a share of that between two test digits",
             ),
         ),
         pictures={
-            "samples": pictures.image_sheet(sheet, columns=12, row_names=[str(label) for label in range(LABELS)]),
-            "asked-and-read": pictures.confusion_matrix(asked, read, range(LABELS)),
+            "samples": pictures.image_sheet(sheet, columns=10, row_names=[str(label) for label in range(LABELS)]),
+            "asked-and-read": pictures.confusion_matrix(asked, read, range(LABELS), names=("asked", "read")),
         },
         reference=(histogram("label", digits.train.labels, np.arange(-0.5, LABELS)),),
     )

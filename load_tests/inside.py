@@ -1,0 +1,81 @@
+"""The service in this process, without an HTTP server: its ASGI app over the toy models of the tests."""
+
+import asyncio
+from collections.abc import MutableMapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from load_tests.wire import Reply
+from service.settings import Settings
+from service.worker import Worker
+from tests import toys
+
+LIMITS = {"max_body_bytes": 2**20, "max_pixels": 2**18, "max_rows": 16, "access_log": "off", "threads": 1}
+
+
+class Inside:
+    """The models have the names that the endpoints ask for when a request names none."""
+
+    def __init__(self, folder: Path) -> None:
+        toys.digits(folder, "convnet")
+        toys.credit(folder, "credit-logistic")
+        toys.ct(folder, "ct-denoiser")
+        toys.samples(folder, "cvae")
+        toys.tensors(folder)
+        self.worker = Worker(Settings.model_validate(LIMITS | {"models_dir": folder}))
+        self._app = self.worker.asgi(_nothing)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """For clients that bring a loop of their own: the models are loaded already, whatever their lifespan says."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        while (message := (await receive())["type"]) != "lifespan.shutdown":
+            await send({"type": f"{message}.complete"})
+        await send({"type": f"{message}.complete"})
+
+    def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
+        self._runner.run(self.worker.repository.load())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._runner.close()
+
+    def ask(
+        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes = b"", query: bytes = b""
+    ) -> Reply | None:
+        """The answer; None when the app ends without one."""
+        return self._runner.run(self._ask(method, path, headers, body, query))
+
+    async def _ask(
+        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, query: bytes
+    ) -> Reply | None:
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query,
+            "headers": [*headers.items(), (b"content-length", b"%d" % len(body))],
+        }
+        parts = [body[: len(body) // 2], body[len(body) // 2 :]]
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self._app(scope, receive, send)
+        if len(sent) < 2:
+            return None
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent[0]["headers"]}
+        return Reply(sent[0]["status"], named, b"".join(message["body"] for message in sent[1:]))
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """What is not the lane's."""
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})

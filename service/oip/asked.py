@@ -1,0 +1,138 @@
+"""What a client asks for by this protocol, and what it is told of models, whichever transport it came over."""
+
+from collections.abc import Callable
+from time import monotonic, perf_counter
+from typing import Any, NamedTuple, TypeVar
+
+import service
+from service.batcher import PATIENT, URGENT, Job
+from service.bundle import Arrays, Manifest, Tensor
+from service.errors import InvalidValue, QuartetError
+from service.messages import Payload
+from service.oip.datatypes import DTYPES
+from service.pipeline import Pipeline
+from service.placement import placed
+from service.served import ServedModel
+from service.tasks import tensors
+from service.timing import Timing
+
+NO_PARAMETERS = "A model is loaded as its bundle has it, without parameters."
+PLATFORM = "onnxruntime_onnx"
+SERVER = {
+    "name": "quartet",
+    "version": service.__version__,
+    "extensions": ["binary_tensor_data", "model_repository"],
+}
+
+T = TypeVar("T")
+
+
+class Parameters(NamedTuple):
+    """The parameters of a request that mean something here; others are ignored, as the protocol wants it."""
+
+    binary: bool = False
+    timeout_s: float | None = None
+    priority: int = URGENT
+
+    @classmethod
+    def read(cls, given: dict[str, Any]) -> "Parameters":
+        """`binary_data_output`; `timeout` in microseconds; `priority`, where 1 is the highest and 0 says nothing."""
+        binary = flag(given, "binary_data_output", "parameters") or False
+        timeout, priority = number(given, "timeout", "parameters"), number(given, "priority", "parameters")
+        return cls(binary, timeout / 1e6 if timeout else None, PATIENT if (priority or 0) > 1 else URGENT)
+
+
+class Asked(NamedTuple):
+    """`outputs` says for each one that is wanted whether it should come as raw bytes; None: all of them."""
+
+    id: str
+    inputs: Arrays
+    outputs: dict[str, bool] | None
+    parameters: Parameters
+
+    def wanted(self, manifest: Manifest) -> dict[str, bool]:
+        """Raises InvalidValue for an output that the model does not have."""
+        names = [tensor.name for tensor in manifest.outputs]
+        if self.outputs is None:
+            return dict.fromkeys(names, self.parameters.binary)
+        if unknown := self.outputs.keys() - names:
+            raise InvalidValue(f"Unknown. Outputs of {manifest.name}: {', '.join(names)}.", f"outputs.{min(unknown)}")
+        return self.outputs
+
+
+class Call(NamedTuple):
+    """Which model should answer, by when (monotonic clock), and whether anybody still waits."""
+
+    model: str
+    version: str | None
+    deadline: float
+    priority: int
+    abandoned: Callable[[], bool]
+
+
+async def infer(
+    pipeline: Pipeline,
+    call: Call,
+    size: int,
+    decode: Callable[[], Asked],
+    present: Callable[[Arrays, Asked, Manifest], T],
+) -> tuple[T, Timing]:
+    """The answer to a request of `size` bytes. Raises a QuartetError."""
+    started = perf_counter()
+    model, asked, inputs = await placed(size, _understand, pipeline, call, decode)
+    within, priority = asked.parameters.timeout_s, asked.parameters.priority
+    deadline = call.deadline if within is None else min(call.deadline, monotonic() + within)
+    job = Job(inputs, deadline, call.abandoned, max(priority, call.priority))
+    return await pipeline.run(started, model, job, present, asked, model.manifest)
+
+
+def _understand(pipeline: Pipeline, call: Call, decode: Callable[[], Asked]) -> tuple[ServedModel, Asked, Arrays]:
+    asked = decode()
+    model = pipeline.repository.pick(call.model, call.version)
+    asked.wanted(model.manifest)
+    return model, asked, tensors.prepare(Payload(asked.inputs), model.manifest, pipeline.limits)
+
+
+def flag(parameters: dict[str, Any], name: str, field: str) -> bool | None:
+    value = parameters.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise InvalidValue("Must be true or false.", f"{field}.{name}")
+
+
+def number(parameters: dict[str, Any], name: str, field: str) -> int | None:
+    value = parameters.get(name)
+    if value is None or (type(value) is int and value >= 0):
+        return value
+    raise InvalidValue("Must be a whole number, not negative.", f"{field}.{name}")
+
+
+def refuse_unsupported(parameters: dict[str, Any], field: str) -> None:
+    """What a client must not believe to have been heeded."""
+    if "shared_memory_region" in parameters:
+        raise InvalidValue("Shared memory is not supported: send the data itself.", field)
+    if "classification" in parameters:
+        raise InvalidValue("The classification extension is not supported.", field)
+
+
+def sentence(error: QuartetError) -> str:
+    """An error in the one string that the protocol has for it."""
+    return error.detail if error.field is None else f"{error.field}: {error.detail}"
+
+
+def model_metadata(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "versions": [manifest.version],
+        "platform": PLATFORM,
+        "inputs": [_tensor_metadata(tensor) for tensor in manifest.inputs],
+        "outputs": [_tensor_metadata(tensor) for tensor in manifest.outputs],
+    }
+
+
+def _tensor_metadata(tensor: Tensor) -> dict[str, Any]:
+    shape = [side if isinstance(side, int) else -1 for side in tensor.shape]
+    return {"name": tensor.name, "datatype": BY_DTYPE[tensor.dtype], "shape": shape}
+
+
+BY_DTYPE = {dtype.name: name for name, dtype in DTYPES.items()}

@@ -1,0 +1,64 @@
+"""The protocol's names of dtypes, and tensors as raw bytes: little-endian, row-major, without gaps."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.codecs.arrays import MAX_AXES
+from service.errors import InvalidShape, InvalidValue
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def dtype_of(datatype: object, field: str) -> np.dtype[Any]:
+    dtype = DTYPES.get(datatype) if isinstance(datatype, str) else None
+    if dtype is None:
+        raise InvalidValue(f"The datatype must be one of {', '.join(DTYPES)}.", field)
+    return dtype
+
+
+def checked_shape(shape: Sequence[object], field: str) -> tuple[int, ...]:
+    """The shape once it is one of a tensor with something in it."""
+    sides = tuple(side for side in shape if type(side) is int and 0 <= side < 2**40)
+    if len(sides) != len(shape) or len(sides) > MAX_AXES:
+        raise InvalidShape(f"The shape must be up to {MAX_AXES} whole numbers.", field)
+    if 0 in sides:
+        raise InvalidShape("There is nothing in it.", field)
+    return sides
+
+
+def from_bytes(data: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], field: str) -> NDArray[Any]:
+    """A read-only view of `data` where its alignment allows one. Raises InvalidShape, InvalidValue."""
+    size = prod(shape) * dtype.itemsize
+    if len(data) != size:
+        raise InvalidShape(f"{NAMES[dtype]} of the shape {list(shape)} takes {size} bytes, got {len(data)}.", field)
+    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max() > 1:
+        raise InvalidValue("The bytes of a BOOL must be 0 or 1.", field)
+    # Numbers that follow a JSON text rarely begin at a multiple of their size.
+    return np.require(np.frombuffer(data, dtype), requirements="A").reshape(shape)
+
+
+def from_numbers(flat: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...], field: str) -> NDArray[Any]:
+    """The numbers as they are, in a wider type than `dtype`, once they fit it. Raises InvalidShape, InvalidValue."""
+    if flat.size != prod(shape):
+        raise InvalidShape(f"The shape {list(shape)} takes {prod(shape)} elements, got {flat.size}.", field)
+    if dtype.kind in "iu" and not np.array_equal(flat.astype(dtype), flat):
+        raise InvalidValue(f"Every element must be a {NAMES[dtype]}.", field)
+    return flat.reshape(shape)

@@ -1,0 +1,76 @@
+"""Messages of `ModelInfer` over gRPC: tensors as raw bytes, or as numbers in the field of their type.
+
+A request uses one form or the other for all of its tensors, and is answered in the form that it used.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import Arrays, Manifest
+from service.errors import InvalidValue
+from service.oip.asked import Asked, Parameters, refuse_unsupported
+from service.oip.datatypes import NAMES, checked_shape, dtype_of, from_bytes, from_numbers
+from service.oip.wire import ModelInferResponse
+
+# datatype -> the field of InferTensorContents, and the dtype that holds all it can
+CONTENTS = {
+    "BOOL": ("bool_contents", np.bool_),
+    **dict.fromkeys(("INT8", "INT16", "INT32"), ("int_contents", np.int32)),
+    "INT64": ("int64_contents", np.int64),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), ("uint_contents", np.uint32)),
+    "UINT64": ("uint64_contents", np.uint64),
+    "FP32": ("fp32_contents", np.float32),
+    "FP64": ("fp64_contents", np.float64),
+}
+
+
+def decode(request: Any) -> Asked:
+    """What a ModelInferRequest asks for. Raises InvalidValue, InvalidShape."""
+    raw = list(request.raw_input_contents)
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidValue(f"Holds {len(raw)} tensors, there are {len(request.inputs)} inputs.", "raw_input_contents")
+    parameters = Parameters.read({"binary_data_output": bool(raw)} | _values(request.parameters))
+    inputs: Arrays = {}
+    for tensor, data in zip(request.inputs, raw or [None] * len(request.inputs), strict=True):
+        field = f"inputs.{tensor.name}"
+        if tensor.name in inputs:
+            raise InvalidValue("Given twice.", field)
+        inputs[tensor.name] = _tensor(tensor, data, field)
+    for output in request.outputs:
+        refuse_unsupported(_values(output.parameters), f"outputs.{output.name}")
+    outputs = {output.name: parameters.binary for output in request.outputs}
+    return Asked(request.id, inputs, outputs or None, parameters)
+
+
+def _tensor(tensor: Any, data: bytes | None, field: str) -> NDArray[Any]:
+    refuse_unsupported(_values(tensor.parameters), field)
+    dtype, shape = dtype_of(tensor.datatype, field), checked_shape(tensor.shape, field)
+    if data is not None:
+        if tensor.HasField("contents"):
+            raise InvalidValue("Has both contents and raw_input_contents.", field)
+        return from_bytes(data, dtype, shape, field)
+    if tensor.datatype not in CONTENTS:
+        raise InvalidValue(f"{tensor.datatype} has no field in contents: use raw_input_contents.", field)
+    contents, widest = CONTENTS[tensor.datatype]
+    return from_numbers(np.array(getattr(tensor.contents, contents), widest), dtype, shape, field)
+
+
+def _values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = ((name, parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in parameters.items())
+    return {name: getattr(parameter, choice) for name, parameter, choice in chosen if choice}
+
+
+def present(outputs: Arrays, asked: Asked, manifest: Manifest) -> Any:
+    """The ModelInferResponse."""
+    answer = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=asked.id)
+    for name in asked.wanted(manifest):
+        array = outputs[name]
+        tensor = answer.outputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
+        if asked.parameters.binary:
+            answer.raw_output_contents.append(array.tobytes())
+        else:
+            getattr(tensor.contents, CONTENTS[tensor.datatype][0]).extend(array.ravel().tolist())
+    return answer

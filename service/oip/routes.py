@@ -1,0 +1,114 @@
+"""The HTTP routes of the protocol, all below /v2."""
+
+import re
+from functools import partial
+from typing import Any
+
+import orjson
+
+from service.access import admit_admin
+from service.errors import InvalidValue, MalformedBody, NotReady, QuartetError, UnknownRoute
+from service.exchange import Exchange
+from service.messages import Answer
+from service.oip.asked import NO_PARAMETERS, SERVER, Call, infer, model_metadata, sentence
+from service.oip.rest import decode, present
+from service.pipeline import Pipeline, priority_of
+from service.settings import Settings
+from service.timing import Timing
+
+PREFIX = "/v2"
+MODEL_PATH = re.compile(r"/v2/models/([^/]{1,64})(?:/versions/([^/]{1,64}))?(?:/(ready|infer))?")
+CHANGE_PATH = re.compile(r"/v2/repository/models/([^/]{1,64})/(load|unload)")
+ERROR = b"application/json"
+
+Served = tuple[Answer, Timing | None]
+
+
+class ProtocolExchange(Exchange):
+    """An exchange whose errors have the protocol's form."""
+
+    async def refuse(self, error: QuartetError) -> None:
+        await self.fail(error, orjson.dumps({"error": sentence(error)}), ERROR)
+
+
+class Routes:
+    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+        self._pipeline, self._repository, self._settings = pipeline, pipeline.repository, settings
+        self._pages = {
+            PREFIX: self._server,
+            f"{PREFIX}/": self._server,
+            f"{PREFIX}/health/live": self._live,
+            f"{PREFIX}/health/ready": self._ready,
+        }
+
+    async def answer(self, exchange: Exchange) -> Served:
+        """Raises a QuartetError."""
+        path = exchange.scope["path"]
+        if path in self._pages:
+            exchange.require("GET", "HEAD")
+            return _json(self._pages[path]()), None
+        if match := MODEL_PATH.fullmatch(path):
+            name, version, verb = match.groups()
+            if verb == "infer":
+                return await self._infer(exchange, name, version)
+            exchange.require("GET", "HEAD")
+            return _json(self._ready_model(name, version) if verb else self._model(name, version)), None
+        if path == f"{PREFIX}/repository/index":
+            return await self._index(exchange), None
+        if match := CHANGE_PATH.fullmatch(path):
+            return await self._change(exchange, match[1], match[2] == "load"), None
+        raise UnknownRoute("The protocol has no such route here; docs/protocol.md lists them.")
+
+    async def _infer(self, exchange: Exchange, name: str, version: str | None) -> Served:
+        exchange.require("POST")
+        request = await exchange.read(self._settings)
+        call = Call(name, version, self._pipeline.deadline(request), priority_of(request), exchange.client.gone)
+        return await infer(self._pipeline, call, len(request.body), partial(decode, request), present)
+
+    def _server(self) -> dict[str, Any]:
+        return SERVER
+
+    def _live(self) -> dict[str, Any]:
+        return {"live": True}
+
+    def _ready(self) -> dict[str, Any]:
+        """Raises NotReady."""
+        if not self._repository.ready:
+            raise NotReady(self._repository.state)
+        return {"ready": True}
+
+    def _model(self, name: str, version: str | None) -> dict[str, Any]:
+        return model_metadata(self._repository.pick(name, version).manifest)
+
+    def _ready_model(self, name: str, version: str | None) -> dict[str, Any]:
+        return {"name": self._repository.pick(name, version).manifest.name, "ready": True}
+
+    async def _index(self, exchange: Exchange) -> Answer:
+        exchange.require("POST")
+        ready = _document((await exchange.read(self._settings)).body).get("ready", False)
+        entries = self._repository.index()
+        return _json([entry._asdict() for entry in entries if not ready or entry.state == "READY"])
+
+    async def _change(self, exchange: Exchange, name: str, load: bool) -> Answer:
+        exchange.require("POST")
+        admit_admin(self._settings.admin_token, exchange.headers)
+        document = _document((await exchange.read(self._settings)).body)
+        if load and document.get("parameters"):
+            raise InvalidValue(NO_PARAMETERS, "parameters")
+        await self._repository.set_loaded(name, load)
+        return _json({})
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body, which may as well be absent."""
+    try:
+        document = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"Not JSON: {error.msg}.") from None
+    if not isinstance(document, dict):
+        raise InvalidValue("The body must be an object.")
+    return document
+
+
+def _json(document: Any) -> Answer:
+    return Answer(orjson.dumps(document))

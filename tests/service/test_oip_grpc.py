@@ -1,0 +1,333 @@
+"""The Open Inference Protocol over gRPC, asked by Triton's client in the same event loop, and byte by byte."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from service.access import new_key
+from service.errors import ClientError
+from service.limits import Limits
+from service.oip.grpc_form import CONTENTS, decode
+from service.oip.grpc_server import PortError, listen
+from service.oip.wire import COMPILED, SERVICE, ModelInferRequest
+from service.pipeline import Pipeline
+from service.repository import Repository
+from tests import toys
+from tests.conftest import free_port
+from tests.service.conftest import BY_DTYPE, TOKEN, loaded
+from tests.toys import DTYPES
+
+X, K = np.array([[1, 2, 3], [4, 5, 6.5]], np.float32), np.array([1, 2])
+Y = [3, 5, 7, 10, 12, 15]
+ADMIN = {"authorization": f"Bearer {TOKEN}"}
+
+Ask = Callable[[InferenceServerClient], Awaitable[Any]]
+
+
+@asynccontextmanager
+async def serving(repository: Repository, **changes: Any) -> AsyncIterator[str]:
+    """The address of a gRPC server over `repository`, in this event loop."""
+    changes = {"grpc_port": free_port(), "max_body_bytes": 2**20, "max_rows": 32} | changes
+    settings = repository.settings.model_copy(update=changes)
+    server = await listen(Pipeline(repository, Limits(settings.max_rows, settings.max_pixels), 30), settings)
+    try:
+        yield f"127.0.0.1:{settings.grpc_port}"
+    finally:
+        await server.stop(1)
+
+
+def asked(repository: Repository, ask: Ask, **changes: Any) -> Any:
+    async def run() -> Any:
+        async with serving(repository, **changes) as address, InferenceServerClient(address) as client:
+            return await ask(client)
+
+    return asyncio.run(run())
+
+
+def refused(repository: Repository, ask: Ask, **changes: Any) -> tuple[str, str]:
+    """Status and message."""
+    with pytest.raises(InferenceServerException) as caught:
+        asked(repository, ask, **changes)
+    return caught.value.status().removeprefix("StatusCode."), caught.value.message()
+
+
+def tensor(name: str, array: NDArray[Any]) -> InferInput:
+    given = InferInput(name, list(array.shape), BY_DTYPE[array.dtype.name])
+    given.set_data_from_numpy(array)
+    return given
+
+
+def xk() -> list[InferInput]:
+    return [tensor("x", X), tensor("k", K)]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Repository:
+    toys.tensors(tmp_path)
+    return loaded(tmp_path, admin_token=TOKEN)
+
+
+def test_a_request_of_raw_bytes_gets_an_answer_of_raw_bytes(echoing: Repository) -> None:
+    answer = asked(echoing, lambda client: client.infer("toy-tensors", xk(), request_id="seven"))
+    assert answer.as_numpy("y").ravel().tolist() == Y
+    message = answer.get_response()
+    assert (message.model_name, message.model_version, message.id) == ("toy-tensors", "1", "seven")
+    assert len(message.raw_output_contents) == 1
+    assert not message.outputs[0].HasField("contents")
+
+
+def test_every_dtype_travels(echoing: Repository) -> None:
+    arrays = {dtype: np.array([[0, 1, 1]]).astype(dtype) for dtype in DTYPES}
+    inputs = [tensor(f"in_{dtype}", array) for dtype, array in arrays.items()]
+    outputs = [InferRequestedOutput("out_int32"), InferRequestedOutput("out_bool")]
+    everything = asked(echoing, lambda client: client.infer("toy-echo", inputs))
+    for dtype, array in arrays.items():
+        assert everything.as_numpy(f"out_{dtype}").tobytes() == array.tobytes()
+    some = asked(echoing, lambda client: client.infer("toy-echo", inputs, outputs=outputs))
+    assert [output.name for output in some.get_response().outputs] == ["out_int32", "out_bool"]
+
+
+@given(st.data())
+def test_typed_contents_and_raw_bytes_are_the_same(data: st.DataObject) -> None:
+    dtype = data.draw(st.sampled_from(DTYPES))
+    array = data.draw(hnp.arrays(np.dtype(dtype), hnp.array_shapes(max_dims=3)))
+    head = {"name": "t", "datatype": BY_DTYPE[dtype], "shape": array.shape}
+    contents = {CONTENTS[BY_DTYPE[dtype]][0]: array.ravel().tolist()}
+    typed = decode(ModelInferRequest(inputs=[head | {"contents": contents}])).inputs["t"]
+    raw = decode(ModelInferRequest(inputs=[head], raw_input_contents=[array.tobytes()])).inputs["t"]
+    assert raw.tobytes() == array.tobytes()
+    assert np.array_equal(typed.astype(dtype), array, equal_nan=array.dtype.kind == "f")
+
+
+def test_typed_contents_are_answered_by_typed_contents(echoing: Repository) -> None:
+    async def ask(client: InferenceServerClient) -> Any:
+        x = {"name": "x", "datatype": "FP32", "shape": X.shape, "contents": {"fp32_contents": X.ravel().tolist()}}
+        k = {"name": "k", "datatype": "INT64", "shape": K.shape, "contents": {"int64_contents": K.tolist()}}
+        return await client._client_stub.ModelInfer(
+            service_pb2.ModelInferRequest(model_name="toy-tensors", inputs=[x, k])
+        )
+
+    answer = asked(echoing, ask)
+    assert list(answer.outputs[0].contents.fp32_contents) == Y
+    assert not answer.raw_output_contents
+
+
+@given(st.binary(max_size=200))
+def test_whatever_bytes_come_they_are_a_request_or_refused(body: bytes) -> None:
+    try:
+        request = ModelInferRequest.FromString(body)
+    except Exception:
+        return  # gRPC answers this itself
+    with suppress(ClientError):
+        decode(request)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "raw", "says"),
+    [
+        ([{"name": "x"}] * 2, [b""], "raw_input_contents: Holds 1 tensors, there are 2 inputs."),
+        ([{"name": "x", "datatype": "BYTES", "shape": [1]}], [b""], "inputs.x: The datatype must be one of"),
+        ([{"name": "x", "datatype": "FP32", "shape": [-1]}], [b""], "inputs.x: The shape must be"),
+        ([{"name": "x", "datatype": "FP32", "shape": [2]}], [b"1234"], "inputs.x: FP32 of the shape [2] takes 8 bytes"),
+        ([{"name": "x", "datatype": "FP32", "shape": [2]}], [], "inputs.x: The shape [2] takes 2 elements, got 0."),
+        ([{"name": "x", "datatype": "FP16", "shape": [2]}], [], "inputs.x: FP16 has no field in contents"),
+        ([{"name": "x", "datatype": "BOOL", "shape": [1]}], [b"\2"], "inputs.x: The bytes of a BOOL must be 0 or 1."),
+        (
+            [{"name": "x", "datatype": "INT8", "shape": [1], "contents": {"int_contents": [200]}}],
+            [],
+            "inputs.x: Every element must be a INT8.",
+        ),
+        (
+            [{"name": "x", "datatype": "FP32", "shape": [1], "contents": {"fp32_contents": [1]}}],
+            [b"1234"],
+            "inputs.x: Has both contents and raw_input_contents.",
+        ),
+        ([{"name": "x", "datatype": "FP32", "shape": [1]}] * 2, [b"1234"] * 2, "inputs.x: Given twice."),
+        (
+            [{"name": "x", "parameters": {"shared_memory_region": {"string_param": "r"}}}],
+            [],
+            "inputs.x: Shared memory is not supported",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw: list[bytes], says: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        decode(ModelInferRequest(inputs=inputs, raw_input_contents=raw))
+    assert f"{caught.value.field}: {caught.value.detail}".startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "says"),
+    [
+        (lambda client: client.infer("nobody", xk()), "NOT_FOUND", "model: Served here: toy-echo, toy-tensors."),
+        (lambda client: client.infer("toy-tensors", xk(), "2"), "NOT_FOUND", "version: Served of toy-tensors: 1."),
+        (lambda client: client.infer("toy-tensors", xk()[:1]), "INVALID_ARGUMENT", "inputs.k: Missing."),
+        (lambda client: client.infer("toy-tensors", xk(), timeout=1), "DEADLINE_EXCEEDED", "The request's time was up"),
+        (lambda client: client.infer("toy-tensors", xk(), client_timeout=1e-4), "DEADLINE_EXCEEDED", ""),
+        (lambda client: client.load_model("toy-echo"), "PERMISSION_DENIED", "Models are loaded and unloaded over the"),
+        (lambda client: client.get_model_config("toy-echo"), "UNIMPLEMENTED", ""),
+        (lambda client: client.get_model_metadata("nobody"), "NOT_FOUND", "model: Served here"),
+    ],
+)
+def test_an_error_has_the_status_of_its_kind(echoing: Repository, ask: Ask, status: str, says: str) -> None:
+    code, message = refused(echoing, ask)
+    assert code == status
+    assert message.startswith(says)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+def test_a_message_over_the_limit_is_refused_compressed_or_not(echoing: Repository, compression: str | None) -> None:
+    x = tensor("x", np.zeros((2**22, 3), np.float32))
+    code, _ = refused(echoing, lambda client: client.infer("toy-tensors", [x], compression_algorithm=compression))
+    assert code == "RESOURCE_EXHAUSTED"
+
+
+def test_the_server_and_its_models_describe_themselves(echoing: Repository) -> None:
+    async def ask(client: InferenceServerClient) -> None:
+        assert await client.is_server_live()
+        assert await client.is_server_ready()
+        assert await client.is_model_ready("toy-echo", "1")
+        assert not await client.is_model_ready("toy-echo", "2")
+        assert not await client.is_model_ready("nobody")
+        assert (await client.get_server_metadata()).name == "quartet"
+        described = await client.get_model_metadata("toy-tensors")
+        assert [(one.name, one.datatype, list(one.shape)) for one in described.inputs] == [
+            ("x", "FP32", [-1, 3]),
+            ("k", "INT64", [-1]),
+        ]
+
+    asked(echoing, ask)
+
+
+def test_a_model_is_unloaded_and_loaded_with_the_token(shelf: Repository) -> None:
+    async def ask(client: InferenceServerClient) -> None:
+        await client.unload_model("toy-tensors", headers=ADMIN)
+        (entry,) = (await client.get_model_repository_index()).models
+        assert (entry.name, entry.state, entry.reason) == ("toy-tensors", "UNAVAILABLE", "unloaded")
+        await client.load_model("toy-tensors", headers=ADMIN)
+        assert await client.is_model_ready("toy-tensors")
+
+    asked(shelf, ask)
+    assert refused(shelf, lambda client: client.unload_model("toy-tensors"))[0] == "UNAUTHENTICATED"
+    config = lambda client: client.load_model("toy-tensors", headers=ADMIN, config="{}")  # noqa: E731
+    assert refused(shelf, config)[0] == "INVALID_ARGUMENT"
+
+
+def test_api_keys_hold_here_too(shelf: Repository, tmp_path: Path) -> None:
+    key, line = new_key("somebody")
+    (tmp_path / "keys").write_text(line)
+    file = {"api_keys": tmp_path / "keys"}
+    assert refused(shelf, lambda client: client.infer("toy-tensors", xk()), **file)[0] == "UNAUTHENTICATED"
+    assert asked(shelf, lambda client: client.infer("toy-tensors", xk(), headers={"x-api-key": key}), **file)
+    assert asked(shelf, lambda client: client.is_server_ready(), **file)
+
+
+def test_an_answer_is_followed_by_its_id_and_its_times(echoing: Repository) -> None:
+    async def ask() -> dict[str, str]:
+        async with serving(echoing) as address, grpc.aio.insecure_channel(address) as channel:
+            infer = channel.unary_unary(f"/{SERVICE}/ModelInfer", lambda request: request.SerializeToString())
+            x = {"name": "x", "datatype": "FP32", "shape": X.shape}
+            k = {"name": "k", "datatype": "INT64", "shape": K.shape}
+            raw = [X.tobytes(), K.tobytes()]
+            request = ModelInferRequest(model_name="toy-tensors", inputs=[x, k], raw_input_contents=raw)
+            call = infer(request, metadata=(("x-request-id", "mine"),))
+            await call
+            return dict(await call.trailing_metadata())
+
+    metadata = asyncio.run(ask())
+    assert metadata["x-request-id"] == "mine"
+    assert "infer;dur=" in metadata["server-timing"]
+
+
+def test_requests_are_counted(echoing: Repository) -> None:
+    metrics = echoing.metrics
+    outcomes = metrics.model("toy-tensors", "1").outcomes
+    ok, errors = outcomes["ok"], metrics.errors["open_inference_grpc", "invalid_value"]
+    asked(echoing, lambda client: client.infer("toy-tensors", xk()))
+    refused(echoing, lambda client: client.infer("toy-tensors", xk()[:1]))
+    assert outcomes["ok"] == ok + 1
+    assert metrics.errors["open_inference_grpc", "invalid_value"] == errors + 1
+    assert metrics.in_flight == 0
+
+
+def test_a_stream_answers_in_order_and_an_error_ends_only_its_own_request(echoing: Repository) -> None:
+    names = ["toy-tensors"] * 100
+    names[7] = "nobody"
+
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        for number, name in enumerate(names):
+            yield {"model_name": name, "inputs": xk(), "request_id": str(number)}
+
+    async def ask(client: InferenceServerClient) -> list[tuple[Any, Any]]:
+        return [answer async for answer in client.stream_infer(requests())]
+
+    answers = asked(echoing, ask)
+    for number, (result, error) in enumerate(answers):
+        if names[number] == "nobody":
+            assert error.message() == "model: Served here: toy-echo, toy-tensors."
+        else:
+            assert result.get_response().id == str(number)
+            assert result.as_numpy("y").ravel().tolist() == Y
+    assert len(answers) == 100
+
+
+def test_a_call_that_is_cancelled_leaves_nothing_behind(echoing: Repository) -> None:
+    async def ask(client: InferenceServerClient) -> None:
+        calls = [asyncio.create_task(client.infer("toy-tensors", xk())) for _ in range(50)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(result.as_numpy("y").ravel().tolist() == Y for result in results[1::2])
+
+    asked(echoing, ask)
+    assert echoing.metrics.in_flight == 0
+    assert echoing.models["toy-tensors"].batcher.queued_rows == 0
+
+
+def test_a_port_that_is_taken_is_named(echoing: Repository) -> None:
+    async def twice() -> None:
+        async with serving(echoing) as address:
+            with pytest.raises(PortError, match=f"gRPC cannot listen on {address}"):
+                async with serving(echoing, grpc_port=int(address.partition(":")[2])):
+                    pass
+
+    asyncio.run(twice())
+
+
+def test_the_compiled_protocol_is_that_of_the_proto_file(tmp_path: Path) -> None:
+    target = tmp_path / COMPILED.name
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={COMPILED.parent}", "inference.proto"]
+    subprocess.run([*command, f"--descriptor_set_out={target}"], check=True, timeout=60)
+    assert FileDescriptorSet.FromString(target.read_bytes()) == FileDescriptorSet.FromString(COMPILED.read_bytes())
+
+
+def fields(messages: Iterator[DescriptorProto], prefix: str = "") -> Iterator[tuple[str, int, int, int]]:
+    for message in messages:
+        for field in message.field:
+            yield f"{prefix}{message.name}.{field.name}", field.number, field.type, field.label
+        yield from fields(message.nested_type, f"{prefix}{message.name}.")
+
+
+def test_the_messages_are_those_of_tritons_client_on_the_wire() -> None:
+    theirs = FileDescriptorProto()
+    service_pb2.DESCRIPTOR.CopyToProto(theirs)
+    (ours,) = FileDescriptorSet.FromString(COMPILED.read_bytes()).file
+    assert set(fields(ours.message_type)) <= set(fields(theirs.message_type))
+    assert {method.name for method in ours.service[0].method} <= {method.name for method in theirs.service[0].method}

@@ -1,0 +1,40 @@
+"""Tuning picks what is clearly faster, and a profile is checked when it is read."""
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError
+from service.tune import Profile, Trial, Tuning, best, read_profile, tune
+
+
+def trial(rows_per_s: float, threads: int = 1, instances: int = 1, max_batch: int = 8) -> Trial:
+    return Trial(Tuning(threads=threads, instances=instances, max_batch=max_batch), rows_per_s, 1.0)
+
+
+def test_the_fastest_wins_where_it_is_clearly_faster() -> None:
+    assert best([trial(100), trial(200, max_batch=64)]).rows_per_s == 200
+
+
+def test_of_equals_the_smaller_wins() -> None:
+    assert best([trial(100, max_batch=8), trial(102, max_batch=64)]).tuning.max_batch == 8
+    assert best([trial(100, threads=1), trial(102, threads=2)]).tuning.threads == 1
+
+
+def test_a_profile_of_real_measurements_is_read_back(toy_models: Path, tmp_path: Path) -> None:
+    profile = tune(Settings(models_dir=toy_models), ["toy-ct"], seconds=0.005)
+    (tmp_path / "profile.json").write_text(profile.model_dump_json())
+    assert read_profile(tmp_path / "profile.json") == profile
+    assert list(profile.models) == ["toy-ct"]
+
+
+def test_without_a_profile_nothing_is_tuned() -> None:
+    assert read_profile(None) == Profile()
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"speed": "high"}'])
+def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "profile.json").write_text(content)
+    with pytest.raises(SettingsError, match="QUARTET_PROFILE"):
+        read_profile(tmp_path / "profile.json")

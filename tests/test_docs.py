@@ -1,0 +1,118 @@
+"""The documentation says what the code does: its tables are compared, its commands are executed.
+
+`python -m tests.test_docs` writes the table of settings and the bundle's schema anew.
+"""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.bundle import json_schema
+from service.settings import PREFIX, PROJECT, Settings
+from tests.conftest import Running
+
+CONFIGURATION, SCHEMA = PROJECT / "docs" / "configuration.md", PROJECT / "docs" / "bundle.schema.json"
+ADDRESS = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost):3000")
+
+
+def settings_table() -> list[str]:
+    """The table of docs/configuration.md, as the code has it."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path):
+            default = default.relative_to(PROJECT)
+        shown = "" if default in ((), None) else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    return rows
+
+
+def split(page: str) -> tuple[list[str], list[str], list[str]]:
+    """The lines before the table of settings, its own, and those behind it."""
+    lines = page.splitlines()
+    start = lines.index(settings_table()[0])
+    end = next(i for i in range(start, len(lines) + 1) if i == len(lines) or not lines[i].startswith("|"))
+    return lines[:start], lines[start:end], lines[end:]
+
+
+def write() -> None:
+    before, _, behind = split(CONFIGURATION.read_text(encoding="utf-8"))
+    CONFIGURATION.write_text("\n".join([*before, *settings_table(), *behind]) + "\n", encoding="utf-8")
+    SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    _, table, _ = split(CONFIGURATION.read_text(encoding="utf-8"))
+    assert table == settings_table(), "write it with `python -m tests.test_docs`"
+
+
+def test_the_published_schema_is_that_of_the_contract() -> None:
+    published = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    assert published == json.loads(json.dumps(json_schema())), "write it with `python -m tests.test_docs`"
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page, in order: language and content."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def curl_commands() -> list[tuple[str, str | None]]:
+    """Every curl command of the README, with the text of the JSON that is said to come of it, or None."""
+    found: list[tuple[str, str | None]] = []
+    readme = blocks((PROJECT / "README.md").read_text(encoding="utf-8"))
+    for (language, content), (following, answer) in zip(readme, [*readme[1:], ("", "")], strict=True):
+        if language not in ("sh", "console"):
+            continue
+        script = content.replace("\\\n", " ").splitlines()
+        commands = [line.removeprefix("$ ") for line in script if line.removeprefix("$ ").startswith("curl ")]
+        found += [(command, None) for command in commands]
+        if commands and following == "json":
+            found[-1] = (commands[-1], answer)
+    return found
+
+
+def agrees(said: Any, got: Any) -> bool:
+    """Whether `got` has everything that is `said`; a version is any text, a number is near."""
+    if isinstance(said, dict):
+        return isinstance(got, dict) and all(
+            key in got and (key == "version" or agrees(value, got[key])) for key, value in said.items()
+        )
+    if isinstance(said, list):
+        return isinstance(got, list) and len(said) == len(got) and all(map(agrees, said, got))
+    if isinstance(said, float):
+        return isinstance(got, int | float) and got == pytest.approx(said, abs=0.05)
+    return bool(said == got)
+
+
+def test_the_readme_shows_all_four_endpoints() -> None:
+    commands = [command for command, _ in curl_commands()]
+    assert len(commands) >= 4
+    for path in ("/v1/digits/classify", "/v1/credit/score", "/v1/ct/denoise", "/v1/samples/generate"):
+        assert any(path in command for command in commands), path
+
+
+@pytest.mark.parametrize("number", range(len(curl_commands())))
+def test_a_command_of_the_readme_does_what_it_says(server: Running, tmp_path: Path, number: int) -> None:
+    command, said = curl_commands()[number]
+    assert ADDRESS.search(command), command
+    for name in ("docs", "models"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    refused = said is not None and "status" in json.loads(said)
+    script = ADDRESS.sub(server.url, command)
+    if not refused:
+        script = script.replace("curl ", "curl --fail-with-body ", 1)
+    ran = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert ran.returncode == 0, (script, ran.stdout[:500], ran.stderr[:500])
+    if said is not None:
+        got = json.loads(ran.stdout)
+        assert agrees(json.loads(said), got), got
+    for output in re.findall(r"(?:-o|--output) (\S+)", command):
+        assert (tmp_path / output).stat().st_size > 100
+
+
+if __name__ == "__main__":
+    write()

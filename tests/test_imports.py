@@ -1,0 +1,109 @@
+"""Who may look into which room: the imports are read, and an arrow that points the wrong way fails."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((PROJECT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that the file imports, anywhere in it, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(room: str, *packages: str) -> set[str]:
+    """The files of `room` that import one of `packages`, from the project's root."""
+    return {
+        str(path.relative_to(PROJECT))
+        for path in modules(room)
+        for name in imported(path)
+        if any(name == package or name.startswith(f"{package}.") for package in packages)
+    }
+
+
+def test_the_service_knows_nothing_of_training() -> None:
+    assert importers("service", "training", "torch", "tests", "load_tests") == set()
+
+
+def test_the_service_serves_without_what_only_training_needs() -> None:
+    offline = ("onnx", "onnxscript", "scipy", "sklearn", "skimage", "matplotlib", "rich", "fastparquet", "nrrd")
+    assert importers("service", *offline) == set()
+
+
+@pytest.mark.parametrize(("package", "place"), [("bentoml", "service/app.py"), ("onnxruntime", "service/session.py")])
+def test_one_place_of_the_service_imports_a_runtime(package: str, place: str) -> None:
+    assert importers("service", package) == {place}
+
+
+def test_training_knows_of_the_service_only_the_contract() -> None:
+    foreign = {
+        (str(path.relative_to(PROJECT)), name)
+        for path in modules("training")
+        for name in imported(path)
+        if name.split(".")[0] == "service" and not name.startswith("service.bundle") and name != "service"
+    }
+    assert foreign == set()
+    assert importers("training", "bentoml") == set()
+
+
+def test_training_imports_the_contract_by_its_name() -> None:
+    """`from service import x` may import nothing but the contract."""
+    for path in modules("training"):
+        for name in imported(path):
+            if name.startswith("service."):
+                assert name.split(".")[1] == "bundle", path
+
+
+def test_the_contract_stands_alone() -> None:
+    names = set(imported(PROJECT / "service" / "bundle.py"))
+    assert not [name for name in names if name.split(".")[0] in ("service", "training", "onnx", "onnxruntime", "torch")]
+
+
+def test_recipes_do_not_import_recipes() -> None:
+    for path in modules("training/recipes"):
+        siblings = {one.stem for one in modules("training/recipes")} - {"__init__"}
+        for name in imported(path):
+            assert not name.startswith("training.recipes"), path
+            assert name.split(".")[0] not in siblings - {"training"}, path
+
+
+def test_pickle_is_imported_only_by_the_restricted_unpickler() -> None:
+    pickles = ("pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal")
+    assert importers("service", *pickles) | importers("training", *pickles) == {"training/data/images.py"}
+
+
+def calls(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """Every call by its dotted name, with the keyword arguments that are constants."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            constants = {
+                one.arg: one.value.value for one in node.keywords if one.arg and isinstance(one.value, ast.Constant)
+            }
+            yield ast.unparse(node.func), constants
+
+
+def test_nothing_that_is_loaded_may_unpickle() -> None:
+    for path in [*modules("service"), *modules("training"), *modules("load_tests")]:
+        for function, constants in calls(path):
+            if function in ("np.load", "numpy.load"):
+                assert constants.get("allow_pickle") is False, path
+            if function == "torch.load":
+                assert constants.get("weights_only") is True, path
+
+
+def test_a_module_is_the_noun_it_owns() -> None:
+    vague = {"utils", "helpers", "common", "manager", "base"}
+    assert not [path for room in ("service", "training") for path in modules(room) if path.stem in vague]
