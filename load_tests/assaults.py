@@ -9,13 +9,14 @@ from load_tests.wire import Reply, parse_head
 
 BODY_TIMEOUT_S = 1.0
 SETTINGS = {"body_timeout_s": BODY_TIMEOUT_S, "max_body_bytes": 2**20, "threads": 1}
-PATIENCE_S = 1.5  # beyond what the assault itself takes
+PATIENCE_S = 2 * BODY_TIMEOUT_S  # beyond what the assault itself takes
+SURPRISE_S = 0.1  # in which one answer too many would come
 
 HEAD = b"POST /v1/models/step/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BODY = SMALL.partition(b"\r\n\r\n")[2]
 LENGTH = b"content-length: %d\r\n" % len(BODY)
 CHUNKED = b"transfer-encoding: chunked\r\n"
-REFUSED = ([400], [])  # said so, or just hung up
+REFUSED: tuple[list[int], ...] = ([400], [])  # said so, or just hung up
 OK = ([200],)
 
 
@@ -26,6 +27,12 @@ class Assault(NamedTuple):
     pieces: list[bytes]
     allowed: tuple[list[int], ...]
     pause_s: float = 0.0
+
+    def patience_s(self, answers: int) -> float:
+        """How long to wait for another answer after so many."""
+        if answers >= max(map(len, self.allowed)):
+            return SURPRISE_S
+        return len(self.pieces) * self.pause_s + PATIENCE_S
 
 
 class Outcome(NamedTuple):
@@ -46,7 +53,7 @@ async def attack(port: int, assault: Assault) -> Outcome:
     replies: list[Reply] = []
     try:
         while True:
-            async with asyncio.timeout(len(assault.pieces) * assault.pause_s + PATIENCE_S):
+            async with asyncio.timeout(assault.patience_s(len(replies))):
                 replies.append(await _answer(reader))
             last = perf_counter()
     except (OSError, asyncio.IncompleteReadError, TimeoutError):

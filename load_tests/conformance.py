@@ -1,16 +1,16 @@
-"""Whether the service does what its OpenAPI document says: requests made from the document, right ones and wrong ones."""
+"""Whether the service does what its OpenAPI document says, asked with requests made from the document."""
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import Case, GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.core.failures import Failure, FailureGroup
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error, positive_data_acceptance
+from schemathesis.core.failures import FailureGroup
 
 NAME = {"name": "toy-tensors"}
 DEADLINE_EXCEEDED = 504
@@ -18,7 +18,7 @@ DEADLINE_EXCEEDED = 504
 
 def departures(app: Any, examples: int) -> Iterator[str]:
     """What the service does otherwise than documented; `examples` requests of each kind to each operation."""
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    schema: Any = schemathesis.openapi.from_asgi("/openapi.json", app)
     for result in schema.get_all_operations():
         operation = result.ok()
         # Any name is right by the document; to get past a 404, half of the requests have one that is known.
@@ -41,17 +41,15 @@ def _departures(cases: Any, examples: int) -> Counter[str]:
         suppress_health_check=list(HealthCheck),
     )
     @given(case=cases)
-    def ask(case: Case) -> None:
+    def ask(case: Any) -> None:
         found.update(_judged(case))
 
-    try:
+    with suppress(Unsatisfiable):  # there is nothing that could be wrong with GET /livez
         ask()
-    except Unsatisfiable:  # there is nothing that could be wrong with GET /livez
-        pass
     return found
 
 
-def _judged(case: Case) -> list[str]:
+def _judged(case: Any) -> list[str]:
     response = case.call()
     # A document cannot say everything about a picture, and a client may ask for a deadline of a millisecond.
     excluded = [positive_data_acceptance]

@@ -65,7 +65,10 @@ async def flood(port: int, rate: float, seconds: float) -> list[Shot]:
     async def shoot(question: Question, due: float) -> Shot:
         wire = idle.pop() if idle else Wire(port)
         try:
-            reply = await wire.ask(question.request)
+            try:
+                reply = await wire.ask(question.request)
+            except Broken:  # a server may close a connection that has been idle for long
+                reply = await wire.ask(question.request)
         except Broken:
             return Shot(0, perf_counter() - due, None, False)
         idle.append(wire)

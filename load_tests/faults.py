@@ -64,14 +64,20 @@ class Scene:
 
 
 @contextmanager
-def scene(name: str, serving: Serving, count: int, growth_mb: float | None = None, clients: int = 8) -> Iterator[Scene]:
-    """Constant load from the beginning to the end, then calm, in which nothing may be left over."""
+def scene(
+    name: str, serving: Serving, count: int, growth_mb: float | None = None, clients: int = 8, may_cut: bool = False
+) -> Iterator[Scene]:
+    """Constant load from the beginning to the end, then calm, in which nothing may be left over.
+
+    `may_cut`: answers may end in the middle, for somebody dies while writing them.
+    """
     played = Scene(name, serving, count, clients)
     with played.witness as witness:
         witness.see_answers(200)
         before, files = serving.memory(), serving.open_files()
         yield played
         witness.see_answers(50)
+    witness.expect(may_cut or not witness.cut_off, f"{witness.cut_off} answers were cut off")
     for left in ("quartet_in_flight_requests", "quartet_queued_rows", "quartet_running_rows"):
         witness.see(partial(stands_at, serving, left, 0), f"{left} did not go back to 0", 10)
     if growth_mb is not None:
@@ -141,12 +147,14 @@ def judge(played: Scene, shots: list[Shot], rate: float, slack: float) -> None:
     witness.expect(all(shot.right for shot in shots), "a wrong answer under overload")
     witness.expect(len(refused) > len(shots) / 4, f"{len(refused)} of {len(shots)} were refused: no overload")
     witness.expect(all((shot.retry_after or "").isdigit() for shot in refused), "a refusal without retry-after")
-    witness.expect(len(accepted) > 20, f"only {len(accepted)} were accepted")
+    # The machine may have become slower since its capacity was measured, but not by much.
+    pace = len(accepted) / played.count
+    witness.expect(pace > rate / 3 / slack, f"{pace:.0f} answers/s under overload, {rate:.0f} without")
     if len(accepted) < 2 or not refused:
         return
     refusal, p99 = median(shot.seconds for shot in refused) * 1e3, quantiles(accepted, n=100)[98]
     # A full queue before it and the batches that run, twice, and what the host may take for itself.
-    refusal_limit, p99_limit = 5 * slack, slack * (2 * (QUEUE_ROWS + 8) / rate + 0.1)
+    refusal_limit, p99_limit = 5 * slack, slack * (2 * (QUEUE_ROWS + 8) / pace + 0.1)
     witness.expect(refusal < refusal_limit, f"the median refusal took {refusal:.1f} ms, limit {refusal_limit:g}")
     witness.expect(p99 < p99_limit, f"p99 of accepted requests is {p99:.2f} s, limit {p99_limit:.2f}")
     played.notes.append(
@@ -192,7 +200,7 @@ async def end_with_unfinished(serving: Serving, witness: Witness) -> None:
 
 def worker_kills(serving: Serving, shelf: Shelf, count: int) -> Scene:
     """A worker dies: the other goes on, a new one takes its place, and what was counted stays counted."""
-    with scene("worker kill", serving, count) as played:
+    with scene("worker kill", serving, count, may_cut=True) as played:
         witness, spent = played.witness, []
         for _ in range(count):
             before, broken = serving.counters(), len(witness.broken_ports)

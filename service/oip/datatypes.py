@@ -51,8 +51,9 @@ def from_bytes(data: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int,
         raise InvalidShape(f"{NAMES[dtype]} of the shape {list(shape)} takes {size} bytes, got {len(data)}.", field)
     if dtype.kind == "b" and np.frombuffer(data, np.uint8).max() > 1:
         raise InvalidValue("The bytes of a BOOL must be 0 or 1.", field)
-    # Numbers that follow a JSON text rarely begin at a multiple of their size.
-    return np.require(np.frombuffer(data, dtype), requirements="A").reshape(shape)
+    flat = np.frombuffer(data, dtype)
+    # Behind a JSON text a number rarely begins at a multiple of its size.
+    return (flat if flat.flags.aligned else flat.copy()).reshape(shape)
 
 
 def from_numbers(flat: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...], field: str) -> NDArray[Any]:

@@ -58,21 +58,32 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
 def fitted(array: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
     """The array in the tensor's dtype, once its shape and range are right."""
     field = f"inputs.{tensor.name}"
-    if array.ndim != len(tensor.shape) or any(
-        isinstance(side, int) and side != actual for side, actual in zip(tensor.shape, array.shape, strict=False)
-    ):
+    if array.shape[1:] != tensor.shape[1:] and not _matches(array.shape, tensor.shape):
         raise InvalidShape(f"Must have the shape {list(tensor.shape)}, got {list(array.shape)}.", field)
     if array.size == 0:
         raise InvalidShape("There is nothing in it.", field)
-    low, high = tensor.range or (-np.inf, np.inf)
-    if not (array.min() >= low and array.max() <= high):
-        raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", field)
-    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+    if tensor.range is not None:  # no NaN lies within it
+        low, high = tensor.range
+        if not (array.min() >= low and array.max() <= high):
+            raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", field)
+    exact = array if array.dtype == tensor.dtype else _cast(array, tensor, field)
+    if exact.dtype.kind == "f" and tensor.range is None and not np.isfinite(exact).all():
+        raise InvalidValue(f"Every number must be finite as {tensor.dtype}.", field)
+    return exact
+
+
+def _matches(shape: tuple[int, ...], declared: tuple[int | str, ...]) -> bool:
+    """Whether every side is as declared, or named and thereby free."""
+    if len(shape) != len(declared):
+        return False
+    return all(isinstance(side, str) or side == actual for side, actual in zip(declared, shape, strict=True))
+
+
+def _cast(array: NDArray[Any], tensor: Tensor, field: str) -> NDArray[Any]:
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below and by the caller
         exact = array.astype(tensor.dtype)
     if exact.dtype.kind in "iub" and not np.array_equal(exact, array):
         raise InvalidValue(f"Every number must fit the type {tensor.dtype}.", field)
-    if exact.dtype.kind == "f" and not np.isfinite(exact).all():
-        raise InvalidValue(f"Every number must be finite as {tensor.dtype}.", field)
     return exact
 
 

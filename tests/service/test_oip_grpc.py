@@ -179,7 +179,7 @@ def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw:
         (lambda client: client.infer("toy-tensors", xk(), "2"), "NOT_FOUND", "version: Served of toy-tensors: 1."),
         (lambda client: client.infer("toy-tensors", xk()[:1]), "INVALID_ARGUMENT", "inputs.k: Missing."),
         (lambda client: client.infer("toy-tensors", xk(), timeout=1), "DEADLINE_EXCEEDED", "The request's time was up"),
-        (lambda client: client.infer("toy-tensors", xk(), client_timeout=1e-4), "DEADLINE_EXCEEDED", ""),
+        (lambda client: client.infer("toy-tensors", xk(), client_timeout=0), "DEADLINE_EXCEEDED", ""),
         (lambda client: client.load_model("toy-echo"), "PERMISSION_DENIED", "Models are loaded and unloaded over the"),
         (lambda client: client.get_model_config("toy-echo"), "UNIMPLEMENTED", ""),
         (lambda client: client.get_model_metadata("nobody"), "NOT_FOUND", "model: Served here"),

@@ -1,0 +1,51 @@
+"""Attacks below HTTP: the server refuses or hangs up in time, and goes on answering everybody else."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from load_tests.assaults import ASSAULTS, BODY_TIMEOUT_S, SETTINGS, SLOW, Assault, attack
+from load_tests.crowds import SMALL
+from load_tests.hostile import ALIVE, besiege
+from load_tests.serving import Serving
+from load_tests.shelf import Shelf
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder: Path = tmp_path_factory.mktemp("siege")
+    running = Serving(folder, models_dir=Shelf(folder).models, **SETTINGS).start()
+    yield running
+    running.terminate()
+    assert running.ended() == 0, running.log
+
+
+@pytest.mark.parametrize("assault", ASSAULTS, ids=lambda assault: assault.name)
+def test_an_assault_is_fended_off(serving: Serving, assault: Assault) -> None:
+    assert list(besiege(serving, [assault])) == []
+
+
+def test_a_slow_body_is_refused_when_its_time_is_up(serving: Serving) -> None:
+    outcome = asyncio.run(attack(serving.port, SLOW[0]))
+    assert outcome.statuses == [408]
+    assert BODY_TIMEOUT_S <= outcome.seconds < BODY_TIMEOUT_S + 5
+    assert outcome.replies[0].headers["connection"] == "close"
+
+
+def test_pipelined_requests_are_answered_in_order(serving: Serving) -> None:
+    names = [b"first", b"second", b"third", b"fourth"]
+    requests = [SMALL.replace(b"\r\n\r\n", b"\r\nx-request-id: " + name + b"\r\n\r\n", 1) for name in names]
+    outcome = asyncio.run(attack(serving.port, Assault("pipeline", [b"".join(requests)], ([200] * 4,))))
+    assert [reply.headers["x-request-id"].encode() for reply in outcome.replies] == names
+
+
+def test_connections_that_say_nothing_keep_nobody_out(serving: Serving) -> None:
+    with ExitStack() as stack:
+        for _ in range(200):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
+            silent.sendall(b"POST /v1/mod")
+        assert asyncio.run(attack(serving.port, ALIVE)).statuses == [200]

@@ -1,0 +1,61 @@
+"""Damaged requests get a refusal that says why, never a fault: in short what `python -m load_tests.hostile` does."""
+
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from load_tests.conformance import departures
+from load_tests.fuzz import Fuzz
+from load_tests.inside import Inside
+from load_tests.seeds import Seed, seeds
+from load_tests.verdict import objections
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    with Inside(tmp_path_factory.mktemp("inside")) as service:
+        yield service
+
+
+@pytest.mark.parametrize("seed", seeds(), ids=lambda seed: f"{seed.path} {seed.headers[b'content-type'].decode()}")
+def test_what_is_damaged_later_is_right_at_first(inside: Inside, seed: Seed) -> None:
+    reply = inside.ask("POST", seed.path, seed.headers, seed.body)
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    assert list(objections(seed.path, reply, 0)) == []
+
+
+def test_damaged_requests_are_answered_or_refused_in_the_right_form(inside: Inside) -> None:
+    fuzz = Fuzz(inside, seed=1)
+    fuzz.run(5000)
+    assert [finding.objection for finding in fuzz.findings] == []
+    assert {200, 400, 405, 415, 422} <= fuzz.statuses.keys()
+
+
+def test_damaged_requests_leave_nothing_behind(inside: Inside) -> None:
+    fuzz = Fuzz(inside, seed=2)
+    fuzz.run(1000)
+    tracemalloc.start()
+    fuzz.run(300)
+    before, _ = tracemalloc.get_traced_memory()
+    fuzz.run(1000)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 2**21
+
+
+def test_damaged_requests_make_no_new_series(inside: Inside) -> None:
+    def series() -> int:
+        reply = inside.ask("GET", "/metrics", {})
+        assert reply is not None
+        names = {line.partition(b" ")[0] for line in reply.body.splitlines() if not line.startswith(b"#")}
+        return len({name for name in names if b"outcome=" not in name and b"code=" not in name})
+
+    before = series()
+    Fuzz(inside, seed=3).run(1000)
+    assert series() == before
+
+
+def test_the_openapi_document_says_what_happens(inside: Inside) -> None:
+    assert list(departures(inside, examples=25)) == []
