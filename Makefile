@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench load image clean
+.PHONY: help serve test check format train evaluate bench load protocol image clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench: $(VENV)/.bench  ## Compare throughput and latency in one run
 load: $(VENV)/.bench  ## Locust without its page, against a service on $(HOST):$(PORT)
 	$(BIN)/locust --locustfile load_tests/locustfile.py --headless --host http://$(HOST):$(PORT) \
 		--users 16 --spawn-rate 8 --run-time 30s $(ARGS)
+
+protocol: $(VENV)/.dev  ## Compile service/oip/inference.proto
+	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto
 
 image:  ## Build the container image
 	docker build --tag quartet .

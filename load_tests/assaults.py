@@ -15,6 +15,7 @@ SURPRISE_S = 0.1  # in which one answer too many would come
 HEAD = b"POST /v1/models/step/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BODY = SMALL.partition(b"\r\n\r\n")[2]
 LENGTH = b"content-length: %d\r\n" % len(BODY)
+UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n" % len(SMALL)
 CHUNKED = b"transfer-encoding: chunked\r\n"
 REFUSED: tuple[list[int], ...] = ([400], [])  # said so, or just hung up
 OK = ([200],)
@@ -30,9 +31,8 @@ class Assault(NamedTuple):
 
     def patience_s(self, answers: int) -> float:
         """How long to wait for another answer after so many."""
-        if answers >= max(map(len, self.allowed)):
-            return SURPRISE_S
-        return len(self.pieces) * self.pause_s + PATIENCE_S
+        more = answers < max(map(len, self.allowed))
+        return len(self.pieces) * self.pause_s + (PATIENCE_S if more else SURPRISE_S)
 
 
 class Outcome(NamedTuple):
@@ -134,6 +134,7 @@ HEADERS = [
     Assault("a request id over several lines", _with(b"x-request-id: a\nb: c\r\n" + LENGTH), (*REFUSED, [200])),
     Assault("a promise to wait", _with(b"expect: 100-continue\r\n" + LENGTH), ([100, 200], [200])),
     Assault("an upgrade", _with(b"connection: upgrade\r\nupgrade: h2c\r\n" + LENGTH), ([200], [400])),
+    Assault("a request in the body of an upgrade", [HEAD + UPGRADE + b"\r\n", SMALL], ([400],), 0.2),
 ]
 LINES = [
     Assault("noise", [bytes(range(256)) * 8], REFUSED),

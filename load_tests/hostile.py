@@ -10,6 +10,7 @@ service may give is kept in FOLDER. Ends with status 1 on any finding.
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path("hostile"), metavar="FOLDER", help="default: ./hostile")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped then, too
     with tempfile.TemporaryDirectory() as folder, Inside(Path(folder) / "inside") as inside:
         findings = [
             *fuzz(inside, given.seconds, given.seed, given.keep),

@@ -69,7 +69,7 @@ def _mill(models: Path) -> Path:
         [Tensor(name="x", dtype="float32", shape=("batch", SIDE))],
         [Tensor(name="y", dtype="float32", shape=("batch", SIDE))],
         ({"x": x}, {"y": np.roll(x, TURNS, axis=1)}),
-        max_batch=4,
+        max_batch=1,
     )
 
 

@@ -12,6 +12,7 @@ from service.codecs.compression import CODERS, coding_for
 from service.errors import (
     BodyTimeout,
     BodyTooLarge,
+    EmptyBody,
     InternalError,
     MethodNotAllowed,
     QuartetError,
@@ -66,6 +67,10 @@ class Exchange:
         parent = self.headers.get(b"traceparent")
         self.trace = None if parent is None else Trace.follow(parent)
 
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
     def require(self, *methods: str) -> None:
         """Raises MethodNotAllowed."""
         if self.scope["method"] not in methods:
@@ -80,6 +85,8 @@ class Exchange:
         body = await read_body(
             self.headers, self.receive, self.client, settings.max_body_bytes, settings.body_timeout_s
         )
+        if not body and b"upgrade" in self.headers and self.headers.get(b"content-length", b"0") != b"0":
+            raise EmptyBody("The body was lost, for the request asks for an upgrade: send it without.", "upgrade")
         return Request(body, self.headers, self.scope["query_string"])
 
     async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
@@ -110,7 +117,7 @@ class Exchange:
         if timing is not None:
             headers.append((b"server-timing", timing.header()))
         await self._reply(200, headers, body)
-        self.journal.answered(self, answer, timing)
+        self.journal.answered(self, len(body), timing)
         if self.trace is not None:
             self.trace.record(self.endpoint, 200, timing)
 
@@ -142,6 +149,8 @@ class Exchange:
         ]
         if self.trace is not None:
             headers.append((b"traceparent", self.trace.header()))
+        if b"upgrade" in self.headers:  # uvicorn drops its body, or takes it for the next request
+            headers.append((b"connection", b"close"))
         return headers
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:

@@ -2,44 +2,53 @@
 
 import logging
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 import orjson
 
 from service.errors import QuartetError
-from service.messages import Answer
 from service.timing import Timing
-
-if TYPE_CHECKING:
-    from service.exchange import Exchange
+from service.tracing import Trace
 
 Level = Literal["off", "errors", "all"]
 
 log = logging.getLogger("service.access")
 
 
+class Entry(Protocol):
+    """What the log says of a request, whichever transport it came over."""
+
+    endpoint: str
+    request_id: bytes
+    trace: Trace | None
+
+    @property
+    def method(self) -> str: ...
+
+
 class Journal:
     def __init__(self, level: Level) -> None:
         self._all, self._errors = level == "all", level != "off"
 
-    def answered(self, exchange: "Exchange", answer: Answer, timing: Timing | None) -> None:
+    def answered(self, entry: Entry, size: int, timing: Timing | None) -> None:
+        """`size` is that of the answer in bytes."""
         if self._all:
             milliseconds = {} if timing is None else {k: round(v * 1e3, 3) for k, v in timing._asdict().items()}
-            _write(exchange, status=200, bytes=len(answer.body), ms=milliseconds)
+            _write(entry, status=200, bytes=size, ms=milliseconds)
 
-    def refused(self, exchange: "Exchange", error: QuartetError) -> None:
+    def refused(self, entry: Entry, error: QuartetError) -> None:
         if self._errors:
-            _write(exchange, status=error.status, code=error.code)
+            _write(entry, status=error.status, code=error.code)
 
 
-def _write(exchange: "Exchange", **more: object) -> None:
+def _write(entry: Entry, **more: object) -> None:
     line = {
         "time": round(time.time(), 3),
-        "request_id": exchange.request_id.decode("latin-1"),
-        "method": exchange.scope["method"],
-        "endpoint": exchange.endpoint,
+        "request_id": entry.request_id.decode("latin-1"),
+        "method": entry.method,
+        "endpoint": entry.endpoint,
         **more,
     }
-    if exchange.trace is not None:
-        line["trace_id"] = exchange.trace.trace_id
+    if entry.trace is not None:
+        line["trace_id"] = entry.trace.trace_id
     log.info("%s", orjson.dumps(line).decode())

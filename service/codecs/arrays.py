@@ -14,6 +14,8 @@ from service.errors import InvalidShape, InvalidValue, MalformedBody
 
 MAGIC = b"\x93NUMPY"
 MAX_AXES = 32
+MAX_FIELDS = 256
+MAX_HEADER = 10_000  # bytes, as for NumPy
 MAX_CACHED = 2**16  # numbers
 VALUES = b"0123456789+-.eE \t\r\ntruefals"  # the letters of numbers and booleans
 
@@ -25,6 +27,8 @@ def read_npy(body: bytes) -> NDArray[Any]:
     wide = body[6] > 1
     start = 12 if wide else 10
     end = start + int.from_bytes(body[8:start], "little")
+    if end - start > MAX_HEADER:
+        raise MalformedBody(f"The header of the .npy file has more than {MAX_HEADER} bytes.")
     dtype, fortran, shape = _npy_header(body[start:end])
     if len(body) - end != prod(shape) * dtype.itemsize:
         raise MalformedBody(f"A .npy file of {shape} {dtype} must hold {prod(shape) * dtype.itemsize} bytes of data.")
@@ -80,8 +84,11 @@ def parse_object(body: bytes, known: set[str]) -> dict[str, Any]:
 def fields_of(element: Any) -> dict[str, Any]:
     """The fields of a simdjson object, as views: items() would make Python lists.
 
-    Raises InvalidValue for a name with a NUL character, which simdjson finds no field by.
+    Raises InvalidValue for too many fields, since each look-up is a search through all of them, and for a name with
+    a NUL character, which simdjson finds no field by.
     """
+    if len(element) > MAX_FIELDS:
+        raise InvalidValue(f"An object with more than {MAX_FIELDS} fields.")
     try:
         return {name: element[name] for name in element}
     except KeyError:

@@ -43,6 +43,15 @@ def read_slice(data: bytes, max_pixels: int, field: str | None = None) -> Slice:
         raise MalformedBody("The DICOM file is damaged.", field) from None
 
 
+def read_slices(files: list[bytes], max_pixels: int, field: str) -> list[Slice]:
+    """Slices that have at most `max_pixels` together. Raises what `read_slice` raises."""
+    slices: list[Slice] = []
+    for i, file in enumerate(files):
+        slices.append(read_slice(file, max_pixels, f"{field}[{i}]"))
+        max_pixels -= slices[-1].hu.size
+    return slices
+
+
 def _check(dataset: Dataset, max_pixels: int, field: str | None) -> None:
     if dataset.get("Modality") != "CT" or dataset.get("SOPClassUID", CTImageStorage) != CTImageStorage:
         raise InvalidValue("The DICOM object is not a CT image.", field)

@@ -1,5 +1,6 @@
 """`multipart/form-data` bodies."""
 
+import logging
 from typing import Any
 
 from python_multipart import FormParser
@@ -9,6 +10,9 @@ from service.errors import InvalidValue, MalformedBody
 from service.messages import Request
 
 MAX_PARTS = 1024
+
+# It warns of every damaged form, quoting from it.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def read_form(request: Request, part: str) -> tuple[list[bytes], dict[str, str]]:

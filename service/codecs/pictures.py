@@ -3,6 +3,8 @@
 import base64
 import binascii
 import io
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff
 # Sizes are checked here, against the settings, before a single pixel is decoded. This is for pictures inside other
 # files, which other libraries open: at twice the number Pillow refuses.
 Image.MAX_IMAGE_PIXELS = 64 * 2**20
+
+# Pillow warns of damage in every file that has some, and Python remembers each different text for good.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray[np.uint8]:
@@ -38,13 +43,24 @@ def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray
         raise MalformedBody("Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one.", field) from None
 
 
+def read_all_grey(files: Iterable[bytes], max_pixels: int, field: str) -> list[NDArray[np.uint8]]:
+    """Decode pictures that have at most `max_pixels` together. Raises what `read_grey` raises."""
+    pictures: list[NDArray[np.uint8]] = []
+    for i, file in enumerate(files):
+        pictures.append(read_grey(file, max_pixels, f"{field}[{i}]"))
+        max_pixels -= pictures[-1].size
+    return pictures
+
+
 def _flatten(picture: Image.Image) -> Image.Image:
     picture.load()
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith("I") or upright.mode == "F":  # 16-bit and deeper: "L" would clip instead of scale
-        deep = np.asarray(upright, dtype=np.float64)
+        deep = np.array(upright, dtype=np.float32)
         peak = 65535.0 if deep.max() > 255 else 255.0
-        return Image.fromarray(np.clip(deep * 255 / peak, 0, 255).astype(np.uint8))
+        deep *= 255  # in place, for a few kilobytes may decode to a picture of hundreds of megabytes
+        deep /= peak
+        return Image.fromarray(np.clip(deep, 0, 255, out=deep).astype(np.uint8))
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

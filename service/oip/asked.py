@@ -17,6 +17,7 @@ from service.tasks import tensors
 from service.timing import Timing
 
 NO_PARAMETERS = "A model is loaded as its bundle has it, without parameters."
+MAX_PATH = 200
 PLATFORM = "onnxruntime_onnx"
 SERVER = {
     "name": "quartet",
@@ -60,7 +61,7 @@ class Asked(NamedTuple):
         return self.outputs
 
 
-class Call(NamedTuple):
+class Terms(NamedTuple):
     """Which model should answer, by when (monotonic clock), and whether anybody still waits."""
 
     model: str
@@ -72,23 +73,23 @@ class Call(NamedTuple):
 
 async def infer(
     pipeline: Pipeline,
-    call: Call,
+    terms: Terms,
     size: int,
     decode: Callable[[], Asked],
     present: Callable[[Arrays, Asked, Manifest], T],
 ) -> tuple[T, Timing]:
     """The answer to a request of `size` bytes. Raises a QuartetError."""
     started = perf_counter()
-    model, asked, inputs = await placed(size, _understand, pipeline, call, decode)
+    model, asked, inputs = await placed(size, _understand, pipeline, terms, decode)
     within, priority = asked.parameters.timeout_s, asked.parameters.priority
-    deadline = call.deadline if within is None else min(call.deadline, monotonic() + within)
-    job = Job(inputs, deadline, call.abandoned, max(priority, call.priority))
+    deadline = terms.deadline if within is None else min(terms.deadline, monotonic() + within)
+    job = Job(inputs, deadline, terms.abandoned, max(priority, terms.priority))
     return await pipeline.run(started, model, job, present, asked, model.manifest)
 
 
-def _understand(pipeline: Pipeline, call: Call, decode: Callable[[], Asked]) -> tuple[ServedModel, Asked, Arrays]:
+def _understand(pipeline: Pipeline, terms: Terms, decode: Callable[[], Asked]) -> tuple[ServedModel, Asked, Arrays]:
     asked = decode()
-    model = pipeline.repository.pick(call.model, call.version)
+    model = pipeline.repository.pick(terms.model, terms.version)
     asked.wanted(model.manifest)
     return model, asked, tensors.prepare(Payload(asked.inputs), model.manifest, pipeline.limits)
 
@@ -116,8 +117,9 @@ def refuse_unsupported(parameters: dict[str, Any], field: str) -> None:
 
 
 def sentence(error: QuartetError) -> str:
-    """An error in the one string that the protocol has for it."""
-    return error.detail if error.field is None else f"{error.field}: {error.detail}"
+    """An error in the one string that the protocol has for it, short enough for gRPC's metadata."""
+    where = "" if error.field is None else f"{error.field[:MAX_PATH]}: "
+    return where + error.detail
 
 
 def model_metadata(manifest: Manifest) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
+MAX_TENSORS = 256  # in one request
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -36,9 +37,9 @@ def dtype_of(datatype: object, field: str) -> np.dtype[Any]:
 
 def checked_shape(shape: Sequence[object], field: str) -> tuple[int, ...]:
     """The shape once it is one of a tensor with something in it."""
-    sides = tuple(side for side in shape if type(side) is int and 0 <= side < 2**40)
-    if len(sides) != len(shape) or len(sides) > MAX_AXES:
+    if len(shape) > MAX_AXES or not all(type(side) is int and 0 <= side < 2**40 for side in shape):
         raise InvalidShape(f"The shape must be up to {MAX_AXES} whole numbers.", field)
+    sides = cast("tuple[int, ...]", tuple(shape))
     if 0 in sides:
         raise InvalidShape("There is nothing in it.", field)
     return sides

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.bundle import Arrays, Manifest
 from service.errors import InvalidValue
 from service.oip.asked import Asked, Parameters, refuse_unsupported
-from service.oip.datatypes import NAMES, checked_shape, dtype_of, from_bytes, from_numbers
+from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers
 from service.oip.wire import ModelInferResponse
 
 # datatype -> the field of InferTensorContents, and the dtype that holds all it can
@@ -29,6 +29,8 @@ CONTENTS = {
 
 def decode(request: Any) -> Asked:
     """What a ModelInferRequest asks for. Raises InvalidValue, InvalidShape."""
+    if max(len(request.inputs), len(request.outputs)) > MAX_TENSORS:
+        raise InvalidValue(f"More than {MAX_TENSORS} tensors.", "inputs")
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise InvalidValue(f"Holds {len(raw)} tensors, there are {len(request.inputs)} inputs.", "raw_input_contents")

@@ -9,17 +9,21 @@ from time import monotonic
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from service.access import Keys, admit_admin
 from service.batcher import URGENT
-from service.errors import InternalError, InvalidValue, Missing, NotReady, QuartetError
+from service.errors import InternalError, InvalidValue, MalformedBody, Missing, NotReady, QuartetError
 from service.exchange import request_id
-from service.oip.asked import NO_PARAMETERS, SERVER, Call, infer, model_metadata, sentence
+from service.journal import Journal
+from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
 from service.oip.grpc_form import decode, present
-from service.oip.wire import SERVICE, ModelStreamInferResponse, message_class, methods
+from service.oip.wire import SERVICE, ModelInferRequest, ModelStreamInferResponse, message_class, methods
 from service.pipeline import Pipeline
+from service.placement import placed
 from service.settings import Settings
 from service.timing import Timing
+from service.tracing import Trace
 
 ENDPOINT = "open_inference_grpc"
 OPEN = ("ServerLive", "ServerReady", "RepositoryModelLoad", "RepositoryModelUnload")  # to those without an API key
@@ -27,16 +31,17 @@ OPEN = ("ServerLive", "ServerReady", "RepositoryModelLoad", "RepositoryModelUnlo
 # Answers of one stream that may be on their way; beyond it the stream is read no further.
 STREAM_DEPTH = 64
 
+Code = grpc.StatusCode
 STATUS = {
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    499: grpc.StatusCode.CANCELLED,
-    500: grpc.StatusCode.INTERNAL,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    413: Code.RESOURCE_EXHAUSTED,
+    429: Code.RESOURCE_EXHAUSTED,
+    499: Code.CANCELLED,
+    500: Code.INTERNAL,
+    503: Code.UNAVAILABLE,
+    504: Code.DEADLINE_EXCEEDED,
 }
 
 log = logging.getLogger(__name__)
@@ -49,6 +54,31 @@ class PortError(Exception):
     """The gRPC service cannot listen where it should."""
 
 
+class Call:
+    """A call on the wire; `method` is its name within the service."""
+
+    endpoint = ENDPOINT
+
+    def __init__(self, method: str, context: Context) -> None:
+        self.method, self.context = method, context
+        metadata = context.invocation_metadata() or ()
+        self.headers = {name.encode(): value.encode() if isinstance(value, str) else value for name, value in metadata}
+        self.request_id = request_id(self.headers)
+        parent = self.headers.get(b"traceparent")
+        self.trace = None if parent is None else Trace.follow(parent)
+        self.timing: Timing | None = None
+
+    def end(self, status: int) -> None:
+        """Tell what follows an answer: the id, the times, the trace."""
+        told = [("x-request-id", self.request_id.decode("latin-1"))]
+        if self.timing is not None:
+            told.append(("server-timing", self.timing.header().decode()))
+        if self.trace is not None:
+            told.append(("traceparent", self.trace.header().decode()))
+            self.trace.record(self.endpoint, status, self.timing)
+        self.context.set_trailing_metadata(tuple(told))
+
+
 class InferenceService:
     """One method per call: it takes the request's message and returns the fields of the answer's."""
 
@@ -56,131 +86,167 @@ class InferenceService:
         self._pipeline, self._repository, self._settings = pipeline, pipeline.repository, settings
         self._metrics = pipeline.repository.metrics
         self._keys = Keys.read(settings.api_keys) if settings.api_keys else None
+        self._journal = Journal(settings.access_log)
+        self._readers: set[asyncio.Task[None]] = set()
 
     def handler(self) -> Any:
         """What a gRPC server is given."""
-        handlers = {name: self._handler(name, method) for name, method in methods.items()}
+        handlers = {name: self._handler(method) for name, method in methods.items()}
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    async def server_live(self, request: Any, context: Context) -> Fields:
+    async def server_live(self, request: Any, call: Call) -> Fields:
         return {"live": True}
 
-    async def server_ready(self, request: Any, context: Context) -> Fields:
+    async def server_ready(self, request: Any, call: Call) -> Fields:
         return {"ready": self._repository.ready}
 
-    async def server_metadata(self, request: Any, context: Context) -> Fields:
+    async def server_metadata(self, request: Any, call: Call) -> Fields:
         return SERVER
 
-    async def model_ready(self, request: Any, context: Context) -> Fields:
+    async def model_ready(self, request: Any, call: Call) -> Fields:
         try:
             self._repository.pick(request.name, request.version or None)
         except (Missing, NotReady):
             return {"ready": False}
         return {"ready": True}
 
-    async def model_metadata(self, request: Any, context: Context) -> Fields:
+    async def model_metadata(self, request: Any, call: Call) -> Fields:
         return model_metadata(self._repository.pick(request.name, request.version or None).manifest)
 
-    async def model_infer(self, request: Any, context: Context) -> Any:
-        answer, timing = await self._infer(request, context)
-        tell(context, ("server-timing", timing.header().decode()))
+    async def model_infer(self, request: Any, call: Call) -> Any:
+        answer, call.timing = await self._infer(request, call)
         return answer
 
-    async def model_stream_infer(self, requests: AsyncIterator[Any], context: Context) -> None:
-        """Answers in the order of the requests, which run side by side and so in common batches."""
-        answers: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(STREAM_DEPTH)
+    async def model_stream_infer(self, requests: AsyncIterator[bytes], call: Call) -> None:
+        """Answers in the order of the requests, which run side by side."""
+        answers: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
+        free = asyncio.Semaphore(STREAM_DEPTH)
 
-        async def read(group: asyncio.TaskGroup) -> None:
-            async for request in requests:
-                await answers.put(group.create_task(self._stream_answer(request, context)))
-            await answers.put(None)
+        async def read() -> None:
+            try:
+                async for request in requests:
+                    await free.acquire()
+                    answers.put_nowait(group.create_task(self._stream_answer(request, call)))
+            finally:
+                answers.put_nowait(None)
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(read(group))
+            reader = group.create_task(read())
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
             while (answer := await answers.get()) is not None:
-                await context.write(await answer)
+                await call.context.write(await answer)
+                free.release()
 
-    async def repository_index(self, request: Any, context: Context) -> Fields:
+    def end_streams(self) -> None:
+        """Read no further requests from any stream: what has been read is still answered."""
+        for reader in self._readers:
+            reader.cancel()
+
+    async def repository_index(self, request: Any, call: Call) -> Fields:
         entries = self._repository.index()
         return {"models": [one._asdict() for one in entries if not request.ready or one.state == "READY"]}
 
-    async def repository_model_load(self, request: Any, context: Context) -> Fields:
-        admit_admin(self._settings.admin_token, headers_of(context))
+    async def repository_model_load(self, request: Any, call: Call) -> Fields:
+        admit_admin(self._settings.admin_token, call.headers)
         if request.parameters:
             raise InvalidValue(NO_PARAMETERS, "parameters")
         await self._repository.set_loaded(request.model_name, True)
         return {}
 
-    async def repository_model_unload(self, request: Any, context: Context) -> Fields:
-        admit_admin(self._settings.admin_token, headers_of(context))
+    async def repository_model_unload(self, request: Any, call: Call) -> Fields:
+        admit_admin(self._settings.admin_token, call.headers)
         await self._repository.set_loaded(request.model_name, False)
         return {}
 
-    async def _infer(self, request: Any, context: Context) -> tuple[Any, Timing]:
+    async def _infer(self, request: Any, call: Call) -> tuple[Any, Timing]:
         """The ModelInferResponse. A client that cancels cancels this coroutine, and so what it waits for."""
-        left = context.time_remaining()
+        left = call.context.time_remaining()
         within = self._pipeline.timeout_s if left is None else min(left, self._pipeline.timeout_s)
         version = request.model_version or None
-        call = Call(request.model_name, version, monotonic() + within, URGENT, lambda: False)
-        return await infer(self._pipeline, call, request.ByteSize(), partial(decode, request), present)
+        terms = Terms(request.model_name, version, monotonic() + within, URGENT, lambda: False)
+        return await infer(self._pipeline, terms, request.ByteSize(), partial(decode, request), present)
 
-    async def _stream_answer(self, request: Any, context: Context) -> Any:
+    async def _stream_answer(self, body: bytes, call: Call) -> Any:
         """The ModelStreamInferResponse: an error ends its own request, not the stream."""
+        request = ModelInferRequest()
         try:
-            answer, _ = await self._infer(request, context)
+            self._admit(call)
+            request = await placed(len(body), parsed, ModelInferRequest, body)
+            answer, _ = await self._infer(request, call)
         except Exception as error:
-            refused = self._refusal("ModelStreamInfer", error)
+            refused = self._refusal(call, error)
             return ModelStreamInferResponse(error_message=sentence(refused), infer_response={"id": request.id})
         return ModelStreamInferResponse(infer_response=answer)
 
-    def _handler(self, name: str, method: Any) -> Any:
+    def _handler(self, method: Any) -> Any:
         make = grpc.stream_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
-        answer, request = message_class(method.output_type), message_class(method.input_type)
-        return make(self._serve(name, answer), request.FromString, answer.SerializeToString)
+        answer = message_class(method.output_type)
+        return make(self._serve(method, answer), response_serializer=answer.SerializeToString)
 
-    def _serve(self, name: str, answer: Any) -> Callable[[Any, Context], Awaitable[Any]]:
-        work = getattr(self, re.sub(r"\B[A-Z]", r"_\g<0>", name).lower())
+    def _serve(self, method: Any, answer: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        work = getattr(self, re.sub(r"\B[A-Z]", r"_\g<0>", method.name).lower())
+        asked = message_class(method.input_type)
 
         async def serve(request: Any, context: Context) -> Any:
-            headers = headers_of(context)
-            tell(context, ("x-request-id", request_id(headers).decode("latin-1")))
+            call = Call(method.name, context)
             self._metrics.in_flight += 1
             try:
-                if self._keys is not None and name not in OPEN:
-                    self._keys.admit(headers)
-                given = await work(request, context)
+                self._admit(call)
+                if not method.client_streaming:
+                    request = await placed(len(request), parsed, asked, request)
+                given = await work(request, call)
             except Exception as error:
-                refused = self._refusal(name, error)
-                status = STATUS.get(refused.status, grpc.StatusCode.INVALID_ARGUMENT)
-                return await context.abort(status, sentence(refused))
+                refused = self._refusal(call, error)
+                call.end(refused.status)
+                return await context.abort(STATUS.get(refused.status, Code.INVALID_ARGUMENT), sentence(refused))
             finally:
                 self._metrics.in_flight -= 1
-            return answer(**given) if isinstance(given, dict) else given
+            told = answer(**given) if isinstance(given, dict) else given
+            self._journal.answered(call, 0 if told is None else told.ByteSize(), call.timing)
+            call.end(200)
+            return told
 
         return serve
 
-    def _refusal(self, name: str, error: Exception) -> QuartetError:
+    def _admit(self, call: Call) -> None:
+        """Raises Unauthorized or RateLimited."""
+        if self._keys is not None and call.method not in OPEN:
+            self._keys.admit(call.headers)
+
+    def _refusal(self, call: Call, error: Exception) -> QuartetError:
         """What the client is told of an error."""
         if not isinstance(error, QuartetError):
-            log.exception("a call of %s failed", name)
+            log.error("request %s to %s failed", call.request_id.decode("latin-1"), call.method, exc_info=error)
             error = InternalError()
         self._metrics.errors[ENDPOINT, error.code] += 1
+        self._journal.refused(call, error)
         return error
 
 
-def headers_of(context: Context) -> dict[bytes, bytes]:
-    """The call's metadata, as HTTP headers would be."""
-    metadata = context.invocation_metadata() or ()
-    return {name.encode(): value.encode() if isinstance(value, str) else value for name, value in metadata}
+def parsed(message: Any, body: bytes) -> Any:
+    """The message in `body`. Raises MalformedBody."""
+    try:
+        return message.FromString(body)
+    except DecodeError:
+        raise MalformedBody(f"Not a {message.DESCRIPTOR.name}.") from None
 
 
-def tell(context: Context, *metadata: tuple[str, str]) -> None:
-    """Add to what follows the answer."""
-    context.set_trailing_metadata((*(context.trailing_metadata() or ()), *metadata))
+class Server:
+    """The service on its port."""
+
+    def __init__(self, service: InferenceService, server: Any) -> None:
+        self._service, self._server = service, server
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept no more calls; those that have been accepted get `grace_s`."""
+        self._service.end_streams()
+        await self._server.stop(grace_s)
 
 
-async def listen(pipeline: Pipeline, settings: Settings) -> Any:
-    """A `grpc.aio.Server` that answers on the port of the settings. Raises PortError."""
+async def listen(pipeline: Pipeline, settings: Settings) -> Server:
+    """Raises PortError."""
+    service = InferenceService(pipeline, settings)
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", settings.max_body_bytes),
@@ -188,7 +254,7 @@ async def listen(pipeline: Pipeline, settings: Settings) -> Any:
             ("grpc.so_reuseport", int(settings.workers > 1)),
         ]
     )
-    server.add_generic_rpc_handlers((InferenceService(pipeline, settings).handler(),))
+    server.add_generic_rpc_handlers((service.handler(),))
     address = f"{settings.grpc_host}:{settings.grpc_port}"
     try:
         server.add_insecure_port(address)
@@ -196,4 +262,4 @@ async def listen(pipeline: Pipeline, settings: Settings) -> Any:
         raise PortError(f"gRPC cannot listen on {address}: is it in use? Set QUARTET_GRPC_PORT or _HOST.") from None
     await server.start()
     log.info("gRPC on %s", address)
-    return server
+    return Server(service, server)

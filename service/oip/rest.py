@@ -19,7 +19,7 @@ from service.codecs.arrays import fields_of, has_shape, parse_json
 from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
 from service.messages import JSON, Answer, Request
 from service.oip.asked import Asked, Parameters, flag, number, refuse_unsupported
-from service.oip.datatypes import NAMES, checked_shape, dtype_of, from_bytes, from_numbers
+from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers
 
 JSON_LENGTH = b"inference-header-content-length"
 BINARY = "application/octet-stream"
@@ -83,7 +83,7 @@ def _tensor(tensor: dict[str, Any], tail: Tail, field: str) -> NDArray[Any]:
     sides = tensor.get("shape")
     if not isinstance(sides, simdjson.Array):
         raise InvalidShape("The shape must be an array.", field)
-    shape = checked_shape(sides.as_list(), field)
+    shape = checked_shape(sides, field)
     parameters = _parameters(tensor, field)
     refuse_unsupported(parameters, field)
     size = number(parameters, "binary_data_size", field)
@@ -141,6 +141,8 @@ def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
     elements = document.get(name)
     if not isinstance(elements, simdjson.Array):
         raise InvalidValue("Must be an array of objects.", name)
+    if len(elements) > MAX_TENSORS:
+        raise InvalidValue(f"More than {MAX_TENSORS} tensors.", name)
     return [_object(element, "Every element", name) for element in elements]
 
 

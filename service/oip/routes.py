@@ -10,7 +10,7 @@ from service.access import admit_admin
 from service.errors import InvalidValue, MalformedBody, NotReady, QuartetError, UnknownRoute
 from service.exchange import Exchange
 from service.messages import Answer
-from service.oip.asked import NO_PARAMETERS, SERVER, Call, infer, model_metadata, sentence
+from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
 from service.oip.rest import decode, present
 from service.pipeline import Pipeline, priority_of
 from service.settings import Settings
@@ -62,8 +62,8 @@ class Routes:
     async def _infer(self, exchange: Exchange, name: str, version: str | None) -> Served:
         exchange.require("POST")
         request = await exchange.read(self._settings)
-        call = Call(name, version, self._pipeline.deadline(request), priority_of(request), exchange.client.gone)
-        return await infer(self._pipeline, call, len(request.body), partial(decode, request), present)
+        terms = Terms(name, version, self._pipeline.deadline(request), priority_of(request), exchange.client.gone)
+        return await infer(self._pipeline, terms, len(request.body), partial(decode, request), present)
 
     def _server(self) -> dict[str, Any]:
         return SERVER

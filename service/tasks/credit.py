@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -67,7 +68,8 @@ def _decode_json(body: bytes, limits: Limits) -> Payload:
 
 def _decode_csv(body: bytes, limits: Limits) -> Payload:
     try:
-        rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig")), strict=True))
+        reader = csv.DictReader(io.StringIO(body.decode("utf-8-sig")), strict=True)
+        rows = list(islice(reader, limits.max_rows + 1))  # one too many is enough to refuse a million
     except (UnicodeDecodeError, csv.Error):
         raise MalformedBody("Not CSV in UTF-8.") from None
     if not rows:

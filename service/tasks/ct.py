@@ -40,7 +40,7 @@ def decode(request: Request, limits: Limits) -> Payload:
     if media == FORM:
         files, fields = read_form(request, "dicom")
         limits.check_rows(len(files), "dicom")
-        slices = [dicom.read_slice(file, limits.max_pixels, f"dicom[{i}]") for i, file in enumerate(files)]
+        slices = dicom.read_slices(files, limits.max_pixels, "dicom")
         return Payload(slices, fields.get("model"), fields.get("version"))
     if media == NPY:
         return Payload(read_npy(request.body))

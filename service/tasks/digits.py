@@ -50,7 +50,8 @@ def decode(request: Request, limits: Limits) -> Payload:
         return Payload(array[None] if array.ndim == 2 else array)
     if media == FORM:
         files, fields = read_form(request, "image")
-        grey = [pictures.read_grey(file, limits.max_pixels, f"image[{i}]") for i, file in enumerate(files)]
+        limits.check_rows(len(files), "image")
+        grey = pictures.read_all_grey(files, limits.max_pixels, "image")
         return Payload(grey, fields.get("model"), fields.get("version"))
     if media in pictures.MEDIA_TYPES:
         return Payload([pictures.read_grey(request.body, limits.max_pixels)])
@@ -68,16 +69,16 @@ def _decode_json(body: bytes, limits: Limits) -> Payload:
         raise InvalidValue("Must be an array of pictures.", "images")
     limits.check_rows(len(images), "images")
     if isinstance(images[0], str):
-        grey = [_read_base64_picture(text, i, limits) for i, text in enumerate(images)]
+        files = (_read_base64(text, f"images[{i}]") for i, text in enumerate(images))
+        grey = pictures.read_all_grey(files, limits.max_pixels, "images")
         return Payload(grey, name, version)
     return Payload(numeric_array(images, "images", body), name, version)
 
 
-def _read_base64_picture(text: object, index: int, limits: Limits) -> NDArray[np.uint8]:
-    field = f"images[{index}]"
+def _read_base64(text: object, field: str) -> bytes:
     if not isinstance(text, str):
         raise InvalidValue("Must be a base64 string like the first one.", field)
-    return pictures.read_grey(pictures.read_base64(text, field), limits.max_pixels, field)
+    return pictures.read_base64(text, field)
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from load_tests import faults
+from load_tests import scenes
 from load_tests.serving import Serving
 from load_tests.shelf import SPOILS, Shelf
 
@@ -14,7 +14,7 @@ Service = tuple[Serving, Shelf]
 
 def serve(folder: Path, workers: int) -> Iterator[Service]:
     shelf = Shelf(folder)
-    serving = Serving(folder, models_dir=shelf.models, workers=workers, **faults.SETTINGS).start()
+    serving = Serving(folder, models_dir=shelf.models, workers=workers, **scenes.SETTINGS).start()
     yield serving, shelf
     serving.terminate()
     assert serving.ended() == 0, serving.log
@@ -31,24 +31,24 @@ def two_workers(tmp_path: Path) -> Iterator[Service]:
 
 
 def test_a_hot_swap_loses_no_request_and_never_goes_back(service: Service) -> None:
-    assert faults.hot_swaps(*service, 5).violations == []
+    assert scenes.hot_swaps(*service, 5).violations == []
 
 
 def test_a_broken_bundle_leaves_the_old_version_serving(service: Service) -> None:
-    assert faults.broken_bundles(*service, len(SPOILS)).violations == []
+    assert scenes.broken_bundles(*service, len(SPOILS)).violations == []
 
 
 def test_clients_that_hang_up_leave_nothing_behind(service: Service) -> None:
-    assert faults.disconnects(*service, 200).violations == []
+    assert scenes.disconnects(*service, 200).violations == []
 
 
 def test_overload_is_refused_at_once_and_does_not_slow_what_is_accepted(service: Service) -> None:
-    assert faults.overload(*service, 2, slack=10).violations == []
+    assert scenes.overload(*service, 2, slack=10).violations == []
 
 
 def test_a_restart_loses_no_accepted_request(service: Service) -> None:
-    assert faults.restarts(*service, 2).violations == []
+    assert scenes.restarts(*service, 2).violations == []
 
 
 def test_a_killed_worker_takes_only_its_own_requests_with_it(two_workers: Service) -> None:
-    assert faults.worker_kills(*two_workers, 2).violations == []
+    assert scenes.worker_kills(*two_workers, 2).violations == []

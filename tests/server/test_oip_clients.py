@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from tests import toys
-from tests.conftest import Running, free_port
+from tests.conftest import PROJECT, Running, free_port
 
 TOKEN = "a token of an admin"
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
@@ -186,3 +187,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.2)
+
+
+def test_the_request_in_the_documentation_is_answered(client: httpx.Client) -> None:
+    text = (PROJECT / "docs" / "protocol.md").read_text()
+    path, body = re.search(r"localhost:3000(\S+/infer) -d '(.*?)'", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    answer = client.post(path, content=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["id"] == "42"

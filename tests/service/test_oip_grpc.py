@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -172,6 +173,14 @@ def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw:
     assert f"{caught.value.field}: {caught.value.detail}".startswith(says)
 
 
+async def late(client: InferenceServerClient) -> None:
+    """A request whose time passes while the event loop, which is the server's too, is busy."""
+    asking = asyncio.create_task(client.infer("toy-tensors", xk(), client_timeout=0.05))
+    await asyncio.sleep(0)
+    time.sleep(0.2)
+    await asking
+
+
 @pytest.mark.parametrize(
     ("ask", "status", "says"),
     [
@@ -179,7 +188,9 @@ def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw:
         (lambda client: client.infer("toy-tensors", xk(), "2"), "NOT_FOUND", "version: Served of toy-tensors: 1."),
         (lambda client: client.infer("toy-tensors", xk()[:1]), "INVALID_ARGUMENT", "inputs.k: Missing."),
         (lambda client: client.infer("toy-tensors", xk(), timeout=1), "DEADLINE_EXCEEDED", "The request's time was up"),
-        (lambda client: client.infer("toy-tensors", xk(), client_timeout=0), "DEADLINE_EXCEEDED", ""),
+        (late, "DEADLINE_EXCEEDED", ""),
+        (lambda client: client.infer("toy-tensors", [tensor("x" * 10**5, X)]), "INVALID_ARGUMENT", "inputs."),
+        (lambda client: client.infer("x" * 10**5, xk()), "NOT_FOUND", "model: Served here"),
         (lambda client: client.load_model("toy-echo"), "PERMISSION_DENIED", "Models are loaded and unloaded over the"),
         (lambda client: client.get_model_config("toy-echo"), "UNIMPLEMENTED", ""),
         (lambda client: client.get_model_metadata("nobody"), "NOT_FOUND", "model: Served here"),
@@ -299,6 +310,86 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind(echoing: Repository) -> 
     asked(echoing, ask)
     assert echoing.metrics.in_flight == 0
     assert echoing.models["toy-tensors"].batcher.queued_rows == 0
+
+
+def test_a_stream_whose_client_goes_away_leaves_nothing_behind(
+    echoing: Repository, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        while True:
+            yield {"model_name": "toy-tensors", "inputs": xk()}
+            await asyncio.sleep(0)
+
+    async def ask(client: InferenceServerClient) -> None:
+        stream = client.stream_infer(requests())
+        for _ in range(10):
+            await anext(stream)
+        stream.cancel()
+        await asyncio.sleep(0.2)
+
+    asked(echoing, ask)
+    assert echoing.metrics.in_flight == 0
+    assert echoing.models["toy-tensors"].batcher.queued_rows == 0
+    assert not caplog.records
+
+
+def test_the_end_of_the_service_ends_its_streams_once_they_are_answered(echoing: Repository) -> None:
+    async def run() -> list[Any]:
+        settings = echoing.settings.model_copy(update={"grpc_port": free_port()})
+        server = await listen(Pipeline(echoing, Limits(32, 32), 30), settings)
+        sent = asyncio.Event()
+
+        async def requests() -> AsyncIterator[dict[str, Any]]:
+            for _ in range(20):
+                yield {"model_name": "toy-tensors", "inputs": xk()}
+            sent.set()
+            await asyncio.sleep(60)
+
+        async def read(client: InferenceServerClient) -> list[Any]:
+            return [result.as_numpy("y").ravel().tolist() async for result, _ in client.stream_infer(requests())]
+
+        async with InferenceServerClient(f"127.0.0.1:{settings.grpc_port}") as client:
+            reading = asyncio.create_task(read(client))
+            await sent.wait()
+            await asyncio.sleep(0.3)
+            await asyncio.wait_for(server.stop(30), 5)
+            return await asyncio.wait_for(reading, 5)
+
+    assert asyncio.run(run()) == [Y] * 20
+
+
+def test_bytes_that_are_no_message_are_refused_as_such(echoing: Repository) -> None:
+    async def ask(address: str) -> grpc.StatusCode:
+        async with grpc.aio.insecure_channel(address) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(f"/{SERVICE}/ModelInfer")(b"\xff\xff")
+            stream = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")(iter([b"\xff\xff", b""]))
+            answers = [answer async for answer in stream]
+            assert [b"Not a ModelInferRequest" in answer for answer in answers] == [True, False]
+            return caught.value.code()
+
+    async def run() -> grpc.StatusCode:
+        async with serving(echoing) as address:
+            return await ask(address)
+
+    assert asyncio.run(run()) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_each_request_of_a_stream_counts_for_the_rate_of_its_key(shelf: Repository, tmp_path: Path) -> None:
+    key, line = new_key("somebody")
+    (tmp_path / "keys").write_text(f"{line} 3")
+
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        for _ in range(9):
+            yield {"model_name": "toy-tensors", "inputs": xk()}
+
+    async def ask(client: InferenceServerClient) -> list[Any]:
+        stream = client.stream_infer(requests(), headers={"x-api-key": key})
+        return [error async for _, error in stream]
+
+    errors = asked(shelf, ask, api_keys=tmp_path / "keys")
+    assert errors[0] is None
+    assert "good for 3 requests per second" in errors[-1].message()
 
 
 def test_a_port_that_is_taken_is_named(echoing: Repository) -> None:

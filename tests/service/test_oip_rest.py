@@ -169,6 +169,8 @@ REFUSED: dict[str, tuple[Mapping[str, Any] | list[int], int, str]] = {
     "a missing input": (xk(inputs=[tensor("x", X)]), 422, "inputs.k: Missing."),
     "an input twice": (xk(inputs=[tensor("x", X)] * 2), 422, "inputs.x: Given twice."),
     "strings": (xk(inputs=[tensor("x", X, datatype="BYTES")]), 422, "inputs.x: The datatype must be one of BOOL,"),
+    "too many inputs": (xk(inputs=[{}] * 257), 422, "inputs: More than 256 tensors."),
+    "too many sides": (xk(inputs=[tensor("x", X, shape=[1] * 33)]), 422, "inputs.x: The shape must be up to 32"),
     "no shape": (xk(inputs=[tensor("x", X, shape=None)]), 422, "inputs.x: The shape must be an array."),
     "a negative side": (xk(inputs=[tensor("x", X, shape=[-2, 3])]), 422, "inputs.x: The shape must be up to 32"),
     "a shape of fractions": (xk(inputs=[tensor("x", X, shape=[2.5])]), 422, "inputs.x: The shape must be up to 32"),

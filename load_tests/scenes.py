@@ -1,0 +1,223 @@
+"""Faults, done to a running service before a witness who asks it all the time."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import psutil
+
+from load_tests.crowds import Shot, Unfinished, capacity, flood, hang_up
+from load_tests.serving import Serving
+from load_tests.shelf import SPOILS, Shelf
+from load_tests.wire import Broken
+from load_tests.witness import Witness
+
+MEGABYTE = 2**20
+QUEUE_ROWS = 32
+HELD = 16
+LATE_S = (0.5, 0.1, 0.0)  # how long after SIGTERM the last byte of a request comes
+SETTINGS: dict[str, Any] = {"threads": 1, "watch_s": 0.05, "max_queue_rows": QUEUE_ROWS, "access_log": "all"}
+
+
+class Scene:
+    """A fault, done `count` times before a witness."""
+
+    def __init__(self, name: str, serving: Serving, count: int, clients: int) -> None:
+        self.name, self.serving, self.count = name, serving, count
+        self.witness = Witness(serving.port, clients=clients)
+        self.notes: list[str] = []
+
+    @property
+    def violations(self) -> list[str]:
+        return self.witness.violations
+
+    def row(self) -> dict[str, Any]:
+        latencies = sorted(self.witness.latencies_s) or [0.0]
+        return {
+            "fault": self.name,
+            "times": self.count,
+            "answers": self.witness.answered,
+            "tried again": len(self.witness.broken_ports) + self.witness.refused,
+            "p50 ms": median(latencies) * 1e3,
+            "p99 ms": latencies[len(latencies) * 99 // 100] * 1e3,
+            "max ms": latencies[-1] * 1e3,
+            "violations": len(self.violations),
+            "notes": "; ".join(self.notes),
+        }
+
+
+@contextmanager
+def scene(
+    name: str, serving: Serving, count: int, growth_mb: float | None = None, clients: int = 8, may_cut: bool = False
+) -> Iterator[Scene]:
+    """Constant load from the beginning to the end, then calm, in which nothing may be left over.
+
+    `may_cut`: answers may end in the middle, for somebody dies while writing them.
+    """
+    played = Scene(name, serving, count, clients)
+    with played.witness as witness:
+        witness.see_answers(200)
+        before, files = serving.memory(), serving.open_files()
+        yield played
+        witness.see_answers(50)
+    witness.expect(may_cut or not witness.cut_off, f"{witness.cut_off} answers were cut off")
+    for left in ("quartet_in_flight_requests", "quartet_queued_rows", "quartet_running_rows"):
+        witness.see(partial(stands_at, serving, left, 0), f"{left} did not go back to 0", 10)
+    if growth_mb is not None:
+        grown = (serving.memory() - before) / MEGABYTE
+        played.notes.append(f"memory {grown:+.1f} MB")
+        witness.expect(grown <= growth_mb, f"memory has grown by {grown:.1f} MB, limit {growth_mb:g}")
+        witness.see(lambda: serving.open_files() <= files, f"more than {files} files stay open", 10)
+    witness.expect("Traceback" not in serving.log, "a traceback in the log")
+
+
+def stands_at(serving: Serving, metric: str, value: float) -> bool:
+    return serving.level(metric) == value
+
+
+def hot_swaps(serving: Serving, shelf: Shelf, count: int) -> Scene:
+    """A new version becomes current: it answers within a moment, and from then on no older one."""
+    with scene("hot swap", serving, count, growth_mb=24) as played:
+        witness = played.witness
+        for _ in range(count):
+            witness.see_version(shelf.add())
+    return played
+
+
+def broken_bundles(serving: Serving, shelf: Shelf, count: int) -> Scene:
+    """A version that must not be served becomes current: the old one goes on, and the service says so."""
+    with scene("broken bundle", serving, count, growth_mb=24) as played:
+        witness, before = played.witness, serving.level("quartet_failed_loads_total")
+        for i in range(count):
+            witness.barred.add(str(shelf.newest + 1))
+            spoil = SPOILS[i % len(SPOILS)]
+            shelf.add(spoil)
+            witness.see(
+                partial(stands_at, serving, "quartet_failed_loads_total", before + i + 1),
+                f"{spoil.__name__}: not counted as a failed load",
+            )
+            witness.expect(serving.is_ready(), f"{spoil.__name__}: /readyz failed")
+            witness.see_answers(20)
+        witness.see_version(shelf.add())
+    return played
+
+
+def disconnects(serving: Serving, shelf: Shelf, count: int) -> Scene:
+    """Clients hang up at any point of their requests."""
+    with scene("disconnect", serving, count, growth_mb=24) as played:
+        asyncio.run(hang_up(serving.port, count))
+    return played
+
+
+def overload(serving: Serving, shelf: Shelf, seconds: int, slack: float = 1) -> Scene:
+    """Four times the requests that the slow model can answer, while the witness asks the fast one.
+
+    `slack` widens the time limits for a machine that has other things to do.
+    """
+    with scene("4x overload, seconds", serving, seconds, clients=1) as played:
+        rate = asyncio.run(capacity(serving.port, 1))
+        shots = asyncio.run(flood(serving.port, 4 * rate, seconds))
+        judge(played, shots, rate, slack)
+    return played
+
+
+def judge(played: Scene, shots: list[Shot], rate: float, slack: float) -> None:
+    witness = played.witness
+    accepted = sorted(shot.seconds for shot in shots if shot.status == 200)
+    refused = [shot for shot in shots if shot.status == 429]
+    other = {shot.status for shot in shots} - {200, 429}
+    witness.expect(not other, f"statuses {sorted(other)} under overload")
+    witness.expect(all(shot.right for shot in shots), "a wrong answer under overload")
+    witness.expect(len(refused) > len(shots) / 4, f"{len(refused)} of {len(shots)} were refused: no overload")
+    witness.expect(all((shot.retry_after or "").isdigit() for shot in refused), "a refusal without retry-after")
+    # The machine may have become slower since its capacity was measured, but not by much.
+    pace = len(accepted) / played.count
+    witness.expect(pace > rate / 3 / slack, f"{pace:.0f} answers/s under overload, {rate:.0f} without")
+    if not accepted or not refused:
+        return
+    refusal, p99 = median(shot.seconds for shot in refused) * 1e3, accepted[len(accepted) * 99 // 100]
+    # A full queue before it and the batches that run, twice, and what the host may take for itself.
+    refusal_limit, p99_limit = 5 * slack, slack * (2 * (QUEUE_ROWS + 8) / pace + 0.1)
+    witness.expect(refusal < refusal_limit, f"the median refusal took {refusal:.1f} ms, limit {refusal_limit:g}")
+    witness.expect(p99 < p99_limit, f"p99 of accepted requests is {p99:.2f} s, limit {p99_limit:.2f}")
+    played.notes.append(
+        f"capacity {rate:.0f}/s, accepted {len(accepted)} (p99 {p99 * 1e3:.0f} ms), refused {len(refused)} "
+        f"(median {refusal:.1f} ms)"
+    )
+
+
+def restarts(serving: Serving, shelf: Shelf, count: int) -> Scene:
+    """SIGTERM while requests are half sent: they are answered, the process ends well, and the next one takes over."""
+    with scene("restart", serving, count) as played:
+        witness, ends = played.witness, []
+        for i in range(count):
+            started = perf_counter()
+            asyncio.run(end_with_unfinished(serving, witness, LATE_S[i % len(LATE_S)]))
+            status = serving.ended()
+            ends.append(perf_counter() - started)
+            witness.expect(status == 0, f"the process ended with {status}")
+            serving.start()
+            witness.see_answers(20)
+    lost = (serving.answered_ids() & witness.asked_ids) - witness.answered_ids
+    witness.expect(not lost, f"{len(lost)} answers were given but did not arrive")
+    witness.expect("graceful shutdown exceeded" not in serving.log, "accepted requests were cancelled")
+    played.notes.append(f"median end {median(ends):.2f} s")
+    return played
+
+
+async def end_with_unfinished(serving: Serving, witness: Witness, late_s: float) -> None:
+    clients = Unfinished(serving.port, HELD)
+    await clients.begin()
+    witness.see(lambda: serving.level("quartet_in_flight_requests") >= HELD, "half-sent requests are not in flight")
+    await asyncio.sleep(0.1)
+    serving.terminate()
+    await asyncio.sleep(late_s)
+    try:
+        replies = await clients.finish()
+    except Broken as broken:
+        witness.expect(False, f"an accepted request got no answer after SIGTERM: {broken}")
+        return
+    wrong = [reply for reply in replies if reply.status != 200]
+    witness.expect(not wrong, f"{len(wrong)} accepted requests were refused after SIGTERM")
+
+
+def worker_kills(serving: Serving, shelf: Shelf, count: int) -> Scene:
+    """A worker dies: the other goes on, a new one takes its place, and what was counted stays counted."""
+    with scene("worker kill", serving, count, may_cut=True) as played:
+        witness, spent = played.witness, []
+        for _ in range(count):
+            before, broken = serving.counters(), len(witness.broken_ports)
+            victim = random.choice(serving.workers())
+            its_own = kill(victim, serving.port)
+            started = perf_counter()
+            witness.see(partial(is_replaced, serving, victim), "the killed worker was not replaced")
+            spent.append(perf_counter() - started)
+            witness.see_answers(50)
+            others = set(witness.broken_ports[broken:]) - its_own
+            witness.expect(not others, f"{len(others)} requests failed that were not the killed worker's")
+            after = serving.counters()
+            back = [name for (name, labels), value in before.items() if after.get((name, labels), 0) < value]
+            witness.expect(not back, f"counters ran backwards: {', '.join(sorted(set(back)))}")
+    played.notes.append(f"median replacement {median(spent):.1f} s")
+    return played
+
+
+def kill(worker: psutil.Process, port: int) -> set[int]:
+    """The client ports of the connections that die with it. It is stopped first, so that it opens no more."""
+    worker.suspend()
+    connections = worker.net_connections("tcp")
+    worker.send_signal(signal.SIGKILL)
+    return {one.raddr.port for one in connections if one.raddr and one.laddr.port == port}
+
+
+def is_replaced(serving: Serving, victim: psutil.Process) -> bool:
+    try:
+        return victim not in serving.workers() and serving.level("quartet_workers") == 2
+    except OSError:  # asked the worker that was about to die
+        return False
