@@ -156,7 +156,7 @@ class Batcher:
         """Run the batch; whether it is done already."""
         rows = sum(job.rows for job in batch)
         if self._cost_s[rows] <= INLINE_S:
-            self._finish(batch, *_attempt(self._run, batch))
+            self._finish(batch, rows, *_attempt(self._run, batch))
             return True
         self._running += 1
         self.running_rows += rows
@@ -169,7 +169,7 @@ class Batcher:
     ) -> None:
         self._running -= 1
         self.running_rows -= rows
-        self._finish(batch, *done.result())
+        self._finish(batch, rows, *done.result())
         if self._scheduled is None:
             self._dispatch()
 
@@ -231,7 +231,7 @@ class Batcher:
         self.queued_rows -= job.rows
         return True
 
-    def _finish(self, batch: list[Job], results: "list[Arrays | QuartetError]", infer_s: float) -> None:
+    def _finish(self, batch: list[Job], rows: int, results: "list[Arrays | QuartetError]", infer_s: float) -> None:
         for job, result in zip(batch, results, strict=True):
             job.infer_s = infer_s
             if job.future.done():
@@ -240,7 +240,7 @@ class Batcher:
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)
-        self._observe(sum(job.rows for job in batch), infer_s, [job.queued_s for job in batch])
+        self._observe(rows, infer_s, [job.queued_s for job in batch])
 
 
 def _attempt(run: Run, batch: list[Job]) -> "tuple[list[Arrays | QuartetError], float]":

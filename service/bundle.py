@@ -210,6 +210,11 @@ class Manifest(Record):
     metrics: tuple[Metric, ...] = Field(min_length=1)
     reference: tuple[Histogram, ...] = ()
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Who answered, as every JSON answer says."""
+        return {"name": self.name, "version": self.version}
+
     @model_validator(mode="after")
     def _hashes_present(self) -> Self:
         if missing := {GRAPH, GOLDEN} - self.sha256.keys():

@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Attribute, CreditScoring, Manifest
+from service.codecs.objects import read_object
 from service.errors import EmptyBody, InvalidValue, MalformedBody, UnsupportedMedia
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Payload, Request, optional_text
@@ -49,14 +50,7 @@ def decode(request: Request, limits: Limits) -> Payload:
 
 
 def _decode_json(body: bytes, limits: Limits) -> Payload:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"Not JSON: {error.msg} at character {error.pos}.") from None
-    if not isinstance(document, dict):
-        raise InvalidValue("The body must be an object.")
-    if unknown := document.keys() - {"applicants", "model", "version"}:
-        raise InvalidValue("Unknown field.", min(unknown))
+    document = read_object(body, {"applicants", "model", "version"})
     applicants = document.get("applicants")
     if not isinstance(applicants, list):
         raise InvalidValue("Must be an array of applicants.", "applicants")
@@ -135,5 +129,5 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
         {"default_probability": probability, "decision": "approve" if probability < threshold else "decline"}
         for probability in outputs["default_probability"]
     ]
-    body = {"model": {"name": manifest.name, "version": manifest.version}, "predictions": predictions}
+    body = {"model": manifest.identity, "predictions": predictions}
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))

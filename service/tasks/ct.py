@@ -91,7 +91,7 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
     first = JSON if request.media_type == JSON else NPY
     media = request.choose(ANSWER_MEDIA if from_dicom else (first, NPY, PNG, JSON))
     if media == JSON:
-        body = {"model": {"name": manifest.name, "version": manifest.version}, "slices": hu}
+        body = {"model": manifest.identity, "slices": hu}
         return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
     if media == NPY:
         return Answer(write_npy(hu[0] if not from_dicom and payload.samples.ndim == 2 else hu), NPY)

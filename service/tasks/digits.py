@@ -143,5 +143,5 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
         {"digit": labels[index], "confidence": row[index], "probabilities": row}
         for index, row in zip(best.tolist(), probabilities, strict=True)
     ]
-    body = {"model": {"name": manifest.name, "version": manifest.version}, "predictions": predictions}
+    body = {"model": manifest.identity, "predictions": predictions}
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from service.bundle import Arrays, Manifest, SampleGeneration
 from service.codecs import pictures
 from service.codecs.arrays import write_npy
-from service.errors import InvalidShape, InvalidValue, MalformedBody, UnsupportedMedia
+from service.codecs.objects import read_object
+from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Answer, Payload, Request, optional_text
 
@@ -46,14 +47,7 @@ def decode(request: Request, limits: Limits) -> Payload:
     """Samples is the checked GenerateRequest as a dict."""
     if request.media_type != JSON:
         raise UnsupportedMedia(f"Send {JSON}.", "content-type")
-    try:
-        document = orjson.loads(request.body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"Not JSON: {error.msg} at character {error.pos}.") from None
-    if not isinstance(document, dict):
-        raise InvalidValue("The body must be an object.")
-    if unknown := document.keys() - GenerateRequest.model_fields.keys():
-        raise InvalidValue("Unknown field.", min(unknown))
+    document = read_object(request.body, GenerateRequest.model_fields.keys())
     document["seed"] = _integer(document.get("seed", 0), "seed", 0, MAX_SEED)
     for field in ("labels", "latents"):
         if not isinstance(document.get(field), list | None):
@@ -130,7 +124,7 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
     if media == PNG:
         return Answer(pictures.write_png(pictures.sheet(images)), PNG)
     body = {
-        "model": {"name": manifest.name, "version": manifest.version},
+        "model": manifest.identity,
         "seed": payload.samples["seed"],
         "labels": payload.samples.get("chosen", []),
         "samples": [base64.b64encode(pictures.write_png(image)).decode() for image in images],

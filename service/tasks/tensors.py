@@ -89,7 +89,7 @@ def _cast(array: NDArray[Any], tensor: Tensor, field: str) -> NDArray[Any]:
 
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
     body = {
-        "model": {"name": manifest.name, "version": manifest.version},
+        "model": manifest.identity,
         "outputs": {name: np.ascontiguousarray(array) for name, array in outputs.items()},
     }
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
