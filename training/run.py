@@ -1,5 +1,6 @@
 """One training: its seed, device, progress, checkpoint and learning curve, so that recipes hold none of it."""
 
+import copy
 import csv
 import dataclasses
 import os
@@ -7,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -70,24 +71,47 @@ class Run(Generic[H]):
         self.name, self.hyper, self.max_steps = name, hyper, max_steps
         self.device = _device(device)
         self.directory = runs_directory() / name
-        self.steps, self.seconds = 0, 0.0
+        self._fresh = fresh
+        torch.use_deterministic_algorithms(True)
+        self._begin()
+
+    def part(self, name: str, **changes: Any) -> Self:
+        """A training of its own within this one, such as a teacher's, with its own checkpoint and `changes` of hyper.
+
+        Its time counts as this one's, too.
+        """
+        part = copy.copy(self)
+        part.name, part.directory = f"{self.name}/{name}", self.directory / name
+        part.hyper = dataclasses.replace(self.hyper, **changes)  # type: ignore[type-var]
+        part._begin()
+        self._parts.append(part)
+        return part
+
+    def _begin(self) -> None:
+        """Nothing is trained yet; the generators are those of the initial weights."""
+        self.steps, self._seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
+        self._parts: list[Self] = []
         self._epoch = 0
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn(f"[bold]{name}"),
+            TextColumn(f"[bold]{self.name}"),
             BarColumn(),
             TextColumn("epoch {task.completed:.1f}/{task.total}  {task.description}"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self._bar = self._progress.add_task("", total=hyper.epochs)
+        self._bar = self._progress.add_task("", total=self.hyper.epochs)
         self.directory.mkdir(parents=True, exist_ok=True)
-        if fresh:
+        if self._fresh:
             (self.directory / CHECKPOINT).unlink(missing_ok=True)
-        torch.use_deterministic_algorithms(True)
         self._seed(0)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on epochs, those of earlier starts and of the parts included."""
+        return self._seconds + sum(part.seconds for part in self._parts)
 
     @property
     def finished(self) -> bool:
@@ -107,13 +131,14 @@ class Run(Generic[H]):
             for epoch in range(first, self.hyper.epochs):
                 self._epoch = epoch
                 self._seed(epoch + 1)
-                started, earlier = time.monotonic(), self.seconds
+                started, earlier = time.monotonic(), self._seconds
                 yield epoch
-                self.seconds = earlier + time.monotonic() - started
+                self._seconds = earlier + time.monotonic() - started
                 self._progress.update(self._bar, completed=epoch + 1)
                 if self.finished:
-                    return
+                    break
                 self._save(state)
+        self._seed(0)  # what comes next draws the same numbers whether these epochs ran or were restored
 
     def batches(self, *tensors: Tensor, size: int) -> Iterator[tuple[Tensor, ...]]:
         """Rows of `tensors` in a new random order, `size` at a time, the last batch maybe smaller."""
@@ -159,7 +184,7 @@ class Run(Generic[H]):
             "hyper": _fields(self.hyper),
             "epoch": self._epoch + 1,
             "steps": self.steps,
-            "seconds": self.seconds,
+            "seconds": self._seconds,
             "curve": self.curve,
             "state": {name: part.state_dict() for name, part in state.items()},
         }
@@ -185,7 +210,7 @@ class Run(Generic[H]):
                 part.load_state_dict(checkpoint["state"][name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise RunError(f"{path} does not fit the recipe's network: {advice}") from error
-        self.steps, self.seconds, self.curve = checkpoint["steps"], checkpoint["seconds"], checkpoint["curve"]
+        self.steps, self._seconds, self.curve = checkpoint["steps"], checkpoint["seconds"], checkpoint["curve"]
         return int(checkpoint["epoch"])
 
 

@@ -1,0 +1,183 @@
+"""Supervised image classifiers: the loop, the served form, the evaluation and the tensors that they share.
+
+A recipe brings what makes it itself: network, augmentation, hyper-parameters. The loop is AdamW on one cycle of the
+learning rate (Smith and Topin, 2018); what is served is the running average of the weights, with its scores divided by
+the temperature that fits the validation images best (Guo et al., ICML 2017).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from service.bundle import Arrays
+from service.bundle import Tensor as Declared
+from training import pictures
+from training.data import Images, Split
+from training.evaluation import Evaluation, Predict, bootstrapped, calibration_error, histogram, proportion
+from training.run import Run
+
+# B batch, H height, W width, K classes
+
+Augment = Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of images as the network saw them, its scores [B, K] and the labels [B]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyper:
+    """What `fit` needs to know. `learning_rate` is the cycle's peak; the first `validation` images choose things."""
+
+    seed: int = 1
+    epochs: int = 20
+    batch: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    average_decay: float = 0.998
+    label_smoothing: float = 0.0
+    validation: int = 5000
+    bfloat16: bool = False
+
+
+class Served(nn.Module):
+    """Images to probabilities [B, K]: soft-max of the network's scores at the temperature."""
+
+    temperature: Tensor
+
+    def __init__(self, network: nn.Module, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("temperature", torch.tensor(temperature))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return F.softmax(self.network(image) / self.temperature, dim=1)
+
+
+def fit(
+    run: Run[Any],
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    augment: Augment = lambda inputs: inputs,
+    loss: Loss | None = None,
+    groups: Iterable[dict[str, Any]] | None = None,
+) -> Served:
+    """Train `network` on `inputs` [N, ...] with `labels` [N], all but the first `validation` of them.
+
+    `loss` replaces cross-entropy. `groups` are parameter groups with an `lr` each, the peak of their own cycle.
+    """
+    hyper: Hyper = run.hyper
+    held, inputs, labels = hyper.validation, inputs.to(run.device), labels.to(run.device)
+    network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.average_decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    chosen: list[dict[str, Any]] = list(groups or [{"params": list(network.parameters()), "lr": hyper.learning_rate}])
+    optimizer = torch.optim.AdamW(chosen, weight_decay=hyper.weight_decay)
+    steps = -(-(len(inputs) - held) // hyper.batch)
+    peaks = [group["lr"] for group in chosen]
+    scheduler = OneCycleLR(optimizer, peaks, epochs=hyper.epochs, steps_per_epoch=steps, cycle_momentum=False)
+    for _ in run.epochs(network=network, average=average, optimizer=optimizer, scheduler=scheduler):
+        network.train()
+        losses = []
+        for rows, label in run.batches(inputs[held:], labels[held:], size=hyper.batch):
+            seen = augment(rows)
+            with torch.autocast(run.device.type, torch.bfloat16, enabled=hyper.bfloat16):
+                scores = network(seen)
+            current = (loss or _smoothed(hyper))(seen, scores.float(), label)
+            run.step(current, optimizer)
+            scheduler.step()
+            average.update_parameters(network)
+            losses.append(current.detach())
+        scores = scores_of(average, inputs[:held])
+        run.log(
+            train_loss=float(torch.stack(losses).mean()),
+            validation_loss=float(F.cross_entropy(scores, labels[:held])),
+            validation_error=float((scores.argmax(1) != labels[:held]).float().mean()),
+        )
+    return Served(average.module, _temperature(average, inputs, labels, held))
+
+
+def _smoothed(hyper: Hyper) -> Loss:
+    return lambda _, scores, label: F.cross_entropy(scores, label, label_smoothing=hyper.label_smoothing)
+
+
+@torch.no_grad()
+def scores_of(network: nn.Module, inputs: Tensor, size: int = 1000) -> Tensor:
+    """Class scores [N, K] in evaluation mode, in batches of `size`."""
+    network.eval()
+    return torch.cat([network(rows) for rows in torch.split(inputs, size)])
+
+
+def _temperature(network: nn.Module, inputs: Tensor, labels: Tensor, held: int) -> float:
+    """The temperature with the least cross-entropy on the validation images, among 0.5 to 4 in steps of 1 %."""
+    scores = scores_of(network, inputs[:held])
+    candidates = np.geomspace(0.5, 4, 210).tolist()
+    return float(min(candidates, key=lambda candidate: float(F.cross_entropy(scores / candidate, labels[:held]))))
+
+
+def grey(images: Images) -> tuple[Tensor, Tensor]:
+    """Pixels as float32 [N, H, W] from 0 to 255, labels as int64 [N]."""
+    return torch.from_numpy(images.pixels).float(), torch.from_numpy(images.labels)
+
+
+def first(images: Images, count: int = 4) -> Arrays:
+    """The first few images, as the graph takes them."""
+    return {"image": images.pixels[:count].astype(np.float32)}
+
+
+def evaluate(predict: Predict, data: Split, labels: Sequence[object]) -> Evaluation:
+    """Accuracy and calibration on the test images, the confusion matrix and the most confident mistakes."""
+    test = data.test
+    probabilities = predict({"image": test.pixels.astype(np.float32)})["probabilities"]
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(predicted != test.labels)
+    worst = wrong[np.argsort(-confidence[wrong])][:20]
+    captions = [f"{labels[test.labels[i]]} read as {labels[predicted[i]]}" for i in worst]
+    sheet = pictures.image_sheet(test.pixels[worst], columns=10, captions=captions)
+    ink = data.train.pixels.reshape(len(data.train), -1).mean(1)
+    return Evaluation(
+        metrics=(
+            proportion("accuracy", len(test) - len(wrong), len(test), description="test images classified correctly"),
+            bootstrapped(
+                "calibration error",
+                calibration_error,
+                confidence,
+                predicted == test.labels,
+                description="expected calibration error, 15 bins",
+            ),
+        ),
+        pictures={
+            "confusion-matrix": pictures.confusion_matrix(test.labels, predicted, labels),
+            "worst-mistakes": sheet,
+        },
+        reference=(histogram("mean grey value", ink, np.linspace(0, 256, 33)),),
+    )
+
+
+def image(side: int = 28, description: str = "a white digit on black") -> Declared:
+    """The input of a classifier of grey pictures."""
+    return Declared(
+        name="image",
+        dtype="float32",
+        shape=("batch", side, side),
+        unit="grey level",
+        range=(0, 255),
+        description=description,
+    )
+
+
+def probabilities(classes: int = 10) -> Declared:
+    """The output of a classifier."""
+    return Declared(
+        name="probabilities",
+        dtype="float32",
+        shape=("batch", classes),
+        range=(0, 1),
+        description="one per label, in their order, summing to 1",
+    )
