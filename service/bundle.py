@@ -3,6 +3,7 @@
     models/<name>/CURRENT                 the version that is served, replaced atomically
     models/<name>/<version>/bundle.json   the manifest: everything the service needs to know
                             model.onnx    the graph, arithmetic pre- and post-processing included
+                            explain.onnx  class-activation maps and inner activations, where the manifest has any
                             golden.npz    inputs and the outputs they must give: "in.<name>", "out.<name>"
                             card.md       the model card, for people
 
@@ -22,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-MANIFEST, GRAPH, GOLDEN, CARD, CURRENT = "bundle.json", "model.onnx", "golden.npz", "card.md", "CURRENT"
+MANIFEST, GRAPH, EXPLANATION, GOLDEN = "bundle.json", "model.onnx", "explain.onnx", "golden.npz"
+CARD, CURRENT = "card.md", "CURRENT"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
@@ -56,10 +58,22 @@ class Tensor(Record):
 
 
 class DigitClassification(Record):
-    """Grey images, white on black -> one probability per label. Served by /v1/digits/classify."""
+    """Grey images, white on black -> one probability per label. Served by /v1/digits/classify.
+
+    With an `acceptance_threshold` the graph also gives `familiarity` [batch], higher for pictures that are more like
+    digits; below the threshold the answer is not accepted.
+    """
 
     kind: Literal["digit-classification"] = "digit-classification"
     labels: tuple[int, ...]
+    acceptance_threshold: float | None = None
+
+
+class ImageClassification(Record):
+    """Grey images -> one probability per label. Served by /v1/images/classify."""
+
+    kind: Literal["image-classification"] = "image-classification"
+    labels: tuple[str, ...]
 
 
 class Attribute(Record):
@@ -128,7 +142,7 @@ class TensorPrediction(Record):
 
 
 Task = Annotated[
-    DigitClassification | CreditScoring | CtDenoising | SampleGeneration | TensorPrediction,
+    DigitClassification | ImageClassification | CreditScoring | CtDenoising | SampleGeneration | TensorPrediction,
     Field(discriminator="kind"),
 ]
 
@@ -204,6 +218,11 @@ class Manifest(Record):
     opset: int
     inputs: tuple[Tensor, ...] = Field(min_length=1)
     outputs: tuple[Tensor, ...] = Field(min_length=1)
+    explanation: tuple[Tensor, ...] = Field(
+        default=(),
+        description="Outputs of explain.onnx, which takes the same inputs: `class_maps` [batch, labels, height, width],"
+        " then the activations of the layers from the first to the last.",
+    )
     max_batch: int = Field(default=64, gt=0)
     tolerance: Tolerance = Tolerance()
     provenance: Provenance
@@ -217,7 +236,8 @@ class Manifest(Record):
 
     @model_validator(mode="after")
     def _hashes_present(self) -> Self:
-        if missing := {GRAPH, GOLDEN} - self.sha256.keys():
+        files = {GRAPH, GOLDEN, EXPLANATION} if self.explanation else {GRAPH, GOLDEN}
+        if missing := files - self.sha256.keys():
             raise ValueError(f"sha256 lacks {', '.join(sorted(missing))}")
         return self
 
