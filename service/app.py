@@ -25,7 +25,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> Any:
         configure_logging()
-        if settings.workers > 1:
+        if settings.processes > 1:
             worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
         return worker.asgi(super().to_asgi(is_main))
 
@@ -57,5 +57,5 @@ service = bentoml.service(
     name="quartet",
     description=f"Quartet {__version__}: classifiers, regressors, denoisers and generators over ONNX Runtime.",
     service_class=LaneService,
-    workers=settings.workers,
+    workers=settings.processes,
 )(Apis)

@@ -22,7 +22,7 @@ import numpy as np
 from service.bundle import Arrays
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
 
-INLINE_S = 0.0015
+INLINE_S = 0.003
 URGENT, PATIENT = 0, 1  # priorities
 
 log = logging.getLogger(__name__)

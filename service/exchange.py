@@ -9,6 +9,7 @@ from typing import Any
 
 from service.body import Client, Receive, read_body
 from service.codecs.compression import CODERS, coding_for
+from service.cork import Cork
 from service.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -154,8 +155,9 @@ class Exchange:
         return headers
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+        with Cork(self.send):
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+            await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
 
 
 def request_id(headers: dict[bytes, bytes]) -> bytes:

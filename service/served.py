@@ -7,7 +7,8 @@ from time import perf_counter
 from service.batcher import Batcher
 from service.bundle import Arrays, Bundle
 from service.metrics import Gauges, Metrics
-from service.session import Session, batch_sizes, cpu_quota, tiled
+from service.quota import cpu_quota
+from service.session import Session, batch_sizes, tiled
 from service.settings import Settings
 from service.tune import Profile, Tuning
 
@@ -60,7 +61,7 @@ class Pool:
 
 def tuning_for(bundle: Bundle, settings: Settings, profile: Profile) -> Tuning:
     """The profile's tuning; else one session, the threads of the settings or a fair share of the quota."""
-    threads = settings.threads or max(1, cpu_quota() // settings.workers)
+    threads = settings.threads or max(1, cpu_quota() // settings.processes)
     return profile.models.get(bundle.manifest.name) or Tuning(threads=threads, max_batch=bundle.manifest.max_batch)
 
 

@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from service.quota import cpu_quota
+
 PREFIX = "QUARTET_"
+MOST_WORKERS = 4
 PROJECT = Path(__file__).resolve().parent.parent
 
 NameList = Annotated[
@@ -32,7 +35,9 @@ class Settings(BaseModel):
     )
     threads: int = Field(0, ge=0, le=256, description="Threads of one inference; 0 shares the cpu quota among workers.")
     profile: Path | None = Field(None, description="File that `python -m service tune` wrote.")
-    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    workers: int = Field(
+        0, ge=0, le=64, description=f"Server processes; 0: one per core, at most {MOST_WORKERS}, and one on a GPU."
+    )
     api_keys: Path | None = Field(
         None, description="File of API keys (docs/configuration.md); without one anybody may ask."
     )
@@ -54,6 +59,12 @@ class Settings(BaseModel):
         0.0, ge=0, le=600, description="Time between SIGTERM, when `/readyz` fails, and the end of accepting requests."
     )
     drain_s: float = Field(20.0, ge=0, le=600, description="Time that accepted work gets to finish after SIGTERM.")
+
+    @property
+    def processes(self) -> int:
+        """Server processes, counted: each holds every model, hence the bound and the single one on a GPU."""
+        automatic = min(cpu_quota(), MOST_WORKERS) if self.provider == "cpu" else 1
+        return self.workers or automatic
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.bundle import Bundle, current_version, names
-from service.session import Provider, Session, batch_sizes, cpu_quota, tiled
+from service.quota import cpu_quota
+from service.session import Provider, Session, batch_sizes, tiled
 from service.settings import Settings, SettingsError
 
 # A setting must be this much faster to be preferred over one with fewer rows or threads.

@@ -21,6 +21,9 @@ from service.repository import Repository
 from service.session import ProviderError
 from service.settings import Settings
 
+# Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
+YOUNG_OBJECTS = 20_000
+
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,7 @@ class Worker:
         # What exists now stays: a collection that walks through it stops every request for tens of milliseconds.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
         await self.repository.watch(self.settings.watch_s)
 
 

@@ -251,7 +251,7 @@ async def listen(pipeline: Pipeline, settings: Settings) -> Server:
         options=[
             ("grpc.max_receive_message_length", settings.max_body_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", int(settings.workers > 1)),
+            ("grpc.so_reuseport", int(settings.processes > 1)),
         ]
     )
     server.add_generic_rpc_handlers((service.handler(),))

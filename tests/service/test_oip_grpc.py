@@ -394,9 +394,9 @@ def test_each_request_of_a_stream_counts_for_the_rate_of_its_key(shelf: Reposito
 
 def test_a_port_that_is_taken_is_named(echoing: Repository) -> None:
     async def twice() -> None:
-        async with serving(echoing) as address:
+        async with serving(echoing, workers=1) as address:
             with pytest.raises(PortError, match=f"gRPC cannot listen on {address}"):
-                async with serving(echoing, grpc_port=int(address.partition(":")[2])):
+                async with serving(echoing, workers=1, grpc_port=int(address.partition(":")[2])):
                     pass
 
     asyncio.run(twice())

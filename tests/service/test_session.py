@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 
 from service.bundle import GRAPH, Bundle, BundleError, Tensor, file_sha256
-from service.session import ProviderError, Session, cpu_quota, tiled
+from service.quota import cpu_quota
+from service.session import ProviderError, Session, tiled
 from tests import toys
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, SettingsError
+from service.quota import cpu_quota
+from service.settings import MOST_WORKERS, Settings, SettingsError
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -31,7 +32,7 @@ def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("QUARTET_WORKERS", "0"),
+        ("QUARTET_WORKERS", "-1"),
         ("QUARTET_WORKERS", "many"),
         ("QUARTET_PROVIDER", "tpu"),
         ("QUARTET_TIMEOUT_S", "-1"),
@@ -46,3 +47,10 @@ def test_a_wrong_variable_is_refused_by_name(variable: str, value: str) -> None:
 
 def test_variables_of_training_are_left_alone() -> None:
     assert Settings.from_environment({"QUARTET_DATA": "/data", "QUARTET_RUNS": "/runs"}) == Settings()
+
+
+def test_there_are_as_many_processes_as_cores_unless_a_gpu_or_the_operator_says_otherwise() -> None:
+    cores = min(cpu_quota(), MOST_WORKERS)
+    assert Settings.from_environment({}).processes == cores
+    assert Settings.from_environment({"QUARTET_PROVIDER": "auto"}).processes == 1
+    assert Settings.from_environment({"QUARTET_WORKERS": "3", "QUARTET_PROVIDER": "auto"}).processes == 3
