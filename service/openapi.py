@@ -8,6 +8,7 @@ import service
 from service.bundle import CreditScoring, Manifest
 from service.endpoints import ENDPOINTS, PREDICT, Endpoint
 from service.messages import CSV, FORM, JSON
+from service.oip import openapi as protocol
 
 PROBLEM = {
     "type": "object",
@@ -59,10 +60,10 @@ def document(manifests: list[Manifest]) -> dict[str, Any]:
     _, definitions = models_json_schema(
         [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
     )
-    schemas: dict[str, Any] = {"Problem": PROBLEM, **definitions["$defs"]}
+    schemas: dict[str, Any] = {"Problem": PROBLEM, **protocol.SCHEMAS, **definitions["$defs"]}
     schemas["ScoreRequest"]["properties"]["applicants"]["items"] = _applicant(manifests)
     paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in (*ENDPOINTS, PREDICT)}
-    paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()}
+    paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()} | protocol.paths()
     return {
         "openapi": "3.1.0",
         "info": {"title": "Quartet", "version": service.__version__, "description": service.__doc__},

@@ -22,7 +22,7 @@ REQUEST_MEDIA = (JSON, CSV)
 ANSWER_MEDIA = (JSON,)
 
 
-class ScoreRequest(BaseModel):
+class ScoreRequest(BaseModel, extra="forbid"):
     """Applicants by attribute name; a category by its readable value or by its code."""
 
     applicants: list[dict[str, str | float]]

@@ -17,7 +17,7 @@ REQUEST_MEDIA = (DICOM, FORM, NPY, JSON)
 ANSWER_MEDIA = (DICOM, NPY, PNG, JSON)
 
 
-class DenoiseRequest(BaseModel):
+class DenoiseRequest(BaseModel, extra="forbid"):
     """Slices [N, H, W] in Hounsfield units."""
 
     slices: list[list[list[float]]]

@@ -24,7 +24,7 @@ ANSWER_MEDIA = (PNG, JSON, NPY)
 MAX_SEED = 2**63 - 1
 
 
-class GenerateRequest(BaseModel):
+class GenerateRequest(BaseModel, extra="forbid"):
     """`label` for all samples, or `labels` with one per sample; at random from the seed when neither is given."""
 
     count: int = Field(default=1, ge=1)

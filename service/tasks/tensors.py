@@ -18,7 +18,7 @@ REQUEST_MEDIA = (JSON,)
 ANSWER_MEDIA = (JSON,)
 
 
-class PredictRequest(BaseModel):
+class PredictRequest(BaseModel, extra="forbid"):
     """Nested arrays by tensor name, the batch axis first; `GET /v1/models/{name}` has the signature."""
 
     inputs: dict[str, list[Any]]
