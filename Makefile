@@ -9,18 +9,22 @@ ARGS ?=
 # OpenMP threads that spin while they wait take the cores from everything else.
 export OMP_WAIT_POLICY = passive
 
+# Longer than clients and load balancers keep a connection: who hangs up first must not be the server, in the very
+# moment that a client sends its next request.
+KEEP_ALIVE := --timeout-keep-alive 75
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench load protocol image clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol image clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve  ## Serve the committed bundles on $(HOST):$(PORT)
-	$(BIN)/bentoml serve service.app:service --host $(HOST) --port $(PORT) $(ARGS)
+	$(BIN)/bentoml serve service.app:service --host $(HOST) --port $(PORT) $(KEEP_ALIVE) $(ARGS)
 
 test: $(VENV)/.dev  ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
@@ -43,9 +47,18 @@ evaluate: $(VENV)/.dev  ## Measure the bundle of RECIPE=name again
 bench: $(VENV)/.bench  ## Compare throughput and latency in one run
 	$(BIN)/python -m load_tests.bench $(ARGS)
 
+competitors: $(VENV)/.bench  ## Install what bench compares with, each in an environment of its own
+	$(BIN)/python -m load_tests.bench.competitors $(ARGS)
+
 load: $(VENV)/.bench  ## Locust without its page, against a service on $(HOST):$(PORT)
 	$(BIN)/locust --locustfile load_tests/locustfile.py --headless --host http://$(HOST):$(PORT) \
 		--users 16 --spawn-rate 8 --run-time 30s $(ARGS)
+
+faults: $(VENV)/.dev  ## Swap, break, overload, restart and kill a service under load
+	$(BIN)/python -m load_tests.faults $(ARGS)
+
+hostile: $(VENV)/.dev  ## Damaged requests, requests from the OpenAPI document, attacks below HTTP
+	$(BIN)/python -m load_tests.hostile $(ARGS)
 
 protocol: $(VENV)/.dev  ## Compile service/oip/inference.proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto
@@ -54,7 +67,7 @@ image:  ## Build the container image
 	docker build --tag quartet .
 
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .competitors build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,1 +1,1 @@
-"""Load on a running service: Locust users, and a bench that compares the service with what bounds it."""
+"""Load on a running service: Locust users, a bench, faults under load and hostile requests."""

@@ -6,15 +6,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
+from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 PROJECT = Path(__file__).parent.parent
+PYTHON = Path(sys.executable)
 START_S, STOP_S = 60, 20
 
 
@@ -22,10 +25,42 @@ class ServerError(Exception):
     """A server that does not start."""
 
 
+class Server(NamedTuple):
+    """A base URL, and a context for asking it: outside of that, a server that polls when idle is stopped."""
+
+    url: str
+    awake: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+@contextmanager
+def module(
+    name: str, ready: str, environment: Mapping[str, str], python: Path, sleeps: bool = False
+) -> Iterator[Server]:
+    """`PYTHON -m NAME`."""
+    with _running([name], ready, environment, python) as (url, group):
+        if not sleeps:
+            yield Server(url)
+            return
+        os.killpg(group, signal.SIGSTOP)
+        try:
+            yield Server(url, partial(_awake, group))
+        finally:
+            os.killpg(group, signal.SIGCONT)
+
+
+@contextmanager
+def _awake(group: int) -> Iterator[None]:
+    os.killpg(group, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.killpg(group, signal.SIGSTOP)
+
+
 @contextmanager
 def bentoml(target: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """`bentoml serve TARGET` with default settings; its base URL."""
-    with _running(["bentoml", "serve", target, "--host", "127.0.0.1"], "/readyz", environment or {}) as url:
+    with _running(["bentoml", "serve", target, "--host", "127.0.0.1"], "/readyz", environment or {}) as (url, _):
         yield url
 
 
@@ -33,18 +68,20 @@ def bentoml(target: str, environment: Mapping[str, str] | None = None) -> Iterat
 def uvicorn(target: str) -> Iterator[str]:
     """A bare ASGI app under uvicorn with its fastest loop and parser; its base URL."""
     options = ["--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"]
-    with _running(["uvicorn", target, *options], "/", {}) as url:
+    with _running(["uvicorn", target, *options], "/", {}) as (url, _):
         yield url
 
 
 @contextmanager
-def _running(module: list[str], ready: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """`python -m MODULE --port FREE` from the time that GET `ready` answers 200 until the block ends."""
+def _running(
+    module: list[str], ready: str, environment: Mapping[str, str], python: Path = PYTHON
+) -> Iterator[tuple[str, int]]:
+    """`PYTHON -m MODULE --port FREE` from the time that GET `ready` answers 200 until the block ends: URL and group."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module, "--port", str(port)],
+            [python, "-m", *module, "--port", str(port)],
             cwd=PROJECT,
             env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", **environment},
             stdout=log,
@@ -56,7 +93,7 @@ def _running(module: list[str], ready: str, environment: Mapping[str, str]) -> I
                 log.seek(0)
                 said = log.read().decode(errors="replace")[-3000:]
                 raise ServerError(f"`{' '.join(module)}` was not ready within {START_S} s. It said:\n{said}")
-            yield url
+            yield url, process.pid
         finally:
             _stop(process)
 

@@ -10,12 +10,16 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from load_tests.wire import request
 from service import bundle
 from service.bundle import Tensor, TensorPrediction
 from tests import toys
 
 STEP, MILL = "step", "mill"
 SIDE, TURNS = 512, 256
+SMALL = request(
+    "POST", f"/v1/models/{STEP}/predict", b'{"inputs": {"x": [[1, 2, 3]]}}', content_type="application/json"
+)
 
 
 class Shelf:

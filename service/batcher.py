@@ -43,6 +43,7 @@ class Job:
     __slots__ = (
         "abandoned",
         "deadline",
+        "explain",
         "future",
         "infer_s",
         "inputs",
@@ -53,9 +54,16 @@ class Job:
         "shape",
     )
 
-    def __init__(self, inputs: Arrays, deadline: float, abandoned: Callable[[], bool], priority: int = URGENT) -> None:
+    def __init__(
+        self,
+        inputs: Arrays,
+        deadline: float,
+        abandoned: Callable[[], bool],
+        priority: int = URGENT,
+        explain: bool = False,
+    ) -> None:
         """`inputs` are batch-first arrays of equal length; `deadline` is on the monotonic clock."""
-        self.priority = priority
+        self.priority, self.explain = priority, explain
         self.inputs = inputs
         self.rows = len(next(iter(inputs.values())))
         self.shape: Shape = tuple(array.shape[1:] for array in inputs.values())

@@ -235,6 +235,15 @@ class Manifest(Record):
         return {"name": self.name, "version": self.version}
 
     @model_validator(mode="after")
+    def _outputs_complete(self) -> Self:
+        threshold = getattr(self.task, "acceptance_threshold", None)
+        if threshold is not None and "familiarity" not in {tensor.name for tensor in self.outputs}:
+            raise ValueError("with an acceptance_threshold the graph must give `familiarity`")
+        if self.explanation and self.explanation[0].name != "class_maps":
+            raise ValueError("the explanation must begin with `class_maps`")
+        return self
+
+    @model_validator(mode="after")
     def _hashes_present(self) -> Self:
         files = {GRAPH, GOLDEN, EXPLANATION} if self.explanation else {GRAPH, GOLDEN}
         if missing := files - self.sha256.keys():
@@ -273,6 +282,11 @@ class Bundle:
     @property
     def graph(self) -> Path:
         return self.path / GRAPH
+
+    @property
+    def explanation(self) -> Path:
+        """The graph whose outputs `manifest.explanation` declares, if any."""
+        return self.path / EXPLANATION
 
     @property
     def card(self) -> str:

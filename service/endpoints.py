@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from service.bundle import Arrays, Manifest
 from service.limits import Limits
 from service.messages import Answer, Payload, Request
-from service.tasks import credit, ct, digits, samples, tensors
+from service.tasks import activations, credit, ct, digits, images, samples, tensors
 
 
 class Endpoint(NamedTuple):
@@ -29,6 +29,7 @@ class Endpoint(NamedTuple):
     answer_media: tuple[str, ...]
     request_form: type[BaseModel]
     answer_form: type[BaseModel]
+    options: tuple[str, ...] = ()  # in the query or the body: OPTIONS of the OpenAPI document tells what they do
 
 
 def _endpoint(task: Any, **fields: Any) -> Endpoint:
@@ -38,6 +39,7 @@ def _endpoint(task: Any, **fields: Any) -> Endpoint:
         present=task.present,
         request_media=task.REQUEST_MEDIA,
         answer_media=task.ANSWER_MEDIA,
+        options=getattr(task, "OPTIONS", ()),
         **fields,
     )
 
@@ -52,6 +54,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         default="convnet",
         request_form=digits.ClassifyRequest,
         answer_form=digits.ClassifyAnswer,
+    ),
+    _endpoint(
+        images,
+        name="classify_images",
+        path="/v1/images/classify",
+        summary="Classify pictures of things",
+        kind="image-classification",
+        default="fashion-cnn",
+        request_form=images.ClassifyImagesRequest,
+        answer_form=images.ClassifyImagesAnswer,
     ),
     _endpoint(
         credit,
@@ -95,3 +107,17 @@ PREDICT = _endpoint(
     request_form=tensors.PredictRequest,
     answer_form=tensors.PredictAnswer,
 )
+
+ACTIVATIONS = _endpoint(
+    activations,
+    name="show_activations",
+    path="/v1/models/{name}/activations",
+    summary="What each layer of an image classifier makes of a picture",
+    kind=None,
+    default="",
+    request_form=digits.ClassifyRequest,
+    answer_form=activations.ActivationsAnswer,
+)
+
+# What can be asked of any one model, by the last part of the path.
+OF_A_MODEL = {one.path.rpartition("/")[2]: one for one in (PREDICT, ACTIVATIONS)}

@@ -10,6 +10,7 @@
     │   ├── InvalidValue         422   invalid_value         a field is missing, unknown, out of range, NaN, ...
     │   ├── InvalidShape         422   invalid_shape         an array of the wrong shape or dtype
     │   ├── TooManyRows          422   too_many_rows         more samples in one request than allowed
+    │   ├── NotExplainable       422   not_explainable       the bundle has no graph that explains it
     │   ├── BodyTooLarge         413   body_too_large        bytes, or what they decode to
     │   ├── UnsupportedMedia     415   unsupported_media     content type or encoding inside it
     │   ├── NotAcceptable        406   not_acceptable        no form that `accept` allows
@@ -89,6 +90,10 @@ class InvalidShape(ClientError):
 
 class TooManyRows(ClientError):
     status, code = 422, "too_many_rows"
+
+
+class NotExplainable(ClientError):
+    status, code = 422, "not_explainable"
 
 
 class BodyTooLarge(ClientError):

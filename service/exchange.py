@@ -77,14 +77,14 @@ class Exchange:
         if self.scope["method"] not in methods:
             raise MethodNotAllowed(methods)
 
-    async def options(self, *methods: str) -> None:
-        """Answer OPTIONS with what may be asked here."""
-        await self._reply(204, [(b"allow", ", ".join(methods).encode()), (b"x-request-id", self.request_id)], b"")
-
     async def read(self, settings: Settings) -> Request:
         """Raises what `read_body` raises."""
         body = await read_body(
-            self.headers, self.receive, self.client, settings.max_body_bytes, settings.body_timeout_s
+            self.headers,
+            self.receive,
+            self.client,
+            settings.body_limit_of(self.endpoint),
+            settings.body_timeout_s,
         )
         if not body and b"upgrade" in self.headers and self.headers.get(b"content-length", b"0") != b"0":
             raise EmptyBody("The body was lost, for the request asks for an upgrade: send it without.", "upgrade")
@@ -126,7 +126,10 @@ class Exchange:
         await self.fail(error, problem(error, self.request_id.decode("latin-1")), PROBLEM)
 
     async def fail(self, error: QuartetError, body: bytes, media_type: bytes) -> None:
-        """Answer with an error in a form of the caller's."""
+        """Answer with an error in a form of the caller's; OPTIONS with what may be asked here."""
+        if isinstance(error, MethodNotAllowed) and self.method == "OPTIONS":
+            await self._reply(204, [(b"allow", error.allowed.encode()), (b"x-request-id", self.request_id)], b"")
+            return
         self.metrics.errors[self.endpoint, error.code] += 1
         headers = self._headers(media_type, body)
         if error.retry_after_s is not None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from service.access import Keys, is_open
 from service.body import Message, Receive
-from service.endpoints import ENDPOINTS, PREDICT, Endpoint
+from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.errors import QuartetError, UnknownRoute
 from service.exchange import Exchange, Scope, Send
 from service.journal import Journal
@@ -17,13 +17,13 @@ from service.messages import Answer
 from service.metrics import Metrics
 from service.oip.routes import PREFIX, ProtocolExchange, Routes
 from service.pages import Pages
-from service.pipeline import Pipeline
+from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.settings import Settings
 from service.timing import Timing
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PREDICT_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})/predict")
+MODEL_PATH = re.compile(rf"/v1/models/([a-z0-9-]{{1,64}})/({'|'.join(OF_A_MODEL)})")
 
 
 class Lane:
@@ -45,13 +45,16 @@ class Lane:
             return
         endpoint = self._endpoints.get(path)
         if endpoint is not None:
-            await self._infer(endpoint, None, self._exchange(scope, receive, send, endpoint.name))
-        elif match := PREDICT_PATH.fullmatch(path):
-            await self._infer(PREDICT, match[1], self._exchange(scope, receive, send, PREDICT.name))
+            exchange = self._exchange(scope, receive, send, endpoint.name)
+            await exchange.serve(self._answer(endpoint, None, exchange))
+        elif match := MODEL_PATH.fullmatch(path):
+            endpoint = OF_A_MODEL[match[2]]
+            exchange = self._exchange(scope, receive, send, endpoint.name)
+            await exchange.serve(self._answer(endpoint, match[1], exchange))
         elif (page := self.pages.find(path)) is not None:
             await self._show(page, self._exchange(scope, receive, send, "pages"))
         elif path == PREFIX or path.startswith(f"{PREFIX}/"):
-            exchange = self._exchange(scope, receive, send, "open_inference")
+            exchange = self._exchange(scope, receive, send, OPEN_INFERENCE)
             await exchange.serve(self._protocol.answer(exchange))
         else:
             await self._pass_on(scope, receive, send)
@@ -83,12 +86,6 @@ class Lane:
             await exchange.refuse(error)
             return False
         return True
-
-    async def _infer(self, endpoint: Endpoint, model_name: str | None, exchange: Exchange) -> None:
-        if exchange.scope["method"] == "OPTIONS":
-            await exchange.options("POST")
-            return
-        await exchange.serve(self._answer(endpoint, model_name, exchange))
 
     async def _answer(self, endpoint: Endpoint, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
         exchange.require("POST")

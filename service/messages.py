@@ -1,7 +1,9 @@
 """What comes in and what goes out: one HTTP request with its whole body, one answer."""
 
+from collections.abc import Mapping
 from email.message import Message
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -21,6 +23,9 @@ JSON, NPY, PNG, DICOM, CSV, FORM = (
 BENTOML_CLIENT = b"BentoML HTTP Client"
 
 
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
+
+
 class Request:
     """`headers` by lower-case name and `query` undecoded, in bytes as ASGI has them."""
 
@@ -29,7 +34,7 @@ class Request:
     def __init__(self, body: bytes, headers: dict[bytes, bytes], query: bytes = b"") -> None:
         self.body = body
         self.headers = headers
-        self.query = dict(parse_qsl(query.decode("latin-1"))) if query else {}
+        self.query = parse_query(query) if query else NO_QUERY
         self.media_type, self.media_parameters = parse_media_type(self.headers.get(b"content-type", b""))
 
     def header(self, name: bytes) -> str | None:
@@ -50,17 +55,23 @@ class Request:
 
 
 class Payload(NamedTuple):
-    """A decoded body: the samples in a task's own form, and the model the client asked for, if any."""
+    """A decoded body: the samples in a task's own form, and the model and the extras the client asked for, if any."""
 
     samples: Any
     model: str | None = None
     version: str | None = None
+    explain: bool = False
 
 
 class Answer(NamedTuple):
     body: bytes
     media_type: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@lru_cache(maxsize=256)
+def parse_query(query: bytes) -> Mapping[str, str]:
+    return MappingProxyType(dict(parse_qsl(query.decode("latin-1"))))
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ from pydantic.json_schema import models_json_schema
 
 import service
 from service.bundle import CreditScoring, Manifest
-from service.endpoints import ENDPOINTS, PREDICT, Endpoint
+from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.messages import CSV, FORM, JSON
 from service.oip import openapi as protocol
 
@@ -52,17 +52,22 @@ SELECTION = [
         "description": "Patient requests let urgent ones, the default, go first.",
     },
 ]
+OPTIONS = {
+    "many": "Find all digits of each picture, from left to right, with their boxes.",
+    "explain": "Add to each prediction a heat map of what speaks for it and the picture that the model was shown.",
+}
 BINARY = {"type": "string", "format": "binary"}
 
 
 def document(manifests: list[Manifest]) -> dict[str, Any]:
-    forms = [form for one in (*ENDPOINTS, PREDICT) for form in (one.request_form, one.answer_form)]
+    endpoints = (*ENDPOINTS, *OF_A_MODEL.values())
+    forms = [form for one in endpoints for form in (one.request_form, one.answer_form)]
     _, definitions = models_json_schema(
         [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
     )
     schemas: dict[str, Any] = {"Problem": PROBLEM, **protocol.SCHEMAS, **definitions["$defs"]}
     schemas["ScoreRequest"]["properties"]["applicants"]["items"] = _applicant(manifests)
-    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in (*ENDPOINTS, PREDICT)}
+    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in endpoints}
     paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()} | protocol.paths()
     return {
         "openapi": "3.1.0",
@@ -97,7 +102,7 @@ def _operation(endpoint: Endpoint, manifests: list[Manifest]) -> dict[str, Any]:
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "description": f"Served by: {', '.join(served) or 'no model at present'}.",
-        "parameters": [_name_parameter(), *SELECTION[1:]] if named else SELECTION,
+        "parameters": [*([_name_parameter(), *SELECTION[1:]] if named else SELECTION), *map(_option, endpoint.options)],
         "requestBody": {"required": True, "content": _request_content(endpoint)},
         "responses": {"200": {"description": "OK", "content": _answer_content(endpoint)}} | _errors(*ERRORS),
     }
@@ -107,8 +112,12 @@ def _name_parameter() -> dict[str, Any]:
     return {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
+def _option(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "boolean"}, "description": OPTIONS[name]}
+
+
 def _request_content(endpoint: Endpoint) -> dict[str, Any]:
-    part = "image" if endpoint.name == "classify_digits" else "dicom"
+    part = "dicom" if endpoint.name == "denoise_ct" else "image"
     form = {"type": "object", "required": [part], "properties": {part: {"type": "array", "items": BINARY}}}
     special = {JSON: _reference(endpoint.request_form.__name__), FORM: form, CSV: {"type": "string"}}
     return {media: {"schema": special.get(media, BINARY)} for media in endpoint.request_media}

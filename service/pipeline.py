@@ -12,14 +12,17 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from service.batcher import PATIENT, URGENT, Job
 from service.bundle import Arrays
-from service.endpoints import Endpoint
+from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, QuartetError
 from service.limits import Limits
 from service.messages import Answer, Payload, Request
 from service.placement import placed
 from service.repository import Repository
 from service.served import ServedModel
+from service.settings import Settings, SettingsError
 from service.timing import Timing
+
+OPEN_INFERENCE = "open_inference"  # the protocol's routes, over HTTP and gRPC, under one name
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,19 +37,24 @@ class Understood(NamedTuple):
 
 
 class Pipeline:
-    def __init__(self, repository: Repository, limits: Limits, timeout_s: float) -> None:
-        self.repository, self.limits, self.timeout_s = repository, limits, timeout_s
+    def __init__(self, repository: Repository, settings: Settings) -> None:
+        """Raises SettingsError when the settings speak of an endpoint that there is not."""
+        names = {*(endpoint.name for endpoint in (*ENDPOINTS, *OF_A_MODEL.values())), OPEN_INFERENCE}
+        if unknown := (settings.timeouts_s.keys() | settings.body_limits.keys()) - names:
+            raise SettingsError(f"there is no endpoint {min(unknown)!r}; there are {', '.join(sorted(names))}")
+        self.repository, self.settings = repository, settings
+        self.limits = Limits(settings.max_rows, settings.max_pixels)
 
     async def answer(
         self, endpoint: Endpoint, request: Request, abandoned: Callable[[], bool], model_name: str | None = None
     ) -> tuple[Answer, Timing]:
         """Raises a QuartetError. `model_name` is the model that the path named, where it does."""
         started = perf_counter()
-        deadline, priority = self.deadline(request), priority_of(request)
+        deadline, priority = self.deadline(request, endpoint.name), priority_of(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
         model, inputs, payload = await placed(len(request.body), self._understand, endpoint, request, model_name)
-        job = Job(inputs, deadline, abandoned, priority)
+        job = Job(inputs, deadline, abandoned, priority, payload.explain)
         return await self.run(started, model, job, endpoint.present, payload, model.manifest, request)
 
     async def run(
@@ -60,7 +68,7 @@ class Pipeline:
     ) -> tuple[T, Timing]:
         """The second half of the way: the job's outputs as `present(outputs, *args, **kwargs)` puts them."""
         try:
-            outputs = await model.batcher.submit(job)
+            outputs = await model.outputs(job)
             answered = perf_counter()
             size = sum(output.nbytes for output in outputs.values())
             answer = await placed(size, present, outputs, *args, **kwargs)
@@ -81,14 +89,14 @@ class Pipeline:
         model = self.repository.pick(name, _wanted(payload.version, header, "version"), endpoint.kind)
         return Understood(model, endpoint.prepare(payload, model.manifest, self.limits), payload)
 
-    def deadline(self, request: Request) -> float:
-        """On the monotonic clock: after the route's time-out, or the shorter one that `x-timeout-ms` asks for."""
-        text = request.header(b"x-timeout-ms")
+    def deadline(self, request: Request, endpoint: str) -> float:
+        """On the monotonic clock: after the endpoint's time-out, or the shorter one that `x-timeout-ms` asks for."""
+        within, text = self.settings.timeout_of(endpoint), request.header(b"x-timeout-ms")
         if text is None:
-            return monotonic() + self.timeout_s
+            return monotonic() + within
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
             raise InvalidValue("Must be a positive whole number of milliseconds.", "x-timeout-ms")
-        return monotonic() + min(int(text) / 1000, self.timeout_s)
+        return monotonic() + min(int(text) / 1000, within)
 
 
 def priority_of(request: Request) -> int:

@@ -121,7 +121,7 @@ class Repository:
 
     async def drain(self, timeout_s: float) -> None:
         """Let queued work finish, for `timeout_s` at most."""
-        finished = asyncio.gather(*(model.batcher.drained() for model in self.models.values()))
+        finished = asyncio.gather(*(model.drained() for model in self.models.values()))
         try:
             await asyncio.wait_for(finished, timeout_s)
         except TimeoutError:

@@ -1,16 +1,20 @@
 """One loaded version of a model: its session, its batcher and what is known of their speed."""
 
+import asyncio
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from time import perf_counter
 
-from service.batcher import Batcher
-from service.bundle import Arrays, Bundle
+from service.batcher import Batcher, Job
+from service.bundle import EXPLANATION, Arrays, Bundle, BundleError
 from service.metrics import Gauges, Metrics
 from service.quota import cpu_quota
 from service.session import Session, batch_sizes, tiled
 from service.settings import Settings
 from service.tune import Profile, Tuning
+
+EXPLAINED_AT_ONCE = 16  # pictures: every inner activation of each is held
 
 
 class ServedModel:
@@ -38,6 +42,22 @@ class ServedModel:
             slots=tuning.instances,
             max_delay_s=tuning.max_delay_ms / 1000,
         )
+        self.explainer = _explainer(bundle, settings, tuning.threads) if self.manifest.explanation else None
+
+    def outputs(self, job: Job) -> Awaitable[Arrays]:
+        """What the graph gives for a job's rows and, where the job asks for it, what explains that."""
+        return self._explained(job) if job.explain else self.batcher.submit(job)
+
+    async def _explained(self, job: Job) -> Arrays:
+        assert self.explainer is not None  # `prepare` has refused what cannot be explained
+        twin = Job(job.inputs, job.deadline, job.abandoned, job.priority)
+        outputs = await self.batcher.submit(job) | await self.explainer.submit(twin)
+        job.queued_s += twin.queued_s
+        job.infer_s += twin.infer_s
+        return outputs
+
+    async def drained(self) -> None:
+        await asyncio.gather(*(one.drained() for one in (self.batcher, self.explainer) if one is not None))
 
     def gauges(self) -> Gauges:
         return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
@@ -65,13 +85,38 @@ def tuning_for(bundle: Bundle, settings: Settings, profile: Profile) -> Tuning:
     return profile.models.get(bundle.manifest.name) or Tuning(threads=threads, max_batch=bundle.manifest.max_batch)
 
 
+def _explainer(bundle: Bundle, settings: Settings, threads: int) -> Batcher:
+    """The graph that explains, behind a queue and in a thread of its own: who asks for the why delays nobody else."""
+    session = Session(bundle, settings.provider, threads, explaining=True)
+    inputs, _ = bundle.golden()
+    maps = session.run(inputs)[bundle.manifest.explanation[0].name]
+    labels = getattr(bundle.manifest.task, "labels", ())
+    if maps.ndim != 4 or maps.shape[1] != len(labels):
+        raise BundleError(
+            f"{bundle.path / EXPLANATION} gives class maps {maps.shape}, its manifest {len(labels)} labels"
+        )
+    return Batcher(
+        session.run,
+        ThreadPoolExecutor(1, thread_name_prefix=f"{bundle.manifest.name}-why"),
+        max_batch=EXPLAINED_AT_ONCE,
+        max_queue_rows=settings.max_queue_rows,
+        cost_s=costs_s(session, inputs, EXPLAINED_AT_ONCE),
+        observe=lambda rows, infer_s, queued_s: None,  # the stages of the request that asked hold its time
+    )
+
+
 def warm_up(session: Session, bundle: Bundle, max_batch: int) -> list[float]:
-    """Reproduce the golden outputs, then run every batch size of a doubling series.
+    """Reproduce the golden outputs, then measure what batches cost."""
+    inputs, _ = bundle.golden()
+    bundle.check_golden(session.run(inputs))
+    return costs_s(session, inputs, max_batch)
+
+
+def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
+    """Run every batch size of a doubling series.
 
     Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
     """
-    inputs, _ = bundle.golden()
-    bundle.check_golden(session.run(inputs))
     cost_s = [0.0]
     for rows in batch_sizes(max_batch):
         batch = tiled(inputs, rows)

@@ -1,5 +1,6 @@
 """The one place that talks to ONNX Runtime: a session, its threads and its execution provider."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,21 +22,24 @@ class Session:
     `run` may be called from several threads at once. Inputs and outputs are arrays by tensor name, batch first.
     """
 
-    def __init__(self, bundle: Bundle, provider: Provider, threads: int) -> None:
-        """Raises BundleError when the graph does not load or does not fit its manifest, ProviderError for `cuda`."""
+    def __init__(self, bundle: Bundle, provider: Provider, threads: int, *, explaining: bool = False) -> None:
+        """The bundle's model or, `explaining`, the graph that explains it.
+
+        Raises BundleError when the graph does not load or does not fit its manifest, ProviderError for `cuda`.
+        """
+        graph = bundle.explanation if explaining else bundle.graph
         self.provider_asked = provider
         providers = _providers(provider)
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.graph, sess_options=_options(threads), providers=providers
-            )
+            self._session = onnxruntime.InferenceSession(graph, sess_options=_options(threads), providers=providers)
         except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
-            raise BundleError(f"{bundle.graph} does not load: {type(error).__name__}") from error
+            raise BundleError(f"{graph} does not load: {type(error).__name__}") from error
         self.provider = "cuda" if CUDA in self._session.get_providers() else "cpu"
         if provider == "cuda" and self.provider != "cuda":
             raise ProviderError("the CUDA provider was asked for and did not start: check driver and CUDA libraries")
-        self._outputs = [tensor.name for tensor in bundle.manifest.outputs]
-        self._check_names(bundle)
+        manifest = bundle.manifest
+        self._outputs = [tensor.name for tensor in (manifest.explanation if explaining else manifest.outputs)]
+        self._check_names(graph, {tensor.name for tensor in manifest.inputs})
 
     def run(self, inputs: Arrays) -> Arrays:
         if self.provider == "cuda":
@@ -52,12 +56,11 @@ class Session:
         self._session.run_with_iobinding(binding)
         return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
 
-    def _check_names(self, bundle: Bundle) -> None:
-        declared = {tensor.name for tensor in bundle.manifest.inputs}
+    def _check_names(self, graph: Path, declared: set[str]) -> None:
         if (actual := {tensor.name for tensor in self._session.get_inputs()}) != declared:
-            raise BundleError(f"{bundle.graph} takes {sorted(actual)}, its manifest says {sorted(declared)}")
+            raise BundleError(f"{graph} takes {sorted(actual)}, its manifest says {sorted(declared)}")
         if missing := set(self._outputs) - {tensor.name for tensor in self._session.get_outputs()}:
-            raise BundleError(f"{bundle.graph} does not give {sorted(missing)}, its manifest says so")
+            raise BundleError(f"{graph} does not give {sorted(missing)}, its manifest says so")
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

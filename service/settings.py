@@ -19,6 +19,17 @@ NameList = Annotated[
 ]
 
 
+def _pairs(text: object) -> object:
+    """`a=1, b=2` as a dictionary."""
+    if not isinstance(text, str):
+        return text
+    pairs = [pair.partition("=") for pair in text.replace(",", " ").split()]
+    return {name: number for name, _, number in pairs}
+
+
+PerEndpoint = Annotated[dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_pairs)]
+
+
 class SettingsError(Exception):
     """An environment variable that the service does not understand."""
 
@@ -49,10 +60,12 @@ class Settings(BaseModel):
     cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
     access_log: Literal["off", "errors", "all"] = Field("errors", description="Requests that get a line in the log.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
+    body_limits: PerEndpoint = Field({}, description="The same for single endpoints, such as `score_credit=65536`.")
     max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")
     max_rows: int = Field(256, ge=1, description="Most samples in one request.")
     max_queue_rows: int = Field(2048, ge=1, description="Samples that may wait per model before requests get 429.")
     timeout_s: float = Field(30.0, gt=0, le=3600, description="Time a request may take, from its last byte on.")
+    timeouts_s: PerEndpoint = Field({}, description="The same for single endpoints, such as `denoise_ct=120`.")
     body_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the body of a request may take to arrive.")
     watch_s: float = Field(1.0, gt=0, le=3600, description="How often the models folder is looked at for new versions.")
     drain_delay_s: float = Field(
@@ -65,6 +78,12 @@ class Settings(BaseModel):
         """Server processes, counted: each holds every model, hence the bound and the single one on a GPU."""
         automatic = min(cpu_quota(), MOST_WORKERS) if self.provider == "cpu" else 1
         return self.workers or automatic
+
+    def timeout_of(self, endpoint: str) -> float:
+        return self.timeouts_s.get(endpoint, self.timeout_s)
+
+    def body_limit_of(self, endpoint: str) -> int:
+        return int(self.body_limits.get(endpoint, self.max_body_bytes))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

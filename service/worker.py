@@ -13,7 +13,6 @@ from starlette.middleware.cors import CORSMiddleware
 from service.body import Message, Receive
 from service.exchange import Scope, Send
 from service.lane import App, Lane
-from service.limits import Limits
 from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
@@ -34,7 +33,7 @@ class Worker:
         self.settings = settings
         self.metrics = Metrics()
         self.repository = Repository(settings, self.metrics)
-        self.pipeline = Pipeline(self.repository, Limits(settings.max_rows, settings.max_pixels), settings.timeout_s)
+        self.pipeline = Pipeline(self.repository, settings)
         self.pages = Pages(self.repository, self.metrics)
         self._grpc: Any = None
 

@@ -22,7 +22,6 @@ from pydicom.data import get_testdata_file
 
 from service.bundle import Bundle, current_version, names
 from service.lane import App, Lane
-from service.limits import Limits
 from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
@@ -120,7 +119,7 @@ def repository(toy_models: Path) -> Repository:
 def lane_over(repository: Repository, **changes: Any) -> Here:
     """The lane over `repository`, with nothing but a 404 behind it."""
     config = repository.settings.model_copy(update=changes)
-    pipeline = Pipeline(repository, Limits(config.max_rows, config.max_pixels), config.timeout_s)
+    pipeline = Pipeline(repository, config)
     return Here(Lane(nothing, pipeline, Pages(repository, repository.metrics), repository.metrics, config))
 
 

@@ -48,27 +48,25 @@ def test_one_place_of_the_service_imports_a_runtime(package: str, place: str) ->
     assert importers("service", package) == {place}
 
 
-def test_training_knows_of_the_service_only_the_contract() -> None:
+SHARED = ("service.bundle", "service.codecs.handwriting")
+
+
+def test_training_knows_of_the_service_only_the_contract_and_the_preparation() -> None:
     foreign = {
         (str(path.relative_to(PROJECT)), name)
         for path in modules("training")
         for name in imported(path)
-        if name.split(".")[0] == "service" and not name.startswith("service.bundle") and name != "service"
+        if name.split(".")[0] == "service"
+        and not any(name == shared or name.startswith(f"{shared}.") for shared in SHARED)
+        and name not in ("service", "service.codecs")  # of `from service import bundle`
     }
     assert foreign == set()
     assert importers("training", "bentoml") == set()
 
 
-def test_training_imports_the_contract_by_its_name() -> None:
-    """`from service import x` may import nothing but the contract."""
-    for path in modules("training"):
-        for name in imported(path):
-            if name.startswith("service."):
-                assert name.split(".")[1] == "bundle", path
-
-
-def test_the_contract_stands_alone() -> None:
-    names = set(imported(PROJECT / "service" / "bundle.py"))
+@pytest.mark.parametrize("module", SHARED)
+def test_what_training_shares_stands_alone(module: str) -> None:
+    names = set(imported(PROJECT.joinpath(*module.split(".")).with_suffix(".py")))
     assert not [name for name in names if name.split(".")[0] in ("service", "training", "onnx", "onnxruntime", "torch")]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from service.bundle import (
     CreditScoring,
     CtDenoising,
     DigitClassification,
+    ImageClassification,
     Manifest,
     Metric,
     Provenance,
@@ -30,6 +31,7 @@ from training.data.german import ATTRIBUTES
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
 ONNX_TYPES = {dtype: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in DTYPES}
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
+WEAVE = np.random.default_rng(4).normal(0, 0.01, (784, 3)).astype(np.float32)
 RISK = np.random.default_rng(1).normal(0, 0.01, len(ATTRIBUTES)).astype(np.float32)
 PAINT = np.random.default_rng(2).normal(0, 20, (4, 64)).astype(np.float32)
 
@@ -37,6 +39,12 @@ PAINT = np.random.default_rng(2).normal(0, 20, (4, 64)).astype(np.float32)
 def probabilities(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """What `digits` answers to images [N, 28, 28]."""
     scores = np.exp(images.reshape(-1, 784) / 255 @ INK)
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def things(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `images` answers to images [N, 28, 28]."""
+    scores = np.exp(images.reshape(-1, 784) / 255 @ WEAVE)
     return scores / scores.sum(axis=1, keepdims=True)
 
 
@@ -66,6 +74,73 @@ def digits(models: Path, name: str = "toy-digits", **options: Any) -> Path:
         [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
         [Tensor(name="probabilities", dtype="float32", shape=("batch", 10))],
         ({"image": images}, {"probabilities": probabilities(images)}),
+        **options,
+    )
+
+
+def wary(models: Path, name: str = "toy-wary", **options: Any) -> Path:
+    """The digits toy that is familiar with much ink, the mean grey being its `familiarity`, and that explains itself.
+
+    Its layers are the picture, halved to `half` [1, 28, 28], and its scores, `scores` [10]; its class maps are `half`
+    times the number of the class.
+    """
+    images = np.random.default_rng(3).integers(0, 256, (4, 28, 28)).astype(np.float32)
+    nodes = [
+        helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
+        helper.make_node("MatMul", ["pixels", "ink"], ["scores"]),
+    ]
+    constants = {"flat": np.array([-1, 784]), "ink": INK / 255}
+    image = Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))
+    why = [
+        *nodes,
+        helper.make_node("Unsqueeze", ["image", "channel"], ["channels"]),
+        helper.make_node("Mul", ["channels", "one_half"], ["half"]),
+        helper.make_node("Mul", ["half", "number"], ["class_maps"]),
+    ]
+    numbers = np.arange(10, dtype=np.float32).reshape(1, 10, 1, 1)
+    explanation = (
+        Tensor(name="class_maps", dtype="float32", shape=("batch", 10, 28, 28)),
+        Tensor(name="half", dtype="float32", shape=("batch", 1, 28, 28)),
+        Tensor(name="scores", dtype="float32", shape=("batch", 10)),
+    )
+    more = {"channel": np.array([1]), "one_half": np.float32(0.5), "number": numbers}
+    return write(
+        models,
+        name,
+        DigitClassification(labels=tuple(range(10)), acceptance_threshold=20),
+        [
+            *nodes,
+            helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+            helper.make_node("ReduceMean", ["pixels", "last"], ["familiarity"], keepdims=0),
+        ],
+        constants | {"last": np.array([1])},
+        [image],
+        [
+            Tensor(name="probabilities", dtype="float32", shape=("batch", 10)),
+            Tensor(name="familiarity", dtype="float32", shape=("batch",)),
+        ],
+        ({"image": images}, {"probabilities": probabilities(images), "familiarity": images.mean(axis=(1, 2))}),
+        explanation=(why, constants | more, explanation),
+        **options,
+    )
+
+
+def images(models: Path, name: str = "toy-images", **options: Any) -> Path:
+    """Three kinds of things, in pictures of 28x28."""
+    pictures = np.random.default_rng(5).integers(0, 256, (4, 28, 28)).astype(np.float32)
+    return write(
+        models,
+        name,
+        ImageClassification(labels=("shirt", "sneaker", "bag")),
+        [
+            helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
+            helper.make_node("MatMul", ["pixels", "weave"], ["scores"]),
+            helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        ],
+        {"flat": np.array([-1, 784]), "weave": WEAVE / 255},
+        [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
+        [Tensor(name="probabilities", dtype="float32", shape=("batch", 3))],
+        ({"image": pictures}, {"probabilities": things(pictures)}),
         **options,
     )
 
@@ -179,7 +254,7 @@ def echo(models: Path, name: str = "toy-echo", **options: Any) -> Path:
 
 
 def all_of_them(models: Path) -> Path:
-    for toy in (digits, credit, ct, samples, tensors):
+    for toy in (digits, wary, images, credit, ct, samples, tensors):
         toy(models)
     return models
 
@@ -197,22 +272,20 @@ def write(
     version: str = "1",
     max_batch: int = 8,
     changes: Mapping[str, object] | None = None,
+    explanation: tuple[list[onnx.NodeProto], dict[str, NDArray[np.generic]], tuple[Tensor, ...]] | None = None,
 ) -> Path:
-    """Write the bundle and make it current; its folder. `changes` are made to its manifest, which may become wrong."""
+    """Write the bundle and make it current; its folder. `changes` are made to its manifest, which may become wrong.
+
+    `explanation` has the nodes, constants and outputs of the graph that explains it.
+    """
     folder = models / name / version
     folder.mkdir(parents=True)
-    graph = helper.make_graph(
-        nodes,
-        name,
-        [_value(tensor) for tensor in inputs],
-        [_value(tensor) for tensor in outputs],
-        [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
     archive = io.BytesIO()
     np.savez(archive, **{f"in.{key}": value for key, value in golden[0].items()}, **_outputs(golden[1]))
-    files = {bundle.GRAPH: model.SerializeToString(), bundle.GOLDEN: archive.getvalue(), bundle.CARD: b"# A toy\n"}
+    graph = _graph(nodes, constants, inputs, outputs)
+    files = {bundle.GRAPH: graph, bundle.GOLDEN: archive.getvalue(), bundle.CARD: b"# A toy\n"}
+    if explanation:
+        files[bundle.EXPLANATION] = _graph(*explanation[:2], inputs, explanation[2])
     for file, content in files.items():
         (folder / file).write_bytes(content)
     manifest = Manifest(
@@ -225,6 +298,7 @@ def write(
         opset=18,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
+        explanation=explanation[2] if explanation else (),
         max_batch=max_batch,
         provenance=PROVENANCE,
         metrics=(Metric(name="accuracy", value=0.5, low=0.4, high=0.6, count=100),),
@@ -232,6 +306,24 @@ def write(
     bundle.write_manifest(folder, manifest.model_copy(update=dict(changes or {})))
     bundle.write_current(models, name, version)
     return folder
+
+
+def _graph(
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[np.generic]],
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [_value(tensor) for tensor in inputs],
+        [_value(tensor) for tensor in outputs],
+        [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
 
 
 def _value(tensor: Tensor) -> onnx.ValueInfoProto:

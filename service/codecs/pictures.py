@@ -5,16 +5,18 @@ import binascii
 import io
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from math import ceil, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageStat
 
 from service.errors import BodyTooLarge, MalformedBody
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
+ENOUGH = 1024 * 768  # pixels: what a model is shown of a picture has far fewer
 
 # Sizes are checked here, against the settings, before a single pixel is decoded. This is for pictures inside other
 # files, which other libraries open: at twice the number Pillow refuses.
@@ -24,8 +26,19 @@ Image.MAX_IMAGE_PIXELS = 64 * 2**20
 warnings.filterwarnings("ignore", module="PIL")
 
 
-def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray[np.uint8]:
-    """Decode to grey [H, W], 0..255: upright by EXIF, transparency on white.
+class Picture(NamedTuple):
+    """`pixels` [H, W] when it is grey or [H, W, 3], 0..255; `size` (width, height) is that of the file, upright."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+
+    @property
+    def grey(self) -> NDArray[np.uint8]:
+        return self.pixels if self.pixels.ndim == 2 else np.asarray(Image.fromarray(self.pixels).convert("L"))
+
+
+def read(data: bytes, max_pixels: int, field: str | None = None) -> Picture:
+    """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.
 
     Raises MalformedBody when it is no picture or a truncated one, BodyTooLarge before decoding a bomb.
     """
@@ -34,7 +47,7 @@ def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray
             if picture.width * picture.height > max_pixels:
                 size = f"{picture.width}x{picture.height}"
                 raise BodyTooLarge(f"The picture has {size} pixels, limit {max_pixels}.", field)
-            return np.asarray(_flatten(picture))
+            return _reduced(picture)
     except BodyTooLarge:
         raise
     except Image.DecompressionBombError:
@@ -43,18 +56,33 @@ def read_grey(data: bytes, max_pixels: int, field: str | None = None) -> NDArray
         raise MalformedBody("Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one.", field) from None
 
 
-def read_all_grey(files: Iterable[bytes], max_pixels: int, field: str) -> list[NDArray[np.uint8]]:
-    """Decode pictures that have at most `max_pixels` together. Raises what `read_grey` raises."""
-    pictures: list[NDArray[np.uint8]] = []
+def read_all(files: Iterable[bytes], max_pixels: int, field: str) -> list[Picture]:
+    """Decode pictures that have at most `max_pixels` together. Raises what `read` raises."""
+    pictures: list[Picture] = []
     for i, file in enumerate(files):
-        pictures.append(read_grey(file, max_pixels, f"{field}[{i}]"))
-        max_pixels -= pictures[-1].size
+        pictures.append(read(file, max_pixels, f"{field}[{i}]"))
+        width, height = pictures[-1].size
+        max_pixels -= width * height
     return pictures
 
 
-def _flatten(picture: Image.Image) -> Image.Image:
-    picture.load()
+def _reduced(picture: Image.Image) -> Picture:
+    sent = picture.size
+    factor = ceil(sqrt(sent[0] * sent[1] / ENOUGH))
+    if factor > 1:  # JPEG is decoded at a fraction of its size in a fraction of the time
+        picture.draft(None, (ceil(sent[0] / factor), ceil(sent[1] / factor)))
+    drafted = picture.size
     upright = ImageOps.exif_transpose(picture)
+    flat = _flatten(upright)
+    rest = ceil(sqrt(flat.width * flat.height / ENOUGH))
+    pixels = np.asarray(flat.reduce(rest) if rest > 1 else flat)
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    return Picture(pixels, sent if upright.size == drafted else sent[::-1])
+
+
+def _flatten(upright: Image.Image) -> Image.Image:
+    """Grey ("L") or "RGB"."""
     if upright.mode.startswith("I") or upright.mode == "F":  # 16-bit and deeper: "L" would clip instead of scale
         deep = np.array(upright, dtype=np.float32)
         peak = 65535.0 if deep.max() > 255 else 255.0
@@ -63,8 +91,15 @@ def _flatten(picture: Image.Image) -> Image.Image:
         return Image.fromarray(np.clip(deep, 0, 255, out=deep).astype(np.uint8))
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return upright.convert("L")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, _paper(layer)), layer)
+    return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
+
+
+def _paper(layer: Image.Image) -> str:
+    """White, unless the picture is light strokes on nothing."""
+    alpha = layer.getchannel("A")
+    light = ImageStat.Stat(layer.convert("L"), alpha).mean[0] > 127
+    return "black" if light and ImageStat.Stat(alpha).mean[0] < 127 else "white"
 
 
 def read_base64(text: str, field: str) -> bytes:
@@ -75,11 +110,16 @@ def read_base64(text: str, field: str) -> bytes:
         raise MalformedBody("Not base64.", field) from None
 
 
-def write_png(grey: NDArray[Any]) -> bytes:
-    """PNG of a grey picture [H, W], uint8."""
+def write_png(pixels: NDArray[Any]) -> bytes:
+    """PNG of a picture [H, W] or [H, W, 3], uint8."""
     buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def png_text(pixels: NDArray[Any]) -> str:
+    """The same in base64, for JSON."""
+    return base64.b64encode(write_png(pixels)).decode()
 
 
 def sheet(pictures: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:

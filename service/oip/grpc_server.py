@@ -19,7 +19,7 @@ from service.journal import Journal
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
 from service.oip.grpc_form import decode, present
 from service.oip.wire import SERVICE, ModelInferRequest, ModelStreamInferResponse, message_class, methods
-from service.pipeline import Pipeline
+from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.placement import placed
 from service.settings import Settings
 from service.timing import Timing
@@ -162,7 +162,8 @@ class InferenceService:
     async def _infer(self, request: Any, call: Call) -> tuple[Any, Timing]:
         """The ModelInferResponse. A client that cancels cancels this coroutine, and so what it waits for."""
         left = call.context.time_remaining()
-        within = self._pipeline.timeout_s if left is None else min(left, self._pipeline.timeout_s)
+        most = self._settings.timeout_of(OPEN_INFERENCE)
+        within = most if left is None else min(left, most)
         version = request.model_version or None
         terms = Terms(request.model_name, version, monotonic() + within, URGENT, lambda: False)
         return await infer(self._pipeline, terms, request.ByteSize(), partial(decode, request), present)

@@ -12,7 +12,7 @@ from service.exchange import Exchange
 from service.messages import Answer
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
 from service.oip.rest import decode, present
-from service.pipeline import Pipeline, priority_of
+from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of
 from service.settings import Settings
 from service.timing import Timing
 
@@ -62,7 +62,8 @@ class Routes:
     async def _infer(self, exchange: Exchange, name: str, version: str | None) -> Served:
         exchange.require("POST")
         request = await exchange.read(self._settings)
-        terms = Terms(name, version, self._pipeline.deadline(request), priority_of(request), exchange.client.gone)
+        deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
+        terms = Terms(name, version, deadline, priority_of(request), exchange.client.gone)
         return await infer(self._pipeline, terms, len(request.body), partial(decode, request), present)
 
     def _server(self) -> dict[str, Any]:

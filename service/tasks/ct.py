@@ -54,7 +54,8 @@ def _decode_json(body: bytes) -> Payload:
     if "slices" not in document:
         raise InvalidValue("Missing.", "slices")
     slices = numeric_array(document["slices"], "slices", body)
-    return Payload(slices, *(optional_text(document.get(key), key) for key in ("model", "version")))
+    model, version = (optional_text(document.get(key), key) for key in ("model", "version"))
+    return Payload(slices, model, version)
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:

@@ -1,24 +1,32 @@
-"""Digit classification: pictures of digits -> the digit and how sure the model is."""
+"""Digit classification: pictures of digits -> the digit, how sure the model is and whether to believe it."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from math import ceil
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
 import simdjson
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from service.bundle import Arrays, DigitClassification, Manifest
 from service.codecs import pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.forms import read_form
-from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
+from service.codecs.handwriting import Box, read_digit, read_digits
+from service.codecs.heat import heat_map
+from service.codecs.pictures import Picture
+from service.errors import InvalidShape, InvalidValue, NotExplainable, UnsupportedMedia
 from service.limits import Limits
 from service.messages import FORM, JSON, NPY, Answer, Payload, Request, optional_text
 
 REQUEST_MEDIA = (*pictures.MEDIA_TYPES, FORM, JSON, NPY)
 ANSWER_MEDIA = (JSON,)
+OPTIONS = ("many", "explain")
+
+Reason = Literal["no-ink", "unlike-a-digit"]
 
 
 class ClassifyRequest(BaseModel):
@@ -27,12 +35,29 @@ class ClassifyRequest(BaseModel):
     images: list[str] | list[list[list[float]]]
     model: str | None = None
     version: str | None = None
+    many: bool = Field(default=False, description="Find all digits of each picture.")
+    explain: bool = Field(default=False, description="Say with each prediction where it comes from.")
 
 
-class Classification(BaseModel):
-    digit: int
-    confidence: float = Field(description="Probability of `digit`.")
+class Explained(BaseModel):
+    """A prediction. What was not asked for is left out."""
+
+    confidence: float = Field(description="Probability of the likeliest label.")
     probabilities: list[float] = Field(description="One per label, summing to 1.")
+    heat_map: str | None = Field(default=None, description="Base64 PNG: what speaks for the likeliest label, where.")
+    seen: str | None = Field(default=None, description="Base64 PNG: the picture as the model was shown it.")
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
+
+
+class Classification(Explained):
+    digit: int
+    accepted: bool = Field(description="False: do not believe the digit, for the `reason`.")
+    reason: Reason | None = None
+    image: int | None = Field(default=None, description="With `many`: which of the pictures, from 0.")
+    box: list[int] | None = Field(default=None, description="With `many`: left, top, width, height in its pixels.")
 
 
 class ClassifyAnswer(BaseModel):
@@ -40,39 +65,73 @@ class ClassifyAnswer(BaseModel):
     predictions: list[Classification]
 
 
+class Found(NamedTuple):
+    """A digit of the pictures sent, or (`box` is None) a picture without any."""
+
+    image: int
+    box: list[int] | None
+
+
+class Sent:
+    """Pictures of a request and, once prepared, what was found in them and what the graph is shown [N, H, W]."""
+
+    __slots__ = ("found", "many", "pictures", "shown")
+
+    def __init__(self, sent: list[Picture], many: bool) -> None:
+        self.pictures, self.many = sent, many
+        self.found: list[Found] = []
+        self.shown: NDArray[np.float32]
+
+
 def decode(request: Request, limits: Limits) -> Payload:
-    """Samples are arrays [N, H, W] of numbers as sent, or a list of grey pictures [H, W]."""
+    """Samples are arrays [N, H, W] of numbers as sent, or pictures."""
     media = request.media_type
+    samples: NDArray[Any] | list[Picture]
+    fields: Mapping[str, object] = {}
     if media == JSON:
-        return _decode_json(request.body, limits)
-    if media == NPY:
+        samples, fields = _decode_json(request.body, limits)
+    elif media == NPY:
         array = read_npy(request.body)
-        return Payload(array[None] if array.ndim == 2 else array)
-    if media == FORM:
+        samples = array[None] if array.ndim == 2 else array
+    elif media == FORM:
         files, fields = read_form(request, "image")
         limits.check_rows(len(files), "image")
-        grey = pictures.read_all_grey(files, limits.max_pixels, "image")
-        return Payload(grey, fields.get("model"), fields.get("version"))
-    if media in pictures.MEDIA_TYPES:
-        return Payload([pictures.read_grey(request.body, limits.max_pixels)])
-    raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
+        samples = pictures.read_all(files, limits.max_pixels, "image")
+    elif media in pictures.MEDIA_TYPES:
+        samples = [pictures.read(request.body, limits.max_pixels)]
+    else:
+        raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
+    if not isinstance(samples, list) and len(fields) < 2 and not request.query:
+        return Payload(samples)
+    many, explain = (_flag(name, fields, request.query) for name in OPTIONS)
+    if many and not isinstance(samples, list):
+        raise InvalidValue("Numbers are one digit each: send picture files, or base64 of them.", "many")
+    model, version = (optional_text(fields.get(name), name) for name in ("model", "version"))
+    return Payload(Sent(samples, many) if isinstance(samples, list) else samples, model, version, explain)
 
 
-def _decode_json(body: bytes, limits: Limits) -> Payload:
-    document = parse_object(body, {"images", "model", "version"})
+def _flag(name: str, fields: Mapping[str, object], query: Mapping[str, str]) -> bool:
+    value = fields.get(name, query.get(name, False))
+    if value is False or value == "false":
+        return False
+    if value is True or value == "true":
+        return True
+    raise InvalidValue("Must be true or false.", name)
+
+
+def _decode_json(body: bytes, limits: Limits) -> tuple[NDArray[Any] | list[Picture], dict[str, Any]]:
+    """The images and all fields."""
+    document = parse_object(body, {"images", "model", "version", *OPTIONS})
     if "images" not in document:
         raise InvalidValue("Missing.", "images")
     images = document["images"]
-    name = optional_text(document.get("model"), "model")
-    version = optional_text(document.get("version"), "version")
     if not isinstance(images, simdjson.Array):
         raise InvalidValue("Must be an array of pictures.", "images")
     limits.check_rows(len(images), "images")
     if isinstance(images[0], str):
         files = (_read_base64(text, f"images[{i}]") for i, text in enumerate(images))
-        grey = pictures.read_all_grey(files, limits.max_pixels, "images")
-        return Payload(grey, name, version)
-    return Payload(numeric_array(images, "images", body), name, version)
+        return pictures.read_all(files, limits.max_pixels, "images"), document
+    return numeric_array(images, "images", body), document
 
 
 def _read_base64(text: object, field: str) -> bytes:
@@ -83,15 +142,46 @@ def _read_base64(text: object, field: str) -> bytes:
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     """Float32 [N, H, W] of the graph's size, 0..255, white on black."""
-    tensor = manifest.inputs[0]
+    check_explainable(payload, manifest)
+    tensor, sent = manifest.inputs[0], payload.samples
     side: tuple[Any, ...] = tensor.shape[1:]
-    if isinstance(payload.samples, list):
-        limits.check_rows(len(payload.samples), "image")
-        return {tensor.name: np.stack([_to_mnist(grey, side) for grey in payload.samples])}
-    return {tensor.name: _checked(payload.samples, side, limits)}
+    if not isinstance(sent, Sent):
+        return {tensor.name: checked(sent, side, limits)}
+    limits.check_rows(len(sent.pictures), "image")
+    rows = list(islice(_digits(sent, side), limits.max_rows + 1))
+    limits.check_rows(len(rows) or 1, "image")
+    sent.found = [found for found, _ in rows]
+    # A batch has rows. Where no digit was found, what is said of an empty one is not told.
+    sent.shown = np.stack([row for _, row in rows] or [np.zeros(side, np.float32)])
+    return {tensor.name: sent.shown}
 
 
-def _checked(images: NDArray[Any], side: tuple[int, ...], limits: Limits) -> NDArray[np.float32]:
+def check_explainable(payload: Payload, manifest: Manifest) -> None:
+    if payload.explain and not manifest.explanation:
+        raise NotExplainable(f"The bundle of {manifest.name} holds no graph that explains it.", "model")
+
+
+def _digits(sent: Sent, side: tuple[int, int]) -> Iterator[tuple[Found, NDArray[np.float32]]]:
+    for number, picture in enumerate(sent.pictures):
+        if sent.many:
+            for digit in read_digits(picture.pixels, side):
+                yield Found(number, _in_file(digit.box, picture)), digit.image
+        elif only := read_digit(picture.pixels, side):
+            yield Found(number, _in_file(only.box, picture)), only.image
+        else:
+            yield Found(number, None), np.zeros(side, np.float32)
+
+
+def _in_file(box: Box, picture: Picture) -> list[int]:
+    """The box in pixels of the file, which may have been scaled down: left, top, width, height."""
+    height, width = picture.pixels.shape[:2]
+    across, along = picture.size[0] / width, picture.size[1] / height
+    left, top = int(box.left * across), int(box.top * along)
+    right, bottom = ceil((box.left + box.width) * across), ceil((box.top + box.height) * along)
+    return [left, top, min(right, picture.size[0]) - left, min(bottom, picture.size[1]) - top]
+
+
+def checked(images: NDArray[Any], side: tuple[int, ...], limits: Limits) -> NDArray[np.float32]:
     if images.shape[1:] != side:
         wanted = "x".join(str(length) for length in side)
         raise InvalidShape(f"Each picture must be {wanted} numbers, got {list(images.shape[1:])}.", "images")
@@ -101,47 +191,51 @@ def _checked(images: NDArray[Any], side: tuple[int, ...], limits: Limits) -> NDA
     return images.astype(np.float32)
 
 
-def _to_mnist(grey: NDArray[np.uint8], side: tuple[int, ...]) -> NDArray[np.float32]:
-    """A picture of the graph's size and dark at its border is taken as it is; any other is made the way MNIST was:
-
-    white on black, cropped, fitted into a box of 20/28 of the side, its centre of mass in the middle
-    (LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998, section III.A).
-    """
-    paper = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    if paper <= 127 and grey.shape == side:
-        return grey.astype(np.float32)
-    ink = np.clip((grey if paper <= 127 else 255 - grey) - min(paper, 255 - paper), 0, None).astype(np.float32)
-    drawn = ink > 0.1 * ink.max()
-    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    if not rows.size:
-        return np.zeros(side, np.float32)
-    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = 20 / 28 * side[0] / max(crop.shape)
-    size = [max(1, round(length * scale)) for length in crop.shape]
-    small = np.asarray(Image.fromarray(crop).resize((size[1], size[0]), Image.Resampling.BOX))
-    return _centred(small * (255 / small.max()), side)
-
-
-def _centred(small: NDArray[np.float32], side: tuple[int, ...]) -> NDArray[np.float32]:
-    """The centre of mass of MNIST digits lies at index 14.0 of 28, in the mean of all of them."""
-    canvas = np.zeros(side, np.float32)
-    corner = []
-    for axis, length in enumerate(side):
-        mass = small.sum(axis=1 - axis)
-        centre = float((mass * np.arange(len(mass))).sum() / mass.sum())
-        corner.append(int(np.clip(round(length / 2 - centre), 0, length - small.shape[axis])))
-    canvas[corner[0] : corner[0] + small.shape[0], corner[1] : corner[1] + small.shape[1]] = small
-    return canvas
-
-
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
-    assert isinstance(manifest.task, DigitClassification)
-    probabilities = outputs["probabilities"]
-    best = probabilities.argmax(axis=1)
-    labels = manifest.task.labels
-    predictions = [
-        {"digit": labels[index], "confidence": row[index], "probabilities": row}
-        for index, row in zip(best.tolist(), probabilities, strict=True)
-    ]
+    task, sent = manifest.task, payload.samples
+    assert isinstance(task, DigitClassification)
+    predictions = ranked(outputs, "digit", task.labels)
+    for one in predictions:
+        one["accepted"] = True
+    for row, reason in _refusals(outputs, sent, task.acceptance_threshold).items():
+        predictions[row] |= {"accepted": False, "reason": reason}
+    if payload.explain:
+        explain(predictions, outputs, payload)
+    if isinstance(sent, Sent) and sent.many:
+        predictions = [one | found._asdict() for one, found in zip(predictions, sent.found, strict=False)]
     body = {"model": manifest.identity, "predictions": predictions}
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def ranked(outputs: Arrays, name: str, labels: Sequence[int | str]) -> list[dict[str, Any]]:
+    """One prediction per row; `name` is what its likeliest label is called."""
+    probabilities = outputs["probabilities"]
+    best = probabilities.argmax(axis=1).tolist()
+    return [
+        {name: labels[index], "confidence": row[index], "probabilities": row}
+        for index, row in zip(best, probabilities, strict=True)
+    ]
+
+
+def _refusals(outputs: Arrays, samples: "Sent | NDArray[Any]", threshold: float | None) -> dict[int, Reason]:
+    """The rows that are not accepted, and why."""
+    reasons: dict[int, Reason] = {}
+    if threshold is not None:
+        familiar = (outputs["familiarity"] >= threshold).tolist()
+        reasons = {row: "unlike-a-digit" for row, known in enumerate(familiar) if not known}
+    if isinstance(samples, Sent):
+        inked = [one.box is not None for one in samples.found]
+    else:
+        any_ink: Any = samples.reshape(len(samples), -1).any(axis=1)
+        inked = any_ink.tolist()
+    return reasons if all(inked) else reasons | {row: "no-ink" for row, ink in enumerate(inked) if not ink}
+
+
+def explain(predictions: list[dict[str, Any]], outputs: Arrays, payload: Payload) -> None:
+    """Add to each prediction the heat map of its label, of the size that the graph takes, and what the graph saw."""
+    samples = payload.samples
+    shown = samples.shown if isinstance(samples, Sent) else samples
+    best = outputs["probabilities"].argmax(axis=1)
+    for one, maps, index, picture in zip(predictions, outputs["class_maps"], best, shown, strict=True):
+        one["heat_map"] = pictures.png_text(heat_map(maps[index], picture.shape))
+        one["seen"] = pictures.png_text(np.rint(picture).astype(np.uint8))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from load_tests import scenes
+from load_tests.faults import scenes
 from load_tests.serving import Serving
 from load_tests.shelf import SPOILS, Shelf
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from load_tests.assaults import ASSAULTS, BODY_TIMEOUT_S, SETTINGS, SLOW, Assault, attack
-from load_tests.crowds import SMALL
-from load_tests.hostile import ALIVE, besiege
+from load_tests.hostile.assaults import ASSAULTS, BODY_TIMEOUT_S, SETTINGS, SLOW, Assault, attack
+from load_tests.hostile.siege import ALIVE, besiege
 from load_tests.serving import Serving
-from load_tests.shelf import Shelf
+from load_tests.shelf import SMALL, Shelf
 
 
 @pytest.fixture(scope="module")

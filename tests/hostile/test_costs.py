@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from load_tests.fuzz import resident_mb
-from load_tests.inside import Inside
-from load_tests.seeds import CLASSIFY, CSV, FORM, GENERATE, INFER, PREDICT, SCORE, form
+from load_tests.hostile.fuzz import resident_mb
+from load_tests.hostile.inside import Inside
+from load_tests.hostile.seeds import CLASSIFY, CSV, FORM, GENERATE, INFER, PREDICT, SCORE, form
 from tests.conftest import npy
 
 JSON, NPY = "application/json", "application/x-npy"

@@ -11,15 +11,15 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from load_tests.inside import Inside
-from load_tests.mutations import mutated
-from load_tests.seeds import CLASSIFY, DENOISE, GENERATE, INFER, PREDICT, SCORE, seeds
-from load_tests.verdict import objections
+from load_tests.hostile.inside import Inside
+from load_tests.hostile.mutations import mutated
+from load_tests.hostile.seeds import CLASSIFY, DENOISE, GENERATE, INFER, PREDICT, SCORE, seeds
+from load_tests.hostile.verdict import objections
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.compression import coding_for, decompressed
 from service.codecs.dicom import read_slice
 from service.codecs.forms import read_form
-from service.codecs.pictures import read_base64, read_grey
+from service.codecs.pictures import read, read_base64
 from service.errors import QuartetError
 from service.limits import Limits
 from service.messages import Request, parse_media_type, preferred
@@ -52,7 +52,7 @@ def read_message(data: bytes) -> None:
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {
     "npy": read_npy,
-    "picture": lambda data: read_grey(data, LIMITS.max_pixels),
+    "picture": lambda data: read(data, LIMITS.max_pixels).grey,
     "base64": lambda data: read_base64(data.decode("latin-1"), "image"),
     "DICOM": lambda data: read_slice(data, LIMITS.max_pixels),
     "form": lambda data: read_form(requests(content_type="multipart/form-data; boundary=edge")(data), "image"),

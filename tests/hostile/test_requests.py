@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from load_tests.conformance import departures
-from load_tests.fuzz import Fuzz
-from load_tests.inside import Inside
-from load_tests.seeds import Seed, seeds
-from load_tests.verdict import objections
+from load_tests.hostile.conformance import departures
+from load_tests.hostile.fuzz import Fuzz
+from load_tests.hostile.inside import Inside
+from load_tests.hostile.seeds import Seed, seeds
+from load_tests.hostile.verdict import objections
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ def bodies(digits: Images) -> dict[str, dict[str, Any]]:
     """A request to each endpoint."""
     return {
         "classify_digits": {"images": digits.pixels[:3].tolist()},
+        "classify_images": {"images": digits.pixels[:3].tolist()},
         "score_credit": {"applicants": [PERSON]},
         "denoise_ct": {"slices": HU},
         "generate_samples": {"count": 2, "label": 7, "seed": 1},
@@ -68,6 +69,9 @@ def test_the_lane_and_bentomls_own_app_give_the_same_answers(sigterm: None, digi
             for endpoint in ENDPOINTS:
                 body = bodies(digits)[endpoint.name]
                 one, other = [await app.post(endpoint.path, json=body) for app in (before, after)]
+                if endpoint.default not in worker.repository.models:
+                    assert (one.status_code, other.status_code) == (404, 404)
+                    continue
                 assert one.status_code == other.status_code == 200, (one.text, other.text)
                 assert one.json() == other.json()
                 assert "server-timing" in one.headers
@@ -86,7 +90,10 @@ def client(app: Any) -> httpx.AsyncClient:
 @pytest.mark.filterwarnings("ignore")  # BentoML's
 def test_bentomls_client_gets_the_answers_of_plain_http(server: Running, digits: Images) -> None:
     with bentoml.SyncHTTPClient(server.url) as remote:
+        served = {one["name"] for one in httpx.get(f"{server.url}/v1/models").json()["models"]}
         for endpoint in ENDPOINTS:
+            if endpoint.default not in served:
+                continue
             body = bodies(digits)[endpoint.name]
             plain = httpx.post(f"{server.url}{endpoint.path}", json=body, headers={"accept": "application/json"})
             call: Callable[..., Any] = getattr(remote, endpoint.name)

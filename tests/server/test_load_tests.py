@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from load_tests import bodies
+from load_tests.bench.wrk import Load, LoadError, parse
 from load_tests.report import table
-from load_tests.wrk import Load, LoadError, parse
 from training.data.images import Images
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -108,7 +108,8 @@ def test_a_model_without_current_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_are_those_that_have_a_current_version(toy_models: Path) -> None:
-    assert bundle.names(toy_models) == ["toy-credit", "toy-ct", "toy-digits", "toy-samples", "toy-tensors"]
+    toys = ("credit", "ct", "digits", "images", "samples", "tensors", "wary")
+    assert bundle.names(toy_models) == [f"toy-{one}" for one in toys]
     assert bundle.names(toy_models / "nowhere") == []
 
 

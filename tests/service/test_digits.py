@@ -1,28 +1,33 @@
 """Digit classification: every way to send a picture gives the graph the same numbers."""
 
 import base64
+import io
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
+from service.codecs.heat import heat_map
 from service.codecs.pictures import write_png
-from service.limits import Limits
-from service.messages import NPY, Payload
-from service.repository import Repository
-from service.tasks.digits import prepare
+from service.messages import NPY
 from tests import toys
 from tests.conftest import Here, assert_refused, npy
 from training.data.images import Images
 
 PATH = "/v1/digits/classify?model=toy-digits"
-JSON = {"content-type": "application/json"}
+WARY = "/v1/digits/classify?model=toy-wary"
+PNG = {"content-type": "image/png"}
 
 
 def probabilities(response: httpx.Response) -> np.ndarray:
     assert response.status_code == 200, response.text
     return np.array([one["probabilities"] for one in response.json()["predictions"]])
+
+
+def verdicts(response: httpx.Response) -> list[tuple[bool, str | None]]:
+    return [(one["accepted"], one.get("reason")) for one in response.json()["predictions"]]
 
 
 @pytest.fixture
@@ -69,24 +74,13 @@ def test_parts_are_answered_in_their_order(lane: Here, digits: Images) -> None:
     np.testing.assert_allclose(probabilities(response), expected, atol=1e-6)
 
 
-def test_a_scan_in_black_on_white_is_made_the_way_mnist_was(repository: Repository, digits: Images) -> None:
-    """Eight times as large, on white paper, in a corner: the graph sees the test digit again."""
-    manifest, limits = repository.models["toy-digits"].manifest, Limits(1, 2**20)
-    likeness = []
-    for picture in digits.pixels[:100]:
-        scan = np.full((400, 300), 255, np.uint8)
-        scan[40 : 40 + 224, 10 : 10 + 224] = 255 - np.kron(picture, np.ones((8, 8), np.uint8))
-        seen = prepare(Payload([scan]), manifest, limits)["image"][0]
-        likeness.append(np.corrcoef(seen.ravel(), picture.ravel())[0, 1])
-    assert np.quantile(likeness, 0.1) > 0.98
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (28, 28), (27, 29)])
 @pytest.mark.parametrize("grey", [0, 255])
 def test_an_empty_page_of_any_size_is_answered(lane: Here, size: tuple[int, int], grey: int) -> None:
     png = write_png(np.full(size, grey, np.uint8))
     response = lane("POST", PATH, content=png, headers={"content-type": "image/png"})
     assert probabilities(response).shape == (1, 10)
+    assert verdicts(response) == [(False, "no-ink")]
 
 
 ONE = [[0] * 28] * 28
@@ -145,3 +139,134 @@ def test_json_with_another_field_is_refused(lane: Here) -> None:
 def test_another_media_type_is_refused(lane: Here) -> None:
     response = lane("POST", PATH, content=b"x", headers={"content-type": "text/plain"})
     assert_refused(response, 415, "unsupported_media", "content-type")
+
+
+def test_numbers_without_ink_are_not_accepted(lane: Here, seven: np.ndarray) -> None:
+    images = np.stack([seven, np.zeros((28, 28))])
+    expected = [(True, None), (False, "no-ink")]
+    assert verdicts(lane("POST", PATH, content=npy(images), headers={"content-type": NPY})) == expected
+    assert verdicts(lane("POST", PATH, json={"images": images.tolist()})) == expected
+
+
+def test_what_the_model_is_not_familiar_with_is_not_accepted(lane: Here, digits: Images) -> None:
+    """The toy is familiar with a mean grey of 20 and more."""
+    images = digits.pixels[:20]
+    answer = lane("POST", WARY, content=npy(images), headers={"content-type": NPY})
+    familiar = images.mean(axis=(1, 2)) >= 20
+    assert 0 < familiar.sum() < 20
+    assert verdicts(answer) == [(True, None) if one else (False, "unlike-a-digit") for one in familiar]
+    assert verdicts(lane("POST", WARY, json={"images": [[[0] * 28] * 28]})) == [(False, "no-ink")]
+
+
+def row_of(pictures: np.ndarray, scale: int = 4) -> np.ndarray:
+    """Digits side by side in black on a white page, as uint8; each is 28 * scale wide."""
+    page = np.kron(255 - np.concatenate(list(pictures), axis=1), np.ones((scale, scale), np.uint8))
+    return np.pad(page, 30, constant_values=255)
+
+
+@pytest.mark.parametrize("where", ["query", "json", "form"])
+def test_many_digits_are_told_from_left_to_right_with_their_boxes(lane: Here, digits: Images, where: str) -> None:
+    png = write_png(row_of(digits.pixels[:4]))
+    if where == "query":
+        response = lane("POST", f"{PATH}&many=true", content=png, headers={"content-type": "image/png"})
+    elif where == "json":
+        response = lane("POST", PATH, json={"images": [base64.b64encode(png).decode()], "many": True})
+    else:
+        response = lane("POST", PATH, files=[("image", ("page.png", png))], data={"many": "true"})
+    predictions = response.json()["predictions"]
+    assert [one["image"] for one in predictions] == [0] * 4
+    for i, one in enumerate(predictions):
+        ink = digits.pixels[i] > 25
+        rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+        expected = [30 + 4 * (28 * i + columns[0]), 30 + 4 * rows[0], 4 * np.ptp(columns) + 4, 4 * np.ptp(rows) + 4]
+        np.testing.assert_allclose(one["box"], expected, atol=5)
+    np.testing.assert_allclose(probabilities(response).sum(axis=1), 1, atol=1e-5)
+
+
+def test_boxes_are_in_pixels_of_the_picture_that_was_sent(lane: Here, digits: Images) -> None:
+    small, large = (
+        lane("POST", f"{PATH}&many=true", content=write_png(row_of(digits.pixels[:3], scale)), headers=PNG).json()
+        for scale in (4, 12)  # the larger one is scaled down before it is looked at
+    )
+    for one, other in zip(small["predictions"], large["predictions"], strict=True):
+        np.testing.assert_allclose(np.array(one["box"]) * 3, np.array(other["box"]) + [60, 60, 0, 0], atol=12)
+
+
+def test_many_of_several_pictures_say_which_they_are_from(lane: Here, digits: Images) -> None:
+    pages = [row_of(digits.pixels[:2]), np.full((50, 50), 255, np.uint8), row_of(digits.pixels[2:5])]
+    files = [("image", (f"{i}.png", write_png(page))) for i, page in enumerate(pages)]
+    answer = lane("POST", f"{PATH}&many=true", files=files).json()
+    assert [one["image"] for one in answer["predictions"]] == [0, 0, 2, 2, 2]
+
+
+def test_an_empty_page_has_no_digits(lane: Here) -> None:
+    png = write_png(np.full((50, 50), 255, np.uint8))
+    answer = lane("POST", f"{PATH}&many=true&explain=false", content=png, headers=PNG)
+    assert answer.json()["predictions"] == []
+    assert lane("POST", f"{WARY}&many=true&explain=true", content=png, headers=PNG).json()["predictions"] == []
+
+
+def test_more_digits_than_samples_are_allowed_are_refused(lane: Here, digits: Images) -> None:
+    page = np.concatenate([row_of(digits.pixels[:9], 1)] * 4, axis=1)
+    assert_refused(
+        lane("POST", f"{PATH}&many=true", content=write_png(page), headers=PNG), 422, "too_many_rows", "image"
+    )
+
+
+def test_numbers_are_one_digit_each(lane: Here) -> None:
+    response = lane("POST", f"{PATH}&many=true", json={"images": [ONE]})
+    assert_refused(response, 422, "invalid_value", "many")
+
+
+@pytest.mark.parametrize("option", ["many", "explain"])
+@pytest.mark.parametrize("wrong", ["yes", "1", "True", 1, None, []])
+def test_an_option_is_true_or_false(lane: Here, option: str, wrong: Any) -> None:
+    assert_refused(lane("POST", PATH, json={"images": [ONE], option: wrong}), 422, "invalid_value", option)
+    if isinstance(wrong, str):
+        response = lane("POST", f"{PATH}&{option}={wrong}", json={"images": [ONE]})
+        assert_refused(response, 422, "invalid_value", option)
+
+
+def shown(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+@pytest.mark.parametrize("form", ["png", "npy", "json"])
+def test_an_explanation_is_the_class_map_of_the_digit_and_what_was_seen(
+    lane: Here, seven: np.ndarray, form: str
+) -> None:
+    """The toy's map of a digit is the picture times the digit."""
+    path = f"{WARY}&explain=true"
+    if form == "json":
+        response = lane("POST", WARY, json={"images": [seven.tolist()], "explain": True})
+    elif form == "npy":
+        response = lane("POST", path, content=npy(seven), headers={"content-type": NPY})
+    else:
+        response = lane("POST", path, content=write_png(seven), headers=PNG)
+    (one,) = response.json()["predictions"]
+    assert one["digit"] > 0  # the map of 0 is empty
+    np.testing.assert_array_equal(shown(one["seen"]), seven)
+    np.testing.assert_array_equal(shown(one["heat_map"]), heat_map(seven.astype(np.float32), (28, 28)))
+    np.testing.assert_allclose(one["probabilities"], toys.probabilities(seven[None].astype(np.float32))[0], atol=1e-6)
+
+
+def test_many_digits_are_explained_each(lane: Here, digits: Images) -> None:
+    page = write_png(row_of(digits.pixels[:3]))
+    answer = lane("POST", f"{WARY}&explain=true&many=true", content=page, headers=PNG).json()
+    assert [shown(one["seen"]).shape for one in answer["predictions"]] == [(28, 28)] * 3
+    assert len({one["heat_map"] for one in answer["predictions"]}) == 3
+
+
+def test_more_pictures_than_are_explained_at_once_are_explained(lane: Here, digits: Images) -> None:
+    answer = lane("POST", f"{WARY}&explain=true", content=npy(digits.pixels[:30]), headers={"content-type": NPY})
+    for one, picture in zip(answer.json()["predictions"], digits.pixels, strict=False):
+        np.testing.assert_array_equal(shown(one["seen"]), picture)
+
+
+def test_a_model_that_cannot_explain_itself_says_so(lane: Here) -> None:
+    assert_refused(lane("POST", f"{PATH}&explain=true", json={"images": [ONE]}), 422, "not_explainable", "model")
+
+
+def test_what_was_not_asked_for_is_left_out(lane: Here, seven: np.ndarray) -> None:
+    (one,) = lane("POST", WARY, content=npy(seven), headers={"content-type": NPY}).json()["predictions"]
+    assert one.keys() == {"digit", "confidence", "probabilities", "accepted"}

@@ -156,3 +156,18 @@ def test_a_fault_is_answered_without_its_cause(
     response = lane("POST", PATH, **ONE)
     assert_refused(response, 500, "inference_failed")
     assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [(PATH, "POST"), ("/v1/models/toy-digits/predict", "POST"), ("/metrics", "GET, HEAD"), ("/v2", "GET, HEAD")],
+)
+def test_options_tells_what_may_be_asked(lane: Here, path: str, allowed: str) -> None:
+    response = lane("OPTIONS", path)
+    assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
+
+
+def test_an_endpoint_with_a_limit_of_its_own_refuses_what_others_take(repository: Repository) -> None:
+    narrow = lane_over(repository, body_limits={"classify_digits": 100})
+    assert narrow("POST", PATH, **ONE).json()["code"] == "body_too_large"
+    assert narrow("POST", "/v1/models/toy-digits/predict", **ONE).json()["code"] != "body_too_large"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.endpoints import ENDPOINTS, PREDICT
+from service.endpoints import ENDPOINTS, OF_A_MODEL
 from tests.conftest import Here
 from training.data.german import ATTRIBUTES
 
@@ -27,7 +27,7 @@ def references(part: Any) -> Iterator[str]:
 
 def test_every_endpoint_and_page_is_described(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    assert {one.path for one in (*ENDPOINTS, PREDICT)} <= document["paths"].keys()
+    assert {one.path for one in (*ENDPOINTS, *OF_A_MODEL.values())} <= document["paths"].keys()
     assert {"/v1/models", "/v1/models/{name}", "/livez", "/readyz", "/metrics"} <= document["paths"].keys()
 
 

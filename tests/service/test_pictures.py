@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from service.codecs.pictures import FORMATS, read_base64, read_grey, sheet, write_png
+from service.codecs.pictures import ENOUGH, FORMATS, read, read_base64, sheet, write_png
 from service.errors import BodyTooLarge, MalformedBody, QuartetError
 from training.data.images import Images
 
@@ -44,15 +44,15 @@ def bomb(side: int) -> bytes:
 
 @given(GREY)
 def test_png_survives_a_round_trip(grey: np.ndarray) -> None:
-    np.testing.assert_array_equal(read_grey(write_png(grey), MAX_PIXELS), grey)
+    np.testing.assert_array_equal(read(write_png(grey), MAX_PIXELS).grey, grey)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_read(kind: str, digits: Images) -> None:
     seven = digits.pixels[0]
-    read = read_grey(encoded(Image.fromarray(seven), kind), MAX_PIXELS)
-    assert read.shape == (28, 28)
-    assert np.abs(read.astype(int) - seven).mean() < (0 if kind in ("PNG", "BMP", "TIFF") else 6) + 1e-9
+    grey = read(encoded(Image.fromarray(seven), kind), MAX_PIXELS).grey
+    assert grey.shape == (28, 28)
+    assert np.abs(grey.astype(int) - seven).mean() < (0 if kind in ("PNG", "BMP", "TIFF") else 6) + 1e-9
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16"])
@@ -60,16 +60,47 @@ def test_every_pixel_mode_becomes_the_same_grey(mode: str) -> None:
     grey = np.zeros((8, 8), np.uint8)
     grey[2:5, 3:6] = 255
     picture = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
-    np.testing.assert_array_equal(read_grey(encoded(picture, "TIFF"), MAX_PIXELS), grey)
+    np.testing.assert_array_equal(read(encoded(picture, "TIFF"), MAX_PIXELS).grey, grey)
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
-    np.testing.assert_array_equal(read_grey(encoded(Image.fromarray(deep), "PNG"), MAX_PIXELS).ravel(), np.arange(256))
+    np.testing.assert_array_equal(read(encoded(Image.fromarray(deep), "PNG"), MAX_PIXELS).grey.ravel(), np.arange(256))
+
+
+def test_colours_are_kept() -> None:
+    """Ink and paper may be equally bright."""
+    colours = np.zeros((4, 6, 3), np.uint8)
+    colours[:, :3] = (200, 30, 30)
+    picture = read(encoded(Image.fromarray(colours), "PNG"), MAX_PIXELS)
+    np.testing.assert_array_equal(picture.pixels, colours)
+    assert picture.grey.shape == (4, 6)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_picture_is_scaled_down_and_remembers_its_size(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read(encoded(Image.new("RGB", (3000, 2000), "red"), kind, exif=exif), 2**24)
+    assert picture.size == ((3000, 2000) if orientation == 1 else (2000, 3000))
+    assert ENOUGH / 5 < picture.pixels.shape[0] * picture.pixels.shape[1] <= ENOUGH
+    height, width = picture.pixels.shape[:2]
+    assert width / height == pytest.approx(picture.size[0] / picture.size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (40, 255), (255, 0)])
+def test_transparent_paper_is_the_opposite_of_its_strokes(mode: str, ink: int, paper: int) -> None:
+    pixels = np.zeros((12, 12, 2), np.uint8)
+    pixels[3:9, 5:7] = (ink, 255)
+    picture = Image.fromarray(pixels, "LA").convert("RGBA")
+    grey = read(encoded(picture.convert(mode) if mode != "P" else picture.quantize(), "PNG"), MAX_PIXELS).grey
+    np.testing.assert_array_equal(grey, np.where(pixels[..., 1], ink, paper))
 
 
 def test_transparency_shows_white() -> None:
-    assert read_grey(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG"), MAX_PIXELS).min() == 255
+    assert read(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG"), MAX_PIXELS).grey.min() == 255
 
 
 def test_a_photograph_is_turned_upright() -> None:
@@ -77,7 +108,7 @@ def test_a_photograph_is_turned_upright() -> None:
     grey[:, :8] = 255
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
-    upright = read_grey(encoded(Image.fromarray(grey), "JPEG", exif=exif), MAX_PIXELS)
+    upright = read(encoded(Image.fromarray(grey), "JPEG", exif=exif), MAX_PIXELS).grey
     assert upright.shape == (16, 8)
     assert upright[:8].mean() > 200 > 50 > upright[8:].mean()
 
@@ -85,7 +116,7 @@ def test_a_photograph_is_turned_upright() -> None:
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     for side in (7_000, 30_000):
         with pytest.raises(BodyTooLarge, match="pixels") as refusal:
-            read_grey(bomb(side), MAX_PIXELS, "images[0]")
+            read(bomb(side), MAX_PIXELS, "images[0]")
         assert refusal.value.field == "images[0]"
 
 
@@ -94,13 +125,13 @@ def test_a_truncated_picture_is_malformed(kind: str, digits: Images) -> None:
     whole = encoded(Image.fromarray(digits.pixels[0]), kind)
     for length in (len(whole) // 4, len(whole) // 2, int(len(whole) * 0.7)):
         with pytest.raises(MalformedBody):
-            read_grey(whole[:length], MAX_PIXELS)
+            read(whole[:length], MAX_PIXELS)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "ICNS", "PDF", "EPS"])
 def test_other_formats_are_refused(kind: str) -> None:
     with pytest.raises(MalformedBody):
-        read_grey(encoded(Image.new("RGB", (16, 16)), kind), MAX_PIXELS)
+        read(encoded(Image.new("RGB", (16, 16)), kind), MAX_PIXELS)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -110,13 +141,13 @@ def test_damaged_pictures_give_a_picture_or_a_refusal(kind: str, data: st.DataOb
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(QuartetError):
-        assert read_grey(bytes(body), MAX_PIXELS).ndim == 2
+        assert read(bytes(body), MAX_PIXELS).grey.ndim == 2
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_picture_are_refused(body: bytes) -> None:
     with pytest.raises(MalformedBody):
-        read_grey(body, MAX_PIXELS)
+        read(body, MAX_PIXELS)
 
 
 @given(st.binary())

@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from load_tests.report import table
-from load_tests.scenes import (
+from load_tests.faults.scenes import (
     SETTINGS,
     Scene,
     broken_bundles,
@@ -25,6 +24,7 @@ from load_tests.scenes import (
     restarts,
     worker_kills,
 )
+from load_tests.report import table
 from load_tests.serving import Serving
 from load_tests.shelf import Shelf
 

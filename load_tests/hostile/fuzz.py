@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import psutil
 
-from load_tests.inside import Inside
-from load_tests.mutations import ENCODERS, mutated
-from load_tests.seeds import Seed, seeds
-from load_tests.verdict import objections
+from load_tests.hostile.inside import Inside
+from load_tests.hostile.mutations import ENCODERS, mutated
+from load_tests.hostile.seeds import Seed, seeds
+from load_tests.hostile.verdict import objections
 
 HANG_S = 60
 MOST_BYTES = 2**20 + 1

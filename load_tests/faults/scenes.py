@@ -12,11 +12,11 @@ from typing import Any
 
 import psutil
 
-from load_tests.crowds import Shot, Unfinished, capacity, flood, hang_up
+from load_tests.faults.crowds import Shot, Unfinished, capacity, flood, hang_up
+from load_tests.faults.witness import Witness
 from load_tests.serving import Serving
 from load_tests.shelf import SPOILS, Shelf
 from load_tests.wire import Broken
-from load_tests.witness import Witness
 
 MEGABYTE = 2**20
 QUEUE_ROWS = 32

@@ -7,13 +7,10 @@ from itertools import count, cycle, islice
 from time import perf_counter
 from typing import NamedTuple
 
-from load_tests.shelf import MILL, SIDE, STEP, TURNS
+from load_tests.shelf import MILL, SIDE, SMALL, TURNS
 from load_tests.wire import Broken, Reply, Wire, request
 
 JSON = "application/json"
-SMALL = request(
-    "POST", f"/v1/models/{STEP}/predict", json.dumps({"inputs": {"x": [[1, 2, 3]]}}).encode(), content_type=JSON
-)
 
 
 class Question(NamedTuple):

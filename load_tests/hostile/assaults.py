@@ -4,7 +4,7 @@ import asyncio
 from time import perf_counter
 from typing import NamedTuple
 
-from load_tests.crowds import SMALL
+from load_tests.shelf import SMALL
 from load_tests.wire import Reply, parse_head
 
 BODY_TIMEOUT_S = 1.0

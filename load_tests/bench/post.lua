@@ -1,10 +1,13 @@
--- wrk script: POST the file args[1] as media type args[2] again and again; the last line of output is JSON.
+-- wrk script: POST the file args[1] with the headers args[2], args[3], ... (name=value) again and again; the last line of output is JSON.
 
 function init(args)
    local file = assert(io.open(args[1], "rb"))
    wrk.method = "POST"
    wrk.body = file:read("*a")
-   wrk.headers["content-type"] = args[2]
+   for i = 2, #args do
+      local name, value = args[i]:match("^([^=]+)=(.*)$")
+      wrk.headers[name] = value
+   end
    file:close()
 end
 

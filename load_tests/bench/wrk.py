@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +30,14 @@ def installed() -> bool:
     return shutil.which("wrk") is not None
 
 
-def post(url: str, body: Body, connections: int, seconds: int) -> Load:
+def post(url: str, body: Body, connections: int, seconds: int, headers: Mapping[str, str] | None = None) -> Load:
     """Raises LoadError unless every request was answered with 2xx."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(body.content)
         file.flush()
         command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
-        command += ["--timeout", "60s", "--script", str(SCRIPT), url, "--", file.name, body.media_type]
+        command += ["--timeout", "60s", "--script", str(SCRIPT), url, "--", file.name]
+        command += [f"{name}={value}" for name, value in {"content-type": body.media_type, **(headers or {})}.items()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
     if done.returncode != 0:
         raise LoadError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()[-500:]}")

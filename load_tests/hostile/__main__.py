@@ -8,7 +8,6 @@ service may give is kept in FOLDER. Ends with status 1 on any finding.
 """
 
 import argparse
-import asyncio
 import logging
 import signal
 import sys
@@ -17,17 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
-from load_tests.assaults import ASSAULTS, SETTINGS, Assault, attack
-from load_tests.conformance import departures
-from load_tests.crowds import SMALL
-from load_tests.fuzz import Fuzz, resident_mb
-from load_tests.inside import Inside
-from load_tests.serving import Serving
-from load_tests.shelf import Shelf
+from load_tests.hostile.conformance import departures
+from load_tests.hostile.fuzz import Fuzz, resident_mb
+from load_tests.hostile.inside import Inside
+from load_tests.hostile.siege import siege
 
 SETTLED = 4000  # requests after which caches are full and memory must not grow any more
 GROWTH_MB = 32
-ALIVE = Assault("a sound request", [SMALL], ([200],))
 
 
 def fuzz(inside: Inside, seconds: float, seed: int, keep: Path) -> Iterator[str]:
@@ -43,31 +38,6 @@ def fuzz(inside: Inside, seconds: float, seed: int, keep: Path) -> Iterator[str]
         yield f"{finding.shot.path}: {finding.objection} ({keep / str(number)}.json, .body)"
     if resident_mb() - settled > GROWTH_MB:
         yield f"memory has grown by {resident_mb() - settled:.0f} MB, limit {GROWTH_MB}"
-
-
-def besiege(serving: Serving, assaults: list[Assault]) -> Iterator[str]:
-    """What the server did wrong under each assault and after it."""
-    for assault in assaults:
-        outcome = asyncio.run(attack(serving.port, assault))
-        if outcome.statuses not in assault.allowed:
-            yield f"{assault.name}: answered {outcome.statuses}, allowed is any of {list(assault.allowed)}"
-        if asyncio.run(attack(serving.port, ALIVE)).statuses != [200]:
-            yield f"{assault.name}: afterwards the server does not answer"
-    if "Traceback" in serving.log:
-        yield f"a traceback in the log: {serving.log.partition('Traceback')[2][:3000]}"
-    if in_flight := serving.level("quartet_in_flight_requests"):
-        yield f"{in_flight:.0f} requests are still in flight"
-
-
-def siege(folder: Path) -> Iterator[str]:
-    shelf = Shelf(folder)
-    serving = Serving(folder, models_dir=shelf.models, **SETTINGS).start()
-    try:
-        yield from besiege(serving, ASSAULTS)
-        print(f"{len(ASSAULTS)} assaults below HTTP")
-    finally:
-        serving.terminate()
-        serving.ended()
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from service.session import cpu_quota
+from service.quota import cpu_quota
 
 PACKAGES = ("bentoml", "uvicorn", "uvloop", "httptools", "onnxruntime", "numpy", "orjson", "pysimdjson")
 

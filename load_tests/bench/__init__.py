@@ -1,0 +1,1 @@
+"""What the service costs, beside what bounds it and what others cost."""

@@ -1,0 +1,119 @@
+"""What the service costs beyond its models: rate and latency beside what bounds them and what others cost, in one run.
+
+    python -m load_tests.bench [digits] [credit] [ct] [--rounds N] [--seconds N] [--json FILE] [--markdown FILE]
+
+Contenders take turns in short rounds and every figure is the median over the rounds, so that a machine that is slow
+for a while is slow for all of them. Compare within a run, not between runs.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from load_tests import servers
+from load_tests.bench import wrk
+from load_tests.bench.competitors import COMPETITORS
+from load_tests.bench.contender import WrongAnswer
+from load_tests.bench.figures import bare, compare, multiples
+from load_tests.bench.machine import describe
+from load_tests.bench.parts import PARTS, Servers
+from load_tests.bench.rounds import measure
+from load_tests.bench.work import threads
+from load_tests.bench.wrk import LoadError
+from load_tests.report import table
+from load_tests.servers import ServerError
+from service.bundle import Bundle, BundleError, current_version
+from service.settings import Settings
+
+LEGEND = """\
+Every contender answers one body, over and over, from a closed loop of connections.
+
+- ours: the service under `bentoml serve`, default settings, which is a process per core; also in one process
+- plain: the same model behind a batchable API of BentoML, default settings, as many threads
+- echo: a bare ASGI app under uvicorn that returns the body
+- FastAPI, LitServe, KServe, MLServer, PyTriton: the same model, as many threads, one worker, served as their
+  documentation says (`load_tests/bench/competitors/`), no access log, batches of up to 64 where they batch;
+  JSON: the same body as ours; V1 JSON, V2 JSON and V2 binary: the same pixels in the form of the inference protocol
+- ceiling: 1 / (1 / echo + 1 / model), what is left when the service adds nothing; `model` is the bare model below,
+  in batches of the mean size that the service formed
+"""
+
+
+def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
+    """Raises ServerError, LoadError, WrongAnswer, BundleError."""
+    results: dict[str, Any] = {"machine": describe(), "rounds": rounds, "seconds": seconds}
+    results |= {"missing": [], "parts": {}, "multiples": {}, "models": []}
+    models = Settings.from_environment().models_dir
+    bundles = {name: Bundle(models / PARTS[name][0] / current_version(models, PARTS[name][0])) for name in names}
+    with ExitStack() as stack:
+        ours = stack.enter_context(servers.bentoml("service.app:service"))
+        echo = stack.enter_context(servers.uvicorn("load_tests.bench.echo:app"))
+        running = Servers(ours, echo)
+        if "digits" in names:
+            running = with_others(running, bundles["digits"], stack)
+            results["missing"] = [one.product for one in COMPETITORS if one.product not in running.competitors]
+        # All models are loaded before anything is measured: what cannot work fails in the first seconds.
+        for part in [PARTS[name][1](running, bundles[name]) for name in names]:
+            measured = measure(part, rounds, seconds)
+            results["parts"][part.title] = list(compare(part, measured))
+            results["multiples"][part.title] = list(multiples(part.contenders, measured))
+            results["models"] += bare(part, measured)
+    return results
+
+
+def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
+    """The service in one process, plain BentoML and the competitors that are installed, over the same model."""
+    threads_ours = threads(running.ours, bundle.manifest.name)
+    classifier = {"CLASSIFIER_GRAPH": str(bundle.graph), "CLASSIFIER_THREADS": str(threads_ours)}
+    single = stack.enter_context(servers.bentoml("service.app:service", {"QUARTET_WORKERS": "1"}))
+    plain = stack.enter_context(servers.bentoml("load_tests.bench.plain_bentoml:Plain", classifier))
+    installed = [competitor for competitor in COMPETITORS if competitor.is_installed()]
+    competitors = {one.product: stack.enter_context(one.serving(classifier)) for one in installed}
+    return running._replace(single=single, plain=plain, competitors=competitors)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    machine = "\n".join(f"- {name}: {value}" for name, value in results["machine"].items())
+    method = f"Median of {results['rounds']} rounds of {results['seconds']} s, longer where answers take as long."
+    if results["missing"]:
+        method += f" Not installed: {', '.join(results['missing'])} (`make competitors`)."
+    chapters = []
+    for title, rows in results["parts"].items():
+        chapters.append(f"## {title}\n\n{table(rows)}")
+        if times := results["multiples"][title]:
+            chapters.append(f"How many times their rate ours is, JSON to JSON, binary to binary:\n\n{table(times)}")
+    chapters.append(f"## The models without HTTP\n\n{table(results['models'])}")
+    return "\n\n".join([f"# Bench\n\n{machine}", f"{LEGEND}\n{method}", *chapters]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2, help="of each run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed, too")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"unknown part {min(unknown)}: choose from {', '.join(PARTS)}")
+    if not wrk.installed():
+        print(wrk.INSTALL, file=sys.stderr)
+        sys.exit(2)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then, too
+    try:
+        results = bench(options.parts or list(PARTS), options.rounds, options.seconds)
+    except (ServerError, LoadError, WrongAnswer, BundleError) as error:
+        sys.exit(f"bench: {error}")
+    print(markdown(results))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(results))
+
+
+if __name__ == "__main__":
+    main()

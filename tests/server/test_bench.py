@@ -1,0 +1,72 @@
+"""The bench asks its competitors about the same pixels, and compares like with like."""
+
+import json
+
+import numpy as np
+import pytest
+
+from load_tests.bench.competitors import COMPETITORS, Competitor
+from load_tests.bench.contender import Contender, close
+from load_tests.bench.figures import multiples
+from load_tests.bench.rivals import FORMS, INFER, binary, flat, read_binary, read_flat
+from load_tests.bench.rounds import Measured, Sample
+from load_tests.bench.wrk import Load
+from load_tests.bodies import as_json, as_npy, digit
+
+PIXELS = digit(7)[None]
+PROBABILITIES = np.arange(10, dtype=np.float32)[None]
+
+
+def test_the_protocol_in_json_carries_the_pixels() -> None:
+    (tensor,) = json.loads(flat(PIXELS).body.content)["inputs"]
+    assert np.array_equal(np.reshape(tensor["data"], tensor["shape"]), PIXELS)
+
+
+def test_the_protocol_in_binary_carries_the_pixels() -> None:
+    body, headers = binary(PIXELS)
+    length = int(headers["inference-header-content-length"])
+    (tensor,) = json.loads(body.content[:length])["inputs"]
+    raw = body.content[length:]
+    assert tensor["parameters"]["binary_data_size"] == len(raw)
+    assert np.array_equal(np.frombuffer(raw, "<f4").reshape(tensor["shape"]), PIXELS)
+
+
+def test_answers_of_the_protocol_are_read_in_both_forms() -> None:
+    document = {"outputs": [{"name": "p", "shape": [1, 10], "data": PROBABILITIES.ravel().tolist()}]}
+    assert close(read_flat(json.dumps(document).encode()), PROBABILITIES)
+    assert close(read_binary(b'{"outputs":[]}' + PROBABILITIES.tobytes()), PROBABILITIES)
+
+
+def test_a_part_of_an_answer_is_not_the_answer() -> None:
+    assert not close(PROBABILITIES[:, :9], PROBABILITIES)
+    assert not close(PROBABILITIES + 1e-2, PROBABILITIES)
+
+
+@pytest.mark.parametrize("competitor", COMPETITORS, ids=lambda competitor: competitor.module)
+def test_a_competitor_is_pinned_to_the_last_package_and_needs_no_torch(competitor: Competitor) -> None:
+    pinned = dict(line.split("==") for line in competitor.requirements.read_text().splitlines())
+    assert {"onnxruntime", "numpy"} <= pinned.keys()
+    assert "torch" not in pinned
+    assert competitor.requirements.with_suffix(".py").exists()
+    assert competitor.product in FORMS
+
+
+def contender(name: str, form: str) -> Contender:
+    return Contender(name, form, INFER, as_json([]) if form == "JSON" else as_npy(PIXELS), bool)
+
+
+def test_json_is_compared_with_json_and_binary_with_binary_where_there_is_one() -> None:
+    rates = {
+        ("ours", "JSON"): 6000,
+        ("ours", "npy"): 8000,
+        ("Both", "JSON"): 3000,
+        ("Both", "binary"): 2000,
+        ("Neither", "JSON"): 1000,
+        ("echo", "JSON"): 9000,
+    }
+    contenders = [contender(*names) for names in rates]
+    samples = {(64, f"{name}, {form}"): [Sample(Load(rate, 1, 2))] for (name, form), rate in rates.items()}
+    assert list(multiples(contenders, Measured(samples, {}))) == [
+        {"connections": 64, "ours": "JSON", "x Both": 2, "x Neither": 6},
+        {"connections": 64, "ours": "npy", "x Both": 4, "x Neither": 8},
+    ]

@@ -1,0 +1,113 @@
+"""The activations of a model's layers, as figures and pictures; the graph that gives them is checked when it loads."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from service.bundle import BundleError, Tensor
+from service.codecs.pictures import write_png
+from service.messages import NPY
+from tests import toys
+from tests.conftest import Here, assert_refused, npy
+from tests.service.conftest import loaded
+from training.data.images import Images
+
+PATH = "/v1/models/toy-wary/activations"
+PNG = {"content-type": "image/png"}
+
+
+def picture_of(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def test_each_layer_tells_its_shape_and_what_is_in_it(lane: Here, digits: Images) -> None:
+    seven = digits.pixels[0]
+    answer = lane("POST", PATH, content=write_png(seven), headers=PNG).json()
+    assert answer["model"] == {"name": "toy-wary", "version": "1"}
+    (inside,) = answer["activations"]
+    maps, half, scores = inside["layers"]
+    assert [one["name"] for one in inside["layers"]] == ["class_maps", "half", "scores"]
+    assert [one["shape"] for one in inside["layers"]] == [[10, 28, 28], [1, 28, 28], [10]]
+    assert half["mean"] == pytest.approx(seven.mean() / 2, rel=1e-5)
+    assert half["deviation"] == pytest.approx(seven.std() / 2, rel=1e-5)
+    assert (half["least"], half["greatest"]) == (0, seven.max() / 2)
+    assert half["active"] == pytest.approx((seven > 0).mean())
+    assert scores["greatest"] == pytest.approx((seven.reshape(-1) / 255 @ toys.INK).max(), rel=1e-4)
+    shown = picture_of(base64.b64decode(half["sheet"]))
+    np.testing.assert_allclose(shown, seven * (255 / seven.max()), atol=1)
+    assert picture_of(base64.b64decode(maps["sheet"])).shape == (3 * 30 - 2, 4 * 30 - 2)
+
+
+def test_all_layers_of_one_picture_come_as_one_sheet(lane: Here, digits: Images) -> None:
+    asked = PNG | {"accept": "image/png"}
+    response = lane("POST", PATH, content=write_png(digits.pixels[0]), headers=asked)
+    assert response.headers["content-type"] == "image/png"
+    assert picture_of(response.content).shape[1] >= 4 * 30 - 2
+    two = lane("POST", PATH, content=npy(digits.pixels[:2]), headers={"content-type": NPY, "accept": "image/png"})
+    assert_refused(two, 406, "not_acceptable", "accept")
+
+
+def test_several_pictures_are_told_in_their_order(lane: Here, digits: Images) -> None:
+    answer = lane("POST", PATH, json={"images": digits.pixels[:3].tolist()}).json()
+    means = [one["layers"][1]["mean"] for one in answer["activations"]]
+    np.testing.assert_allclose(means, digits.pixels[:3].mean(axis=(1, 2)) / 2, rtol=1e-5)
+
+
+def test_too_many_pictures_are_refused(lane: Here, digits: Images) -> None:
+    response = lane("POST", PATH, content=npy(digits.pixels[:17]), headers={"content-type": NPY})
+    assert_refused(response, 422, "too_many_rows", "image")
+
+
+@pytest.mark.parametrize("name", ["toy-digits", "toy-images", "toy-ct", "toy-tensors"])
+def test_a_model_without_an_explanation_says_so(lane: Here, name: str) -> None:
+    response = lane("POST", f"/v1/models/{name}/activations", json={"images": [[[0] * 28] * 28]})
+    assert_refused(response, 422, "not_explainable", "model")
+
+
+def test_a_model_that_is_not_here_is_refused(lane: Here) -> None:
+    response = lane("POST", "/v1/models/nobody/activations", json={"images": [[[0] * 28] * 28]})
+    assert_refused(response, 404, "unknown_model", "model")
+
+
+OTHER = Tensor(name="other", dtype="float32", shape=("batch", 3))
+MAPS = Tensor(name="class_maps", dtype="float32", shape=("batch", 10, 28, 28))
+
+
+def wary(models: Path, **changes: Any) -> Path:
+    toys.wary(models, changes=changes)
+    return models
+
+
+def test_an_explanation_that_does_not_fit_its_manifest_is_not_served(tmp_path: Path) -> None:
+    repository = loaded(wary(tmp_path, explanation=(MAPS, OTHER)))
+    assert repository.models == {}
+    assert "explain.onnx does not give ['other']" in repository.index()[0].reason
+
+
+def test_class_maps_for_other_labels_are_not_served(tmp_path: Path) -> None:
+    task = toys.DigitClassification(labels=(0, 1, 2), acceptance_threshold=20)
+    repository = loaded(wary(tmp_path, task=task))
+    assert "class maps (4, 10, 28, 28), its manifest 3 labels" in repository.index()[0].reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"explanation": (OTHER,)}, "begin with `class_maps`"),
+        ({"outputs": (OTHER,)}, "must give `familiarity`"),
+        ({"sha256": {}}, "sha256 lacks"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, changes: Any, complaint: str) -> None:
+    from service.bundle import Bundle, Manifest
+
+    folder = toys.wary(tmp_path)
+    manifest = Bundle(folder).manifest
+    with pytest.raises((ValidationError, BundleError), match=complaint):
+        Manifest.model_validate(manifest.model_copy(update=changes).model_dump())
