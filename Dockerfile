@@ -5,7 +5,8 @@ FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements.txt constraints.txt ./
 RUN python3 -m venv /opt/quartet \
-    && /opt/quartet/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
+    && /opt/quartet/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt \
+    && /opt/quartet/bin/pip uninstall --yes setuptools pip
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="quartet" \
@@ -15,7 +16,9 @@ ENV PATH=/opt/quartet/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     BENTOML_HOME=/tmp/bentoml \
-    BENTOML_DO_NOT_TRACK=True
+    BENTOML_DO_NOT_TRACK=True \
+    ORT_DISABLE_TELEMETRY=1 \
+    QUARTET_GRPC_HOST=0.0.0.0
 COPY --from=build /opt/quartet /opt/quartet
 WORKDIR /srv/quartet
 COPY service service
@@ -24,6 +27,8 @@ COPY models models
 USER 10001:10001
 EXPOSE 3000
 STOPSIGNAL SIGTERM
+# Without urllib, which would ask the proxy that HTTP_PROXY names.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/readyz', timeout=2)"]
-CMD ["bentoml", "serve", "service.app:service", "--host", "0.0.0.0", "--port", "3000"]
+    CMD ["python3", "-c", "from http.client import HTTPConnection; asked = HTTPConnection('127.0.0.1', 3000, timeout=2); asked.request('GET', '/readyz'); exit(asked.getresponse().status != 200)"]
+# A client or load balancer should be the one that ends an idle connection, hence the long keep-alive.
+CMD ["bentoml", "serve", "service.app:service", "--host", "0.0.0.0", "--port", "3000", "--timeout-keep-alive", "75"]

@@ -8,6 +8,9 @@ ARGS ?=
 
 # OpenMP threads that spin while they wait take the cores from everything else.
 export OMP_WAIT_POLICY = passive
+# Libraries that would report their use to their makers.
+export BENTOML_DO_NOT_TRACK = True
+export ORT_DISABLE_TELEMETRY = 1
 
 # Longer than clients and load balancers keep a connection: who hangs up first must not be the server, in the very
 # moment that a client sends its next request.

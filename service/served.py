@@ -14,6 +14,7 @@ from service.session import Session, batch_sizes, tiled
 from service.settings import Settings
 from service.tune import Profile, Tuning
 
+LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
 EXPLAINED_AT_ONCE = 16  # pictures: every inner activation of each is held
 
 
@@ -80,9 +81,24 @@ class Pool:
 
 
 def tuning_for(bundle: Bundle, settings: Settings, profile: Profile) -> Tuning:
-    """The profile's tuning; else one session, the threads of the settings or a fair share of the quota."""
-    threads = settings.threads or max(1, cpu_quota() // settings.processes)
-    return profile.models.get(bundle.manifest.name) or Tuning(threads=threads, max_batch=bundle.manifest.max_batch)
+    """The profile's tuning; else one session with the threads of the settings or as many as suit the model."""
+    if chosen := profile.models.get(bundle.manifest.name):
+        return chosen
+    return Tuning(threads=settings.threads or _threads(bundle, settings), max_batch=bundle.manifest.max_batch)
+
+
+def _threads(bundle: Bundle, settings: Settings) -> int:
+    """A fair share of the quota; all of it where a row takes long.
+
+    Few such requests run at once, and connections fall to the processes as they come: one would wait, another idle.
+    """
+    quota = cpu_quota()
+    share = max(1, quota // settings.processes)
+    if share == quota:
+        return quota
+    session, row = Session(bundle, settings.provider, share), tiled(bundle.golden()[0], 1)
+    session.run(row)
+    return quota if _seconds(session, row) > LONG_S else share
 
 
 def _explainer(bundle: Bundle, settings: Settings, threads: int) -> Batcher:
@@ -121,7 +137,11 @@ def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
     for rows in batch_sizes(max_batch):
         batch = tiled(inputs, rows)
         session.run(batch)
-        started = perf_counter()
-        session.run(batch)
-        cost_s += [perf_counter() - started] * (rows - len(cost_s) + 1)
+        cost_s += [_seconds(session, batch)] * (rows - len(cost_s) + 1)
     return cost_s
+
+
+def _seconds(session: Session, batch: Arrays) -> float:
+    started = perf_counter()
+    session.run(batch)
+    return perf_counter() - started

@@ -1,12 +1,16 @@
 """The one place that talks to ONNX Runtime: a session, its threads and its execution provider."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnxruntime
 
 from service.bundle import Arrays, Bundle, BundleError
+
+# onnxruntime would report its use to its maker; it has to be told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402
 
 Provider = Literal["cpu", "cuda", "auto"]
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
