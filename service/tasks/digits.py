@@ -11,7 +11,7 @@ import simdjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
-from service.bundle import Arrays, DigitClassification, Manifest
+from service.bundle import Arrays, DigitClassification, Manifest, Tensor
 from service.codecs import pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.forms import read_form
@@ -25,6 +25,7 @@ from service.messages import FORM, JSON, NPY, Answer, Payload, Request, optional
 REQUEST_MEDIA = (*pictures.MEDIA_TYPES, FORM, JSON, NPY)
 ANSWER_MEDIA = (JSON,)
 OPTIONS = ("many", "explain")
+WHITE = 255
 
 Reason = Literal["no-ink", "unlike-a-digit"]
 
@@ -141,19 +142,19 @@ def _read_base64(text: object, field: str) -> bytes:
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
-    """Float32 [N, H, W] of the graph's size, 0..255, white on black."""
+    """Float32 [N, H, W] of the graph's size and range, white on black."""
     check_explainable(payload, manifest)
     tensor, sent = manifest.inputs[0], payload.samples
     side: tuple[Any, ...] = tensor.shape[1:]
     if not isinstance(sent, Sent):
-        return {tensor.name: checked(sent, side, limits)}
+        return {tensor.name: checked(sent, tensor, limits)}
     limits.check_rows(len(sent.pictures), "image")
     rows = list(islice(_digits(sent, side), limits.max_rows + 1))
     limits.check_rows(len(rows) or 1, "image")
     sent.found = [found for found, _ in rows]
     # A batch has rows. Where no digit was found, what is said of an empty one is not told.
     sent.shown = np.stack([row for _, row in rows] or [np.zeros(side, np.float32)])
-    return {tensor.name: sent.shown}
+    return {tensor.name: ranged(sent.shown, tensor)}
 
 
 def check_explainable(payload: Payload, manifest: Manifest) -> None:
@@ -181,13 +182,22 @@ def _in_file(box: Box, picture: Picture) -> list[int]:
     return [left, top, min(right, picture.size[0]) - left, min(bottom, picture.size[1]) - top]
 
 
-def checked(images: NDArray[Any], side: tuple[int, ...], limits: Limits) -> NDArray[np.float32]:
-    if images.shape[1:] != side:
-        wanted = "x".join(str(length) for length in side)
+def ranged(shown: NDArray[np.float32], tensor: Tensor) -> NDArray[np.float32]:
+    """Grey levels from 0 to 255 in the range of the graph's input."""
+    white = tensor.range[1] if tensor.range else WHITE
+    return shown if white == WHITE else shown * np.float32(white / WHITE)
+
+
+def checked(images: NDArray[Any], tensor: Tensor, limits: Limits) -> NDArray[np.float32]:
+    """Numbers as the graph takes them."""
+    if images.shape[1:] != tensor.shape[1:]:
+        wanted = "x".join(str(length) for length in tensor.shape[1:])
         raise InvalidShape(f"Each picture must be {wanted} numbers, got {list(images.shape[1:])}.", "images")
     limits.check_rows(len(images), "images")
-    if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 255):  # also false for NaN
-        raise InvalidValue("Every number must lie between 0 and 255.", "images")
+    low, high = tensor.range or (0, WHITE)
+    bytes_fit = images.dtype == np.uint8 and (low, high) == (0, WHITE)
+    if not bytes_fit and not (images.min() >= low and images.max() <= high):  # also false for NaN
+        raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", "images")
     return images.astype(np.float32)
 
 

@@ -53,10 +53,10 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     tensor, sent = manifest.inputs[0], payload.samples
     side: tuple[Any, ...] = tensor.shape[1:]
     if not isinstance(sent, Sent):
-        return {tensor.name: digits.checked(sent, side, limits)}
+        return {tensor.name: digits.checked(sent, tensor, limits)}
     limits.check_rows(len(sent.pictures), "image")
     sent.shown = np.stack([_resized(picture, side) for picture in sent.pictures])
-    return {tensor.name: sent.shown}
+    return {tensor.name: digits.ranged(sent.shown, tensor)}
 
 
 def _resized(picture: Picture, side: tuple[int, int]) -> NDArray[np.float32]:

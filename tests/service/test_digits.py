@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.bundle import Tensor
 from service.codecs.heat import heat_map
 from service.codecs.pictures import write_png
+from service.errors import InvalidValue
+from service.limits import Limits
 from service.messages import NPY
+from service.tasks.digits import checked, ranged
 from tests import toys
 from tests.conftest import Here, assert_refused, npy
 from training.data.images import Images
@@ -270,3 +274,12 @@ def test_a_model_that_cannot_explain_itself_says_so(lane: Here) -> None:
 def test_what_was_not_asked_for_is_left_out(lane: Here, seven: np.ndarray) -> None:
     (one,) = lane("POST", WARY, content=npy(seven), headers={"content-type": NPY}).json()["predictions"]
     assert one.keys() == {"digit", "confidence", "probabilities", "accepted"}
+
+
+def test_a_graph_with_a_range_of_its_own_gets_numbers_and_pictures_in_it() -> None:
+    sixteen = Tensor(name="image", dtype="float32", shape=("batch", 1, 2), range=(0, 16))
+    numbers = np.array([[[0, 16]]], np.uint8)
+    assert checked(numbers, sixteen, Limits(1, 2)).tolist() == [[[0, 16]]]
+    with pytest.raises(InvalidValue, match="between 0 and 16"):
+        checked(numbers + np.uint8(1), sixteen, Limits(1, 2))
+    assert ranged(np.array([[[0, 255]]], np.float32), sixteen).tolist() == [[[0, 16]]]
