@@ -1,23 +1,32 @@
-"""Train models and keep their bundles: `python -m training list | data | run | evaluate | card`."""
+"""Train models and keep their bundles: `python -m training list | data | run | repeat | evaluate | card | table`."""
 
 import argparse
 import sys
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
 
 from service.bundle import CARD, Bundle, BundleError
-from training import card, data, evaluation, recipe
+from training import card, data, evaluation, recipe, repeats, table
 from training.export import ExportError, Predictor, committed, export
+from training.retraining import Retraining
 from training.run import Run, RunError
 
 
 def list_recipes() -> None:
-    """Every recipe with the headline figure of its committed bundle."""
-    for name in recipe.names():
-        found = recipe.load(name)
-        try:
-            headline = card.figure(committed(name).manifest.metrics[0])
-        except BundleError as error:
-            headline = str(error)
-        print(f"{name:24} {found.family:10} {headline}\n    {found.description}")
+    """Every recipe, family by family, with the headline figure of its committed bundle."""
+    recipes = sorted((recipe.load(name) for name in recipe.names()), key=lambda found: (found.family, found.name))
+    for family, members in groupby(recipes, key=lambda found: found.family):
+        print(f"\n{family}")
+        for found in members:
+            print(f"  {found.name:24} {_headline(found.name)}\n    {found.description}")
+
+
+def _headline(name: str) -> str:
+    try:
+        return card.figure(committed(name).manifest.metrics[0])
+    except BundleError as error:
+        return str(error)
 
 
 def bring_data(names: list[str]) -> None:
@@ -32,6 +41,15 @@ def train(name: str, device: str, fresh: bool) -> None:
     run = Run(name, chosen.hyper, device=device, fresh=fresh)
     written = export(chosen, chosen.train(run), run)
     print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+
+
+def repeat(name: str, **options: Any) -> None:
+    """Train under several seeds, in every variant; what came of it goes into the bundle's folder and its card."""
+    retraining = Retraining(recipe=recipe.load(name), **options)
+    result = retraining.repeat()
+    repeats.write(committed(name).path, result)
+    render_card(name)
+    print(card.repeated(result))
 
 
 def evaluate(name: str) -> None:
@@ -56,29 +74,43 @@ def render_card(name: str) -> None:
 
 
 def _render(found: Bundle) -> str:
-    return card.render(found.manifest, recipe.load(found.manifest.name).about, card.pictures_in(found.path))
+    about = recipe.load(found.manifest.name).about
+    return card.render(found.manifest, about, card.pictures_in(found.path), repeats.read(found.path))
+
+
+def show_table(family: str, speeds: bool) -> None:
+    """Print the document about a family's committed models."""
+    print(table.page(family, speeds), end="")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    listing = commands.add_parser("list", help="the recipes and their figures")
-    listing.set_defaults(action=list_recipes)
-    fetching = commands.add_parser("data", help="fetch data sources, all by default")
+
+    def command(action: Callable[..., None], name: str, text: str, *parents: argparse.ArgumentParser) -> Any:
+        added = commands.add_parser(name, help=text, parents=parents)
+        added.set_defaults(action=action)
+        return added
+
+    one, training = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
+    one.add_argument("name", metavar="NAME")
+    training.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    training.add_argument("--fresh", action="store_true", help="start over instead of going on")
+
+    command(list_recipes, "list", "the recipes and their figures")
+    fetching = command(bring_data, "data", "fetch data sources, all by default")
     fetching.add_argument("names", nargs="*", metavar="NAME")
-    fetching.set_defaults(action=bring_data)
-    running = commands.add_parser("run", help="train a recipe and write its bundle; goes on where it was stopped")
-    running.add_argument("name", metavar="NAME")
-    running.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    running.add_argument("--fresh", action="store_true", help="start over instead of going on")
-    running.set_defaults(action=train)
-    for action, name, text in (
-        (evaluate, "evaluate", "measure a committed bundle again and compare"),
-        (render_card, "card", "write a bundle's card again"),
-    ):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("name", metavar="NAME")
-        command.set_defaults(action=action)
+    command(train, "run", "train a recipe and write its bundle; goes on where it was stopped", one, training)
+    repeating = command(
+        repeat, "repeat", "train under several seeds and in every variant: mean and spread", one, training
+    )
+    repeating.add_argument("--seeds", type=int, default=3, help="how many, from the recipe's own on; default 3")
+    repeating.add_argument("--epochs", type=int, help="of every training, instead of the recipe's")
+    command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
+    command(render_card, "card", "write a bundle's card again", one)
+    showing = command(show_table, "table", "one table of a family's committed models")
+    showing.add_argument("family", choices=table.FAMILIES, metavar="FAMILY", help=", ".join(table.FAMILIES))
+    showing.add_argument("--no-speeds", dest="speeds", action="store_false", help="measure nothing")
     return parser
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from service.bundle import Manifest, Metric, Tensor
+from training.repeats import Repeats
 
 FIRST_PICTURE = "learning-curve.png"
 
 
-def render(manifest: Manifest, about: str, pictures: Sequence[str]) -> str:
+def render(manifest: Manifest, about: str, pictures: Sequence[str], repeats: Repeats | None = None) -> str:
     """The card as Markdown. `about` is the header of the recipe; `pictures` are files beside the card."""
     made = manifest.provenance
     sections = [
@@ -17,25 +19,24 @@ def render(manifest: Manifest, about: str, pictures: Sequence[str]) -> str:
         f"Family: {manifest.family}. Task: {manifest.task.kind}. Version: {manifest.version}. "
         f"ONNX opset {manifest.opset}.",
         "## Held-out figures",
-        _table(
-            ("figure", "value", "95 % interval", "samples", "split", ""), [_metric_row(m) for m in manifest.metrics]
-        ),
+        table(("figure", "value", "95 % interval", "samples", "split", ""), [_metric_row(m) for m in manifest.metrics]),
         *(f"![{caption(picture)}]({picture})" for picture in pictures),
+        *(["## Repeated", repeated(repeats)] if repeats else []),
         "## What goes in and out",
-        _table(
+        table(
             ("tensor", "type", "unit", "range", ""),
             [_tensor_row("in", t) for t in manifest.inputs] + [_tensor_row("out", t) for t in manifest.outputs],
         ),
         "## How it was made",
         f"```text\n{about}\n```",
-        _table(
+        table(
             ("", ""),
             [
                 ("recipe", f"`{made.recipe}`"),
                 ("command", f"`{made.command}`"),
                 ("git commit", made.git_commit),
                 ("training time", f"{made.seconds:.0f} s on {made.device}"),
-                ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in made.hyperparameters.items())),
+                ("hyper-parameters", _settings(made.hyperparameters)),
                 ("libraries", ", ".join(f"{name} {version}" for name, version in made.libraries.items())),
             ],
         ),
@@ -46,6 +47,23 @@ def render(manifest: Manifest, about: str, pictures: Sequence[str]) -> str:
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def repeated(repeats: Repeats) -> str:
+    """What several seeds and variants gave, as Markdown."""
+    seeds = [f"seed {seed}" for seed in repeats.seeds]
+    rows = [
+        (t.name, _settings(t.changes), *(f"{v:.4g}" for v in t.values), f"**{t.mean:.4g}**", f"{t.deviation:.2g}")
+        for t in repeats.trainings
+    ]
+    lines = [
+        f"`{repeats.command}`: {repeats.metric}{f' in {repeats.unit}' if repeats.unit else ''}.",
+        table(("training", "changed", *seeds, "mean", "standard deviation"), rows),
+    ]
+    for d in repeats.differences:
+        interval = f"95 % interval {d.low:+.2g} to {d.high:+.2g}"
+        lines.append(f"{d.name}: {d.mean:+.2g}, {interval} (Student's t, paired by seed).")
+    return "\n\n".join(lines)
 
 
 def caption(picture: str) -> str:
@@ -74,10 +92,14 @@ def _tensor_row(side: str, tensor: Tensor) -> tuple[str, ...]:
     return f"{side} `{tensor.name}`", f"{tensor.dtype} [{shape}]", tensor.unit, span, tensor.description
 
 
+def _settings(hyperparameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
+
+
 def _unit(metric: Metric) -> str:
     return f" {metric.unit}" if metric.unit else ""
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from service.bundle import Arrays
+from service.bundle import Arrays, Metric
 from service.bundle import Tensor as Declared
 from training import pictures
 from training.data import Images, Split
@@ -122,7 +123,7 @@ def _temperature(network: nn.Module, inputs: Tensor, labels: Tensor, held: int) 
 
 
 def grey(images: Images) -> tuple[Tensor, Tensor]:
-    """Pixels as float32 [N, H, W] from 0 to 255, labels as int64 [N]."""
+    """Pixels as float32 [N, H, W] from 0 to the images' white, labels as int64 [N]."""
     return torch.from_numpy(images.pixels).float(), torch.from_numpy(images.labels)
 
 
@@ -138,12 +139,13 @@ def evaluate(predict: Predict, data: Split, labels: Sequence[object]) -> Evaluat
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predicted != test.labels)
     worst = wrong[np.argsort(-confidence[wrong])][:20]
-    captions = [f"{labels[test.labels[i]]} read as {labels[predicted[i]]}" for i in worst]
-    sheet = pictures.image_sheet(test.pixels[worst], columns=10, captions=captions)
+    lines = "\n" if any(isinstance(label, str) for label in labels) else " "  # words need two
+    captions = [f"{labels[test.labels[i]]}{lines}read as {labels[predicted[i]]}" for i in worst]
+    sheet = pictures.image_sheet(test.pixels[worst], columns=10, captions=captions, limits=(0, test.white))
     ink = data.train.pixels.reshape(len(data.train), -1).mean(1)
     return Evaluation(
         metrics=(
-            proportion("accuracy", len(test) - len(wrong), len(test), description="test images classified correctly"),
+            accuracy(predicted, test),
             bootstrapped(
                 "calibration error",
                 calibration_error,
@@ -156,18 +158,35 @@ def evaluate(predict: Predict, data: Split, labels: Sequence[object]) -> Evaluat
             "confusion-matrix": pictures.confusion_matrix(test.labels, predicted, labels),
             "worst-mistakes": sheet,
         },
-        reference=(histogram("mean grey value", ink, np.linspace(0, 256, 33)),),
+        reference=(histogram("mean grey value", ink, np.linspace(0, test.white + 1, 33)),),
     )
 
 
-def image(side: int = 28, description: str = "a white digit on black") -> Declared:
+def accuracy(predicted: NDArray[np.integer], test: Images) -> Metric:
+    right = int((predicted == test.labels).sum())
+    return proportion("accuracy", right, len(test), description="test images classified correctly")
+
+
+def spot_check(data: Callable[[], Split], count: int = 1000) -> Callable[[Predict], Metric]:
+    """The accuracy on about `count` test images, evenly from the first to the last."""
+
+    def check(predict: Predict) -> Metric:
+        test = data().test
+        every = max(1, len(test) // count)
+        some = Images(test.pixels[::every], test.labels[::every], test.white)
+        return accuracy(predict({"image": some.pixels.astype(np.float32)})["probabilities"].argmax(1), some)
+
+    return check
+
+
+def image(side: int = 28, white: int = 255, description: str = "a white digit on black") -> Declared:
     """The input of a classifier of grey pictures."""
     return Declared(
         name="image",
         dtype="float32",
         shape=("batch", side, side),
         unit="grey level",
-        range=(0, 255),
+        range=(0, white),
         description=description,
     )
 

@@ -1,5 +1,6 @@
 """From a trained module to a bundle that has been checked the way the service will use it."""
 
+import dataclasses
 import datetime
 import logging
 import os
@@ -10,7 +11,6 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterable
-from dataclasses import asdict
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,22 @@ import torch
 from torch import nn
 
 from service import bundle
-from service.bundle import CARD, GOLDEN, GRAPH, Arrays, Bundle, BundleError, Manifest, Provenance, Tensor
+from service.bundle import (
+    CARD,
+    EXPLANATION,
+    GOLDEN,
+    GRAPH,
+    Arrays,
+    Bundle,
+    BundleError,
+    Manifest,
+    Metric,
+    Provenance,
+    Tensor,
+)
 from training import card, data, pictures
 from training.recipe import Recipe
-from training.run import H, Run
+from training.run import H, Run, recorded
 
 ROOT = Path(__file__).parents[1]
 OPSET = 20
@@ -91,11 +103,23 @@ def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:
     return exported
 
 
+def retrained(recipe: Recipe[H], run: Run[H]) -> Metric:
+    """Train, and measure the headline figure through a graph that is not kept."""
+    module, examples = recipe.train(run).cpu().eval(), recipe.examples()
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / GRAPH
+        write_graph(recipe, module, examples, graph)
+        check_parity(recipe, module, examples, graph)
+        return recipe.evaluate(Predictor(graph), run.hyper).metrics[0]
+
+
 def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Manifest:
     """Everything a bundle holds, written into `stage`."""
     examples = recipe.examples()
     write_graph(recipe, module, examples, stage / GRAPH)
     check_parity(recipe, module, examples, stage / GRAPH)
+    if recipe.explain:
+        write_explanation(recipe, module, examples, stage / EXPLANATION)
     predict = Predictor(stage / GRAPH)
     write_golden(examples, predict(examples), stage / GOLDEN)
     evaluation = recipe.evaluate(predict, run.hyper)
@@ -107,10 +131,13 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
         family=recipe.family,
         description=recipe.description,
         task=recipe.task,
-        sha256={name: bundle.file_sha256(stage / name) for name in (GRAPH, GOLDEN)},
+        sha256={
+            name: bundle.file_sha256(stage / name) for name in (GRAPH, EXPLANATION, GOLDEN) if (stage / name).exists()
+        },
         opset=OPSET,
         inputs=recipe.inputs,
         outputs=recipe.outputs,
+        explanation=recipe.explanation,
         max_batch=recipe.max_batch,
         tolerance=recipe.tolerance,
         provenance=provenance(recipe, run),
@@ -167,6 +194,15 @@ def check_parity(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path:
                 raise ExportError(f"{tensor.name}: PyTorch and ONNX Runtime differ by {off:.3g} at batch {size}")
 
 
+def write_explanation(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
+    """The graph that shows the inside of `module`, exported and checked as the module itself is."""
+    assert recipe.explain
+    inside = dataclasses.replace(recipe, outputs=recipe.explanation)
+    explaining = recipe.explain(module).eval()
+    write_graph(inside, explaining, examples, path)
+    check_parity(inside, explaining, examples, path)
+
+
 def write_golden(inputs: Arrays, outputs: Arrays, path: Path) -> None:
     arrays = {f"in.{name}": array for name, array in inputs.items()}
     arrays |= {f"out.{name}": array for name, array in outputs.items()}
@@ -181,7 +217,7 @@ def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
         command=f"python -m training {shlex.join(['run', recipe.name, *(['--device', 'cuda'] if on_gpu else [])])}",
         git_commit=_git_commit(),
         seed=run.hyper.seed,
-        hyperparameters=asdict(run.hyper),  # type: ignore[call-overload]
+        hyperparameters=recorded(run.hyper),
         sources=tuple(data.provenance(name) for name in recipe.sources),
         libraries={"python": platform.python_version()} | {name: installed(name) for name in LIBRARIES},
         device=torch.cuda.get_device_name(run.device) if on_gpu else "cpu",

@@ -71,6 +71,8 @@ def confusion_matrix(
     ticks = [str(label) for label in labels]
     axes.set(xlabel=names[1], ylabel=names[0], xticks=range(size), yticks=range(size), xticklabels=ticks)
     axes.set_yticklabels(ticks)
+    if max(map(len, ticks)) > 2:
+        axes.set_xticklabels(ticks, rotation=40, ha="right", rotation_mode="anchor")
     return png(figure)
 
 
@@ -81,10 +83,12 @@ def image_sheet(
     row_names: Sequence[str] = (),
     limits: tuple[float, float] = (0, 255),
 ) -> bytes:
-    """Grey images in rows of `columns`, black at the lower of `limits`, each under its caption."""
+    """Grey images in rows of `columns`, black at the lower of `limits`, each under its caption in type that fits."""
     rows = -(-len(images_NHW) // columns)
     cell = 0.95 if captions else 0.62
-    size = (columns * cell, rows * (cell + (0.22 if captions else 0)))
+    lines = [line for caption in captions for line in caption.split("\n")]
+    letters, deep = max(map(len, lines), default=0), max((caption.count("\n") + 1 for caption in captions), default=0)
+    size = (columns * cell, rows * (cell + 0.06 * deep + (0.16 if captions else 0)))
     layout = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.03 if captions else 0.01, wspace=0.02, hspace=0.02)
     figure = Figure(figsize=size, layout=layout)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -93,7 +97,7 @@ def image_sheet(
     for axes, image in zip(grid.flat, images_NHW, strict=False):
         axes.imshow(image, cmap="gray", vmin=limits[0], vmax=limits[1])
     for axes, caption in zip(grid.flat, captions, strict=False):
-        axes.set_title(caption, fontsize=8, pad=2)
+        axes.set_title(caption, fontsize=min(8, 125 / letters), pad=2)
     for axes, name in zip(grid[:, 0], row_names, strict=False):
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return png(figure, colours=32)

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal
 
 from torch import nn
 
-from service.bundle import Arrays, Task, Tensor, Tolerance
+from service.bundle import Arrays, Metric, Task, Tensor, Tolerance
 from training import recipes
 from training.evaluation import Evaluation, Predict
 from training.run import H, Run
@@ -33,6 +33,10 @@ class Recipe(Generic[H]):
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
     trial     hyper-parameters to change for a trial run of two steps, where preparing all the data takes long
+    variants  hyper-parameters to change for each kind of training that `repeat` compares, the recipe's own first
+    spot_check     one of the figures on a part of its samples that is always the same, measured in a second
+    explain        from the served module, one that takes the same inputs and gives the tensors of `explanation`
+    source_figure  what the source reports, in its words; nothing where it reports none
     """
 
     family: Family
@@ -48,6 +52,11 @@ class Recipe(Generic[H]):
     tolerance: Tolerance = Tolerance()
     max_batch: int = 64
     trial: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spot_check: Callable[[Predict], Metric] | None = None
+    source_figure: str = ""
+    explain: Callable[[nn.Module], nn.Module] | None = None
+    explanation: tuple[Tensor, ...] = ()
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 import copy
 import csv
 import dataclasses
+import json
 import os
 import sys
 import time
@@ -212,6 +213,11 @@ class Run(Generic[H]):
             raise RunError(f"{path} does not fit the recipe's network: {advice}") from error
         self.steps, self._seconds, self.curve = checkpoint["steps"], checkpoint["seconds"], checkpoint["curve"]
         return int(checkpoint["epoch"])
+
+
+def recorded(hyper: Hyper) -> dict[str, Any]:
+    """Hyper-parameters as a manifest holds them: what JSON gives back of them, lists for tuples."""
+    return json.loads(json.dumps(_fields(hyper)))  # type: ignore[no-any-return]
 
 
 def _device(name: str) -> torch.device:

@@ -10,7 +10,7 @@ import pytest
 
 from service import bundle
 from service.bundle import Bundle
-from training import card, recipe
+from training import card, recipe, repeats
 from training.export import Predictor, committed, models_directory
 
 NAMES = bundle.names(models_directory())
@@ -34,7 +34,7 @@ def test_it_is_the_only_version_and_holds_nothing_unknown(committed_bundle: Bund
     visible = {path.name for path in committed_bundle.path.parent.glob("[!.]*")}
     assert visible == {"CURRENT", committed_bundle.path.name}
     files = {path.name for path in committed_bundle.path.iterdir() if path.suffix != ".png"}
-    assert files == {"bundle.json", "model.onnx", "golden.npz", "card.md"}
+    assert files - {"repeats.json"} == {"bundle.json", "card.md", *committed_bundle.manifest.sha256}
 
 
 def test_its_manifest_is_what_the_recipe_declares(committed_bundle: Bundle) -> None:
@@ -106,8 +106,8 @@ def test_its_figures_lie_in_their_intervals(committed_bundle: Bundle) -> None:
 
 def test_its_card_is_rendered_from_its_manifest(committed_bundle: Bundle) -> None:
     manifest = committed_bundle.manifest
-    pictures = card.pictures_in(committed_bundle.path)
-    assert committed_bundle.card == card.render(manifest, recipe.load(manifest.name).about, pictures)
+    pictures, repeated = card.pictures_in(committed_bundle.path), repeats.read(committed_bundle.path)
+    assert committed_bundle.card == card.render(manifest, recipe.load(manifest.name).about, pictures, repeated)
     assert all(f"**{metric.value:.4g}**" in committed_bundle.card for metric in manifest.metrics)
 
 
@@ -115,3 +115,28 @@ def test_its_pictures_are_small(committed_bundle: Bundle) -> None:
     pictures = sorted(committed_bundle.path.glob("*.png"))
     assert "learning-curve.png" in [path.name for path in pictures]
     assert all(path.stat().st_size < 200_000 for path in pictures)
+
+
+def test_a_spot_check_on_held_out_data_allows_its_claim(committed_bundle: Bundle, predict: Predictor) -> None:
+    """Both intervals hold the true figure, so they overlap."""
+    check = recipe.load(committed_bundle.manifest.name).spot_check
+    if check is None:
+        assert committed_bundle.manifest.family != "classify", "a classifier's recipe needs a spot_check"
+        return
+    found = check(predict)
+    claimed = next(metric for metric in committed_bundle.manifest.metrics if metric.name == found.name)
+    assert max(found.low, claimed.low) <= min(found.high, claimed.high)
+
+
+def test_its_repeats_are_of_its_headline_figure_and_of_the_recipe_as_it_is(committed_bundle: Bundle) -> None:
+    repeated = repeats.read(committed_bundle.path)
+    if repeated is None:
+        return
+    manifest, own = committed_bundle.manifest, repeated.trainings[0]
+    headline = manifest.metrics[0]
+    assert (repeated.metric, repeated.unit) == (headline.name, headline.unit)
+    variants = recipe.load(manifest.name).variants
+    declared = json.loads(json.dumps([{**own.changes, **changes} for changes in variants.values()] or [own.changes]))
+    assert [training.changes for training in repeated.trainings] == declared
+    if not own.changes and manifest.provenance.device == "cpu":
+        assert (repeated.seeds[0], own.values[0]) == (manifest.provenance.seed, headline.value)

@@ -80,6 +80,28 @@ def test_fashion_mnist_has_ten_balanced_classes() -> None:
     assert clothes.test.pixels.shape == (10_000, 28, 28)
 
 
+def test_small_digits_are_read_where_scikit_learn_was_installed() -> None:
+    digits = data.small_digits()
+    assert (digits.train.pixels.shape, digits.test.pixels.shape) == ((1437, 8, 8), (360, 8, 8))
+    assert digits.train.labels[:5].tolist() == [0, 1, 2, 3, 4]
+    assert digits.train.pixels.max() == digits.train.white == 16
+    assert data.provenance("small-digits").package.startswith("pip scikit-learn==")
+
+
+def test_multifeature_digits_are_200_of_each() -> None:
+    digits = data.multifeature_digits()
+    assert digits.pixels.shape == (2000, 16, 15)
+    assert (digits.pixels.max(), digits.white) == (6, 6)
+    assert (np.bincount(digits.labels) == 200).all()
+
+
+@pytest.mark.parametrize(("name", "count"), [("postscript-fonts", 34), ("matplotlib-fonts", 20)])
+def test_fonts_are_font_files(name: str, count: int) -> None:
+    contents = data.fetch(name).read().values()
+    assert len(contents) == count
+    assert all(content[:4] in (b"OTTO", b"\0\1\0\0", b"true") for content in contents)
+
+
 def test_chest_ct_is_two_patients_in_hounsfield_units() -> None:
     first, second = data.chest_ct()
     assert (first.patient, first.hu.shape, first.hu.dtype) == ("lung1", (48, 512, 512), np.int16)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from service.bundle import Metric
-from training.evaluation import bootstrapped, calibration_error, differences, histogram, proportion, wilson
+from training.evaluation import auroc, bootstrapped, calibration_error, differences, histogram, proportion, wilson
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 10), (1, 10), (9937, 10_000), (10, 10), (50, 100)])
@@ -38,6 +38,12 @@ def test_a_bootstrap_keeps_pairs_together() -> None:
     assert (metric.low, metric.value, metric.high) == (0, 0, 0)
 
 
+def test_a_bootstrap_holds_the_figure_where_resampling_only_adds_to_it() -> None:
+    sample = np.tile([1.0, -1.0], 50)
+    metric = bootstrapped("distance from balance", lambda values: float(abs(values.mean())), sample)
+    assert metric.low == metric.value == 0 < metric.high
+
+
 def test_a_bootstrap_gives_the_same_interval_every_time() -> None:
     sample = np.arange(50.0)
     assert bootstrapped("mean", np.mean, sample) == bootstrapped("mean", np.mean, sample)
@@ -51,6 +57,18 @@ def test_calibration_error_is_zero_for_honest_confidence() -> None:
 
 def test_calibration_error_is_the_excess_of_confidence() -> None:
     assert calibration_error(np.ones(10), np.array([True] * 6 + [False] * 4)) == pytest.approx(0.4)
+
+
+def test_auroc_is_the_share_of_pairs_in_order() -> None:
+    assert auroc("x", [3, 4], [1, 2]).value == 1
+    assert auroc("x", [1, 4], [1, 2]).value == 0.625
+    assert auroc("x", [1, 2], [1, 2]).value == 0.5
+
+
+def test_the_interval_of_auroc_holds_the_truth_as_often_as_it_says() -> None:
+    generator, truth = np.random.default_rng(0), 0.7602  # of normal distributions one deviation apart
+    metrics = [auroc("x", generator.normal(1, 1, 60), generator.normal(0, 1, 80)) for _ in range(400)]
+    assert np.mean([metric.low <= truth <= metric.high for metric in metrics]) == pytest.approx(0.95, abs=0.03)
 
 
 def test_a_histogram_counts_between_its_edges() -> None:

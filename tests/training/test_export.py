@@ -137,3 +137,32 @@ def test_a_graph_that_computes_something_else_is_refused(exported: Exported) -> 
             parameter += 0.01
     with pytest.raises(export.ExportError, match="PyTorch and ONNX Runtime differ by .* at batch 1"):
         export.check_parity(exported.recipe, exported.module, exported.recipe.examples(), exported.bundle.graph)
+
+
+class Inside(nn.Module):
+    """What `convnet`'s convolutions find, one map for each kernel."""
+
+    def __init__(self, served: nn.Module) -> None:
+        super().__init__()
+        convolutions = served.get_submodule("network.convolutions")
+        assert isinstance(convolutions, nn.Sequential)
+        self.convolutions = convolutions[:-1]  # without the flattening
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.convolutions(image)
+        return found
+
+
+def test_an_explanation_lies_beside_the_graph_with_its_hash(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
+    maps = (Declared(name="class_maps", dtype="float32", shape=("batch", 20, 10, 10)),)
+    explained = dataclasses.replace(exported.recipe, explain=Inside, explanation=maps)
+    written = export.export(explained, exported.module, exported.run)
+    assert written.manifest.explanation == maps
+    assert written.manifest.sha256["explain.onnx"] == bundle.file_sha256(written.path / "explain.onnx")
+    inputs, _ = written.golden()
+    shown = export.Predictor(written.path / "explain.onnx")(inputs)["class_maps"]
+    expected = Inside(exported.module)(torch.from_numpy(inputs["image"])).detach().numpy()
+    np.testing.assert_allclose(shown, expected, atol=1e-4)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel
 
 from training.data import mnist
-from training.run import CHECKPOINT, CURVE, Run, RunError
+from training.run import CHECKPOINT, CURVE, Run, RunError, recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +140,14 @@ def test_a_corrupt_checkpoint_is_refused(runs: Path) -> None:
     (runs / "toy" / CHECKPOINT).write_bytes(b"no checkpoint")
     with pytest.raises(RunError, match="cannot be read.*--fresh"):
         list(Run("toy", Hyper()).epochs())
+
+
+def test_hyperparameters_are_recorded_as_json_gives_them_back() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Widths(Hyper):
+        widths: tuple[int, ...] = (8, 16)
+
+    assert recorded(Widths()) == {"seed": 3, "epochs": 4, "width": 8, "widths": [8, 16]}
 
 
 def test_a_run_that_diverges_says_so() -> None:

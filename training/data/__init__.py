@@ -3,11 +3,12 @@
 from training.data.ct import Volume, chest_ct, phantom_ct
 from training.data.german import german_credit
 from training.data.housing import city_profit, portland_housing
-from training.data.images import Images, Split, fashion_mnist, mnist
+from training.data.images import CLOTHES, Images, Split, fashion_mnist, mnist, multifeature_digits, small_digits
 from training.data.sources import SOURCES, Package, Source
 from training.data.store import DataError, Fetched, data_folder, fetch, provenance
 
 __all__ = [
+    "CLOTHES",
     "SOURCES",
     "DataError",
     "Fetched",
@@ -23,7 +24,9 @@ __all__ = [
     "fetch",
     "german_credit",
     "mnist",
+    "multifeature_digits",
     "phantom_ct",
     "portland_housing",
     "provenance",
+    "small_digits",
 ]

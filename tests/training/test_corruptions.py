@@ -1,0 +1,57 @@
+"""Corruptions change digits as MNIST-C does, the same way every time."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.corruptions import CORRUPTIONS, corrupt
+from training.data import mnist
+
+
+@pytest.fixture(scope="module")
+def digits() -> NDArray[np.uint8]:
+    return mnist().test.pixels[:20]
+
+
+def test_there_are_the_fifteen_of_mnist_c() -> None:
+    assert len(CORRUPTIONS) == 15
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_every_corruption_changes_every_digit_and_keeps_its_form(name: str, digits: NDArray[np.uint8]) -> None:
+    changed = corrupt(name, digits)
+    assert (changed.dtype, changed.shape) == (np.uint8, digits.shape)
+    assert (changed != digits).any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_the_same_seed_corrupts_the_same_way(name: str, digits: NDArray[np.uint8]) -> None:
+    assert np.array_equal(corrupt(name, digits, seed=3), corrupt(name, digits, seed=3))
+
+
+def test_a_scaled_digit_keeps_half_its_ink_and_its_centre(digits: NDArray[np.uint8]) -> None:
+    ink, before = digits.sum((1, 2), np.float64), (digits * np.arange(28)).sum((1, 2), np.float64)
+    changed = corrupt("scale", digits)
+    less, after = changed.sum((1, 2), np.float64), (changed * np.arange(28)).sum((1, 2), np.float64)
+    assert less / ink == pytest.approx(0.49, abs=0.05)
+    assert after / less - 13.5 == pytest.approx(0.7 * (before / ink - 13.5), abs=0.15)
+
+
+def test_translation_moves_three_pixels_along_both_axes(digits: NDArray[np.uint8]) -> None:
+    moved = corrupt("translate", digits)
+    for digit, other in zip(digits, moved, strict=True):
+        moves = [(down, right) for down in (-3, 3) for right in (-3, 3)]
+        inner = slice(3, -3)
+        assert any(np.array_equal(np.roll(digit, move, (0, 1))[inner, inner], other[inner, inner]) for move in moves)
+
+
+def test_stripes_invert_the_outer_quarters(digits: NDArray[np.uint8]) -> None:
+    changed = corrupt("stripe", digits)
+    assert np.array_equal(changed[:, :, 7:21], digits[:, :, 7:21])
+    assert np.array_equal(changed[:, :, :7], 255 - digits[:, :, :7])
+
+
+def test_impulses_are_black_or_white_and_hit_a_sixth_of_the_pixels(digits: NDArray[np.uint8]) -> None:
+    changed = corrupt("impulse_noise", np.full_like(digits, 100))
+    assert set(np.unique(changed)) == {0, 100, 255}
+    assert (changed != 100).mean() == pytest.approx(0.17, abs=0.01)

@@ -1,0 +1,63 @@
+"""The tables of models say what the bundles say, and how fast the graphs are here."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from service import bundle
+from training import export, table
+from training.__main__ import main
+
+DOCUMENTS = Path(__file__).parents[2] / "docs"
+
+
+def cells(page: str) -> list[list[str]]:
+    """The table of a page, row by row, its head and the line below it included."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+
+
+def test_the_documented_table_is_that_of_the_committed_bundles() -> None:
+    documented = cells((DOCUMENTS / "classifiers.md").read_text(encoding="utf-8"))
+    shortened = [row[: len(table.COLUMNS)] for row in documented]
+    advice = "write it with `python -m training table classifiers > docs/classifiers.md`"
+    assert shortened == cells(table.page("classifiers", speeds=False)), advice
+    assert all(float(speed.replace(",", "")) > 0 for row in documented[2:] for speed in row[len(table.COLUMNS) :])
+
+
+def test_every_bundle_is_in_the_table_of_its_family() -> None:
+    listed = [found.manifest.name for family in table.FAMILIES for found, _ in table.rows(family)]
+    assert sorted(listed) == bundle.names(export.models_directory())
+
+
+def test_a_row_shows_the_headline_figure_beside_the_one_of_the_source() -> None:
+    rows = {found.manifest.name: row for found, row in table.rows("classifiers")}
+    link, numbers, size, figure, source = rows["convnet"]
+    assert link == "[convnet](../models/convnet)"
+    assert (numbers[:6], figure[:12], source) == ("1,007,", "accuracy 0.9", "about 99 %")
+    assert size == f"{export.committed('convnet').graph.stat().st_size / 1000:,.0f}"
+
+
+def test_parameters_are_the_numbers_in_the_initialisers_without_shapes() -> None:
+    found = export.committed("convnet")
+    weights = [one for one in onnx.load(found.graph).graph.initializer if one.name.startswith("network")]
+    trained = sum(onnx.numpy_helper.to_array(one).size for one in weights)
+    assert trained == 10 * 26 + 20 * 91 + 2001 * 500 + 501 * 10
+    assert 0 <= table.parameters(found) - trained < 10
+
+
+def test_speeds_are_those_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "ROUND", 0.02)
+    found = export.committed("credit-logistic")
+    assert table.speed(found, 64) > table.speed(found, 1) > 100
+
+
+def test_the_command_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["table", "denoisers", "--no-speeds"])
+    assert capsys.readouterr().out == table.page("denoisers", speeds=False)
+
+
+def test_an_unknown_family_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["table", "clusterers"])
+    assert "'classifiers'" in capsys.readouterr().err

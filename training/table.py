@@ -1,0 +1,90 @@
+"""One table of a family's committed models: how large, how good and how fast they are, beside the source's figure."""
+
+import math
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto
+
+from service import bundle
+from service.bundle import Bundle
+from training import card, recipe
+from training.export import committed, models_directory
+from training.recipe import Family
+
+FAMILIES: dict[str, Family] = {
+    "classifiers": "classify",
+    "regressors": "regress",
+    "denoisers": "denoise",
+    "generators": "generate",
+    "sequences": "sequence",
+    "analyses": "analyse",
+}
+COLUMNS = "model", "parameters", "kB", "headline figure, 95 % interval", "the source's figure"
+SPEEDS = 1, 64  # rows at once
+ROUNDS, ROUND = 5, 0.2  # of so many seconds
+
+
+def page(family: str, speeds: bool = True) -> str:
+    """The document about `family`, a key of FAMILIES: what its columns mean, and the table."""
+    head = [*COLUMNS, *(f"batch {size}" for size in SPEEDS if speeds)]
+    table = [row + [f"{speed(found, size):,.0f}" for size in SPEEDS if speeds] for found, row in rows(family)]
+    measured = (
+        f"Batch {' and '.join(map(str, SPEEDS))}: rows a second through ONNX Runtime {onnxruntime.__version__} on one "
+        f"thread, nothing around it, on {_processor()}. "
+    )
+    return "\n\n".join(
+        [
+            f"# {family.capitalize()}",
+            "Every figure was measured on held-out data through the committed graph, and stands in the model's card "
+            "with what it is a figure of. Parameters: the numbers in the graph that training or data set. "
+            + measured * speeds
+            + f"Made by `python -m training table {family}`.",
+            card.table(head, table) + "\n",
+        ]
+    )
+
+
+def rows(family: str) -> Iterator[tuple[Bundle, list[str]]]:
+    """Every bundle of the family by name, with its cells under COLUMNS."""
+    for name in bundle.names(models_directory()):
+        found = committed(name)
+        if found.manifest.family == FAMILIES[family]:
+            size = f"{found.graph.stat().st_size / 1000:,.0f}"
+            figure, source = card.figure(found.manifest.metrics[0]), recipe.load(name).source_figure or "none"
+            yield found, [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, source]
+
+
+def parameters(found: Bundle) -> int:
+    """The numbers in the graph's initialisers; integers of 64 bits are shapes and positions, not parameters."""
+    initialisers = onnx.load(found.graph).graph.initializer
+    return sum(math.prod(one.dims) for one in initialisers if one.data_type != TensorProto.INT64)
+
+
+def speed(found: Bundle, size: int) -> float:
+    """Rows a second in batches of `size` golden inputs on one thread: the best round."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(found.graph, options, providers=["CPUExecutionProvider"])
+    inputs = {name: np.resize(array, (size, *array.shape[1:])) for name, array in found.golden()[0].items()}
+    session.run(None, inputs)
+    best = 0.0
+    for _ in range(ROUNDS):
+        started, batches = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - started) < ROUND:
+            session.run(None, inputs)
+            batches += 1
+        best = max(best, batches * size / elapsed)
+    return best
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
