@@ -51,7 +51,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="/v1/digits/classify",
         summary="Classify pictures of handwritten digits",
         kind="digit-classification",
-        default="convnet",
+        default="digits",
         request_form=digits.ClassifyRequest,
         answer_form=digits.ClassifyAnswer,
     ),

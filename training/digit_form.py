@@ -9,6 +9,7 @@ from training.data import Images
 # N images, H height, W width
 
 SIDE, BOX = 28, 20
+ZOOM = 8
 
 
 def as_mnist(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -27,9 +28,9 @@ def as_mnist(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return canvas
 
 
-def enlarged(images: Images, factor: int = 8) -> Images:
-    """Small pictures as larger ones, smoothly, in MNIST's form."""
-    height, width = (length * factor for length in images.pixels.shape[1:])
+def enlarged(images: Images, aspect: float = 1.0) -> Images:
+    """Small pictures as larger ones, smoothly, in MNIST's form; `aspect` is a pixel's height over its width."""
+    height, width = round(images.pixels.shape[1] * ZOOM * aspect), images.pixels.shape[2] * ZOOM
     grey_NHW = np.rint(images.pixels * (255 / images.white)).astype(np.uint8)
     large = (Image.fromarray(grey).resize((width, height), Image.Resampling.BICUBIC) for grey in grey_NHW)
     return Images(np.stack([as_mnist(np.asarray(picture)) for picture in large]), images.labels)

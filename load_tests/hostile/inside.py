@@ -18,7 +18,7 @@ class Inside:
     """The models have the names that the endpoints ask for when a request names none."""
 
     def __init__(self, folder: Path) -> None:
-        toys.digits(folder, "convnet")
+        toys.digits(folder, "digits")
         toys.credit(folder, "credit-logistic")
         toys.ct(folder, "ct-denoiser")
         toys.samples(folder, "cvae")

@@ -43,7 +43,7 @@ def _digits() -> list[Seed]:
     return [
         _seed(CLASSIFY, png, PNG),
         _seed(CLASSIFY, *digits_json(7)),
-        _seed(CLASSIFY, *as_json({"images": [base64.b64encode(png).decode()], "model": "convnet", "version": "1"})),
+        _seed(CLASSIFY, *as_json({"images": [base64.b64encode(png).decode()], "model": "digits", "version": "1"})),
         _seed(CLASSIFY, *as_npy(digit(7))),
         _seed(CLASSIFY, form("image", png, png), FORM),
         *(_seed(CLASSIFY, _picture(kind), f"image/{kind.lower()}") for kind in ("JPEG", "WEBP", "BMP", "TIFF")),

@@ -18,7 +18,7 @@ def test_a_running_service_is_alive_and_ready(client: httpx.Client, path: str) -
 
 def test_all_four_families_are_served(client: httpx.Client, bundles: dict[str, Bundle]) -> None:
     models = {one["name"]: one for one in client.get("/v1/models").json()["models"]}
-    assert {"convnet", "credit-logistic", "ct-denoiser", "cvae"} <= models.keys()
+    assert {"digits", "credit-logistic", "ct-denoiser", "cvae"} <= models.keys()
     assert {name: one["version"] for name, one in models.items()} == {
         name: bundle.manifest.version for name, bundle in bundles.items()
     }
@@ -36,7 +36,7 @@ def test_metrics_count_each_model_in_the_format_of_prometheus(client: httpx.Clie
     def answered() -> float:
         text = client.get("/metrics").text
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        wanted = {"model": "convnet", "outcome": "ok"}
+        wanted = {"model": "digits", "outcome": "ok"}
         return sum(
             one.value
             for one in samples
@@ -65,7 +65,7 @@ def test_the_documentation_works_without_internet(client: httpx.Client) -> None:
 
 def test_openapi_lists_the_served_models(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    assert "convnet" in document["paths"]["/v1/digits/classify"]["post"]["description"]
+    assert "digits" in document["paths"]["/v1/digits/classify"]["post"]["description"]
 
 
 def test_a_model_is_said_to_be_ready_in_the_log(server: Running, bundles: dict[str, Bundle]) -> None:

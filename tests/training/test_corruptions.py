@@ -20,7 +20,8 @@ def test_there_are_the_fifteen_of_mnist_c() -> None:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_corruption_changes_every_digit_and_keeps_its_form(name: str, digits: NDArray[np.uint8]) -> None:
     changed = corrupt(name, digits)
-    assert (changed.dtype, changed.shape) == (np.uint8, digits.shape)
+    assert changed.dtype == np.uint8
+    assert changed.shape == digits.shape
     assert (changed != digits).any(axis=(1, 2)).all()
 
 

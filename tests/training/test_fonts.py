@@ -21,7 +21,7 @@ def test_every_face_prints_every_character_in_every_style(digits: Images) -> Non
 
 
 def test_what_is_not_mnist_is_brought_to_its_form(digits: Images) -> None:
-    for images in (digits, enlarged(multifeature_digits()), enlarged(small_digits().test)):
+    for images in (digits, enlarged(multifeature_digits(), aspect=1.5), enlarged(small_digits().test)):
         drawn = images.pixels > 0
         rows, columns = drawn.any(axis=2).sum(axis=1), drawn.any(axis=1).sum(axis=1)
         assert np.maximum(rows, columns).max() == 20

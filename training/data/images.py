@@ -65,7 +65,7 @@ def small_digits() -> Split:
 
 
 def multifeature_digits() -> Images:
-    """2,000 handwritten digits of 16x15, `white` 6, 200 of each."""
+    """2,000 handwritten digits of 16x15, `white` 6, 200 of each; a pixel covers 3 rows and 2 columns of the scan."""
     table = np.loadtxt(io.StringIO(fetch(MULTIFEATURE_DIGITS.name).text()), np.uint8, delimiter=",", skiprows=1)
     return Images(table[:, :-1].reshape(-1, 16, 15), table[:, -1].astype(np.int64), white=6)
 

@@ -1,0 +1,104 @@
+"""A modern small convolutional network for pictures of clothes.
+
+Network: conv 48@5x5 with stride 2, three residual blocks of two 3x3 convolutions (48 maps at 14x14, 96 at 7x7, 192 at
+4x4), mean over the image, dense 10; 0.69 M parameters, 23 M multiplications for a view. In use the scores of
+the picture and of its mirror image are averaged, before the soft-max.
+Source: residual blocks of He et al., Deep residual learning for image recognition, CVPR 2016, with the resolution
+reduced at once, so that 24 epochs take 20 minutes of one core. Trained on shifted and mirrored pictures with
+rectangles erased (Zhong et al., AAAI 2020), smoothed labels, one cycle of the learning rate and averaged weights.
+2,000 training pictures are set aside to fit the temperature; the 10,000 test pictures only measure the result.
+Data: Fashion-MNIST, 60,000 + 10,000 pictures of 28x28 (Xiao, Rasul, Vollgraf, 2017), MIT licence.
+Expected: 94.2 % of the test pictures; a DenseNet of 0.77 M parameters is published with 95.4 %. Run time: 20 minutes on
+one core.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from service.bundle import Arrays, ImageClassification
+from training import classification
+from training.augmentation import Erase, mirrored, shifted
+from training.blocks import FASHION_MNIST, Mirrored, Standardise
+from training.data import CLOTHES, fashion_mnist
+from training.evaluation import Evaluation, Predict
+from training.recipe import Recipe
+from training.run import Run
+
+# B batch, C channels, H height, W width, K classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyper(classification.Hyper):
+    epochs: int = 24
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    validation: int = 2000
+    bfloat16: bool = True
+    reach: int = 1  # pixels a picture is shifted by, at most
+    erased: float = 0.5  # probability that a picture has a rectangle erased
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is 1x1 where the size or the number of maps changes."""
+
+    def __init__(self, width_in: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            *(nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+            *(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)),
+        )
+        same = width_in == width and stride == 1
+        projection = nn.Conv2d(width_in, width, 1, stride, bias=False)
+        self.shortcut = nn.Identity() if same else nn.Sequential(projection, nn.BatchNorm2d(width))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return F.relu(self.shortcut(x_BCHW) + self.branch(x_BCHW))
+
+
+class FashionNet(nn.Sequential):
+    """float32 [B, 28, 28], 0 black to 255 white, to class scores [B, 10]."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Standardise(*FASHION_MNIST),
+            *(nn.Conv2d(1, 48, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(48), nn.ReLU()),
+            *(Residual(48, 48), Residual(48, 96, stride=2), Residual(96, 192, stride=2)),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(192, 10)),
+        )
+
+
+def train(run: Run[Hyper]) -> nn.Module:
+    hyper, erase = run.hyper, Erase(probability=run.hyper.erased)
+    return classification.fit(
+        run,
+        Mirrored(FashionNet()),
+        *classification.grey(fashion_mnist().train),
+        augment=lambda image_BHW: erase(mirrored(shifted(image_BHW, hyper.reach))),
+    )
+
+
+def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
+    return classification.evaluate(predict, fashion_mnist(), CLOTHES)
+
+
+def examples() -> Arrays:
+    """The first four training pictures: an ankle boot, two t-shirts and a dress."""
+    return classification.first(fashion_mnist().train)
+
+
+RECIPE = Recipe(
+    family="classify",
+    description="Names pieces of clothing with a small residual network trained on Fashion-MNIST.",
+    task=ImageClassification(labels=CLOTHES),
+    hyper=Hyper(),
+    sources=("fashion-mnist",),
+    inputs=(classification.image(description="a piece of clothing, light on black"),),
+    outputs=(classification.probabilities(),),
+    train=train,
+    evaluate=evaluate,
+    examples=examples,
+    spot_check=classification.spot_check(fashion_mnist),
+    source_figure="95.4 % (a DenseNet of 0.77 M parameters)",
+)
