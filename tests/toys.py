@@ -253,8 +253,12 @@ def echo(models: Path, name: str = "toy-echo", **options: Any) -> Path:
     )
 
 
+ALL = (digits, wary, images, credit, ct, samples, tensors)
+NAMES = {f"toy-{toy.__name__}" for toy in ALL}
+
+
 def all_of_them(models: Path) -> Path:
-    for toy in (digits, wary, images, credit, ct, samples, tensors):
+    for toy in ALL:
         toy(models)
     return models
 

@@ -121,7 +121,8 @@ def overload(serving: Serving, shelf: Shelf, seconds: int, slack: float = 1) -> 
     `slack` widens the time limits for a machine that has other things to do.
     """
     with scene("4x overload, seconds", serving, seconds, clients=1) as played:
-        rate = asyncio.run(capacity(serving.port, 1))
+        # Measured twice: on a machine that is busy for a moment, four times too little is no overload.
+        rate = max(asyncio.run(capacity(serving.port, 1)) for _ in range(2))
         shots = asyncio.run(flood(serving.port, 4 * rate, seconds))
         judge(played, shots, rate, slack)
     return played

@@ -81,7 +81,7 @@ def test_the_clients_read_health_and_metadata(library: ModuleType, http: Any, gr
     assert client.get_model_metadata("toy-digits", **plain)["inputs"][0]["datatype"] == "FP32"
     index = client.get_model_repository_index(**plain)
     entries = index if isinstance(index, list) else index["models"]
-    assert {entry["name"] for entry in entries} == {"toy-digits", "toy-credit", "toy-ct", "toy-samples", "toy-tensors"}
+    assert {entry["name"] for entry in entries} == toys.NAMES
 
 
 @pytest.mark.parametrize("binary_in", [True, False])
