@@ -8,7 +8,7 @@ representation using deep conditional generative models, NeurIPS 2015.
 decoder: how many the committed `convnet` bundle reads as the digit that was asked for, and how much two samples of a
 digit differ, compared with two test digits.
 Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
-Expected: 98.8 % of the samples read as asked. Run time: 10 minutes on one core.
+Expected: 99.6 % of the samples read as asked. Run time: 10 minutes on one core.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ from training.run import Run
 # B batch, H height, W width, L latent, K labels
 
 LABELS = 10
+TRUNCATION = 0.8  # chosen on samples of another seed than those that are measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +93,17 @@ class Decoder(nn.Module):
 
 
 class Served(nn.Module):
-    """The decoder's mean image in grey levels."""
+    """The decoder's mean image in grey levels, of a latent code drawn in to where training codes are dense.
+
+    The truncation trick (Brock, Donahue and Simonyan, ICLR 2019): of far-out codes few samples look like a digit.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
-        return 255 * torch.sigmoid(self.decoder(latent, label))
+        return 255 * torch.sigmoid(self.decoder(TRUNCATION * latent, label))
 
 
 def evidence(encoder: Encoder, decoder: Decoder, image_BHW: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
