@@ -27,8 +27,8 @@ class ServedModel:
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile) -> None:
         """Raises BundleError or ProviderError. Takes seconds: call it in a thread."""
         self.bundle, self.manifest = bundle, bundle.manifest
-        self.tuning = tuning = tuning_for(bundle, settings, profile)
-        sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
+        tuning, sessions = started(bundle, settings, profile)
+        self.tuning = tuning
         self.provider = sessions[0].provider
         for session in sessions:
             cost_s = warm_up(session, bundle, tuning.max_batch)
@@ -80,25 +80,25 @@ class Pool:
             self._free.put(session)
 
 
-def tuning_for(bundle: Bundle, settings: Settings, profile: Profile) -> Tuning:
-    """The profile's tuning; else one session with the threads of the settings or as many as suit the model."""
-    if chosen := profile.models.get(bundle.manifest.name):
-        return chosen
-    return Tuning(threads=settings.threads or _threads(bundle, settings), max_batch=bundle.manifest.max_batch)
+def started(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session]]:
+    """Sessions as the profile has them; else one, with the threads of the settings or as many as suit the model.
 
-
-def _threads(bundle: Bundle, settings: Settings) -> int:
-    """A fair share of the quota; all of it where a row takes long.
-
-    Few such requests run at once, and connections fall to the processes as they come: one would wait, another idle.
+    That is a fair share of the quota, and all of it where a row takes long: few such requests run at once, and
+    connections fall to the processes as they come: one would wait, another idle.
     """
-    quota = cpu_quota()
-    share = max(1, quota // settings.processes)
-    if share == quota:
-        return quota
-    session, row = Session(bundle, settings.provider, share), tiled(bundle.golden()[0], 1)
+    quota, chosen = cpu_quota(), profile.models.get(bundle.manifest.name)
+    share = settings.threads or max(1, quota // settings.processes)
+    tuning = chosen or Tuning(threads=share, max_batch=bundle.manifest.max_batch)
+    sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
+    if chosen or settings.threads or share >= quota or not _takes_long(sessions[0], bundle):
+        return tuning, sessions
+    return tuning.model_copy(update={"threads": quota}), [Session(bundle, settings.provider, quota)]
+
+
+def _takes_long(session: Session, bundle: Bundle) -> bool:
+    row = tiled(bundle.golden()[0], 1)
     session.run(row)
-    return quota if _seconds(session, row) > LONG_S else share
+    return _seconds(session, row) > LONG_S
 
 
 def _explainer(bundle: Bundle, settings: Settings, threads: int) -> Batcher:

@@ -17,11 +17,12 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from service.bundle import Arrays, Metric
+from service.bundle import Arrays, DigitClassification, ImageClassification, Metric
 from service.bundle import Tensor as Declared
 from training import pictures
 from training.data import Images, Split
 from training.evaluation import Evaluation, Predict, bootstrapped, calibration_error, histogram, proportion
+from training.recipe import Recipe
 from training.run import Run
 
 # B batch, H height, W width, K classes
@@ -177,6 +178,19 @@ def spot_check(data: Callable[[], Split], count: int = 1000) -> Callable[[Predic
         return accuracy(predict({"image": some.pixels.astype(np.float32)})["probabilities"].argmax(1), some)
 
     return check
+
+
+def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassification, **fields: Any) -> Recipe[Any]:
+    """The recipe of a classifier of `data`, with what all of them have; `fields` are Recipe's, and take precedence."""
+    usual: dict[str, Any] = {
+        "family": "classify",
+        "inputs": (image(),),
+        "outputs": (probabilities(),),
+        "evaluate": lambda predict, _: evaluate(predict, data(), task.labels),
+        "examples": lambda: first(data().train),
+        "spot_check": spot_check(data),
+    }
+    return Recipe(task=task, **(usual | fields))
 
 
 def image(side: int = 28, white: int = 255, description: str = "a white digit on black") -> Declared:

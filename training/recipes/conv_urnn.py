@@ -16,13 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Arrays, DigitClassification
+from service.bundle import DigitClassification
 from training import classification
 from training.augmentation import Affine
 from training.blocks import Standardise
 from training.data import small_digits
-from training.evaluation import Evaluation, Predict
-from training.recipe import Recipe
 from training.run import Run
 
 # B batch, C channels, H height, W width, K classes
@@ -83,26 +81,14 @@ def train(run: Run[Hyper]) -> nn.Module:
     return classification.fit(run, network, *classification.grey(small_digits().train), augment=augment)
 
 
-def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return classification.evaluate(predict, small_digits(), range(10))
-
-
-def examples() -> Arrays:
-    """The first four training digits: 0, 1, 2 and 3."""
-    return classification.first(small_digits().train)
-
-
-RECIPE = Recipe(
-    family="classify",
+RECIPE = classification.recipe(
+    small_digits,
+    DigitClassification(labels=tuple(range(10))),
     description="Reads handwritten digits of 8x8 pixels with a convolutional update-gate recurrent network.",
-    task=DigitClassification(labels=tuple(range(10))),
     hyper=Hyper(),
     sources=("small-digits",),
     inputs=(classification.image(8, white=16),),
-    outputs=(classification.probabilities(),),
     train=train,
-    evaluate=evaluate,
-    examples=examples,
     spot_check=classification.spot_check(small_digits, 100),
     source_figure='0 from 1, "with difficulty"',
 )

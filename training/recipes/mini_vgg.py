@@ -14,13 +14,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from service.bundle import Arrays, DigitClassification
+from service.bundle import DigitClassification
 from training import classification
 from training.augmentation import Affine
 from training.blocks import MNIST, Standardise
 from training.data import mnist
-from training.evaluation import Evaluation, Predict
-from training.recipe import Recipe
 from training.run import Run
 
 # B batch, H height, W width, K classes
@@ -70,26 +68,12 @@ def train(run: Run[Hyper]) -> nn.Module:
     return classification.fit(run, network, *classification.grey(mnist().train), augment=Affine())
 
 
-def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return classification.evaluate(predict, mnist(), range(10))
-
-
-def examples() -> Arrays:
-    """The first four training digits: 5, 0, 4 and 1."""
-    return classification.first(mnist().train)
-
-
-RECIPE = Recipe(
-    family="classify",
+RECIPE = classification.recipe(
+    mnist,
+    DigitClassification(labels=tuple(range(10))),
     description="Reads handwritten digits with a small VGG network that pools by the average.",
-    task=DigitClassification(labels=tuple(range(10))),
     hyper=Hyper(),
     sources=("mnist",),
-    inputs=(classification.image(),),
-    outputs=(classification.probabilities(),),
     train=train,
-    evaluate=evaluate,
-    examples=examples,
-    spot_check=classification.spot_check(mnist),
     source_figure="84 % of 50 digits",
 )

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from service.bundle import Arrays, ImageClassification
+from service.bundle import ImageClassification
 from training import classification
 from training.augmentation import mirrored, shifted
 from training.blocks import FASHION_MNIST, Standardise
 from training.data import CLOTHES, fashion_mnist
-from training.evaluation import Evaluation, Predict
-from training.recipe import Recipe
 from training.run import Run
 
 # B batch, H height, W width
@@ -54,25 +52,12 @@ def train(run: Run[Hyper]) -> nn.Module:
     return classification.fit(run, network, *classification.grey(data), augment=augment)
 
 
-def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return classification.evaluate(predict, fashion_mnist(), CLOTHES)
-
-
-def examples() -> Arrays:
-    """The first four training pictures: an ankle boot, two t-shirts and a dress."""
-    return classification.first(fashion_mnist().train)
-
-
-RECIPE = Recipe(
-    family="classify",
+RECIPE = classification.recipe(
+    fashion_mnist,
+    ImageClassification(labels=CLOTHES),
     description="Names pieces of clothing with a multi-layer perceptron trained on Fashion-MNIST.",
-    task=ImageClassification(labels=CLOTHES),
     hyper=Hyper(),
     sources=("fashion-mnist",),
     inputs=(classification.image(description="a piece of clothing, light on black"),),
-    outputs=(classification.probabilities(),),
     train=train,
-    evaluate=evaluate,
-    examples=examples,
-    spot_check=classification.spot_check(fashion_mnist),
 )

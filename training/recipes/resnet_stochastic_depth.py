@@ -17,13 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import Arrays, DigitClassification
+from service.bundle import DigitClassification
 from training import classification
 from training.augmentation import Affine
 from training.blocks import MNIST, Standardise
 from training.data import mnist
-from training.evaluation import Evaluation, Predict
-from training.recipe import Recipe
 from training.run import Run
 
 # B batch, C channels, H height, W width, K classes
@@ -82,28 +80,14 @@ def train(run: Run[Hyper]) -> nn.Module:
     return classification.fit(run, network, *classification.grey(mnist().train), augment=Affine())
 
 
-def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return classification.evaluate(predict, mnist(), range(10))
-
-
-def examples() -> Arrays:
-    """The first four training digits: 5, 0, 4 and 1."""
-    return classification.first(mnist().train)
-
-
-RECIPE = Recipe(
-    family="classify",
+RECIPE = classification.recipe(
+    mnist,
+    DigitClassification(labels=tuple(range(10))),
     description="Reads handwritten digits with a residual network trained with stochastic depth.",
-    task=DigitClassification(labels=tuple(range(10))),
     hyper=Hyper(),
     sources=("mnist",),
-    inputs=(classification.image(),),
-    outputs=(classification.probabilities(),),
     train=train,
-    evaluate=evaluate,
-    examples=examples,
     trial={"survival": 1.0},  # two steps need not meet every block otherwise
     variants={"stochastic depth": {}, "every block": {"survival": 1.0}},
-    spot_check=classification.spot_check(mnist),
     source_figure="72 %",
 )

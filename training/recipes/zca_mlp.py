@@ -17,14 +17,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Arrays, ImageClassification
+from service.bundle import ImageClassification
 from training import classification
 from training.augmentation import mirrored, shifted
 from training.blocks import FASHION_MNIST, Standardise
 from training.classification import Served
 from training.data import CLOTHES, fashion_mnist
-from training.evaluation import Evaluation, Predict
-from training.recipe import Recipe
 from training.run import Run
 
 # B batch, D features, G groups of features, S features of a group, H height, W width
@@ -140,27 +138,14 @@ def train(run: Run[Hyper]) -> nn.Module:
     return Served(served.network.cpu().folded(), float(served.temperature))
 
 
-def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return classification.evaluate(predict, fashion_mnist(), CLOTHES)
-
-
-def examples() -> Arrays:
-    """The first four training pictures: an ankle boot, two t-shirts and a dress."""
-    return classification.first(fashion_mnist().train)
-
-
-RECIPE = Recipe(
-    family="classify",
+RECIPE = classification.recipe(
+    fashion_mnist,
+    ImageClassification(labels=CLOTHES),
     description="Names pieces of clothing with a perceptron trained with whitened features on Fashion-MNIST.",
-    task=ImageClassification(labels=CLOTHES),
     hyper=Hyper(),
     sources=("fashion-mnist",),
     inputs=(classification.image(description="a piece of clothing, light on black"),),
-    outputs=(classification.probabilities(),),
     train=train,
-    evaluate=evaluate,
-    examples=examples,
-    spot_check=classification.spot_check(fashion_mnist),
     variants={
         "whitening": {},
         "standardising": {"normalisation": "standardising"},
