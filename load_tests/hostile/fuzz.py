@@ -24,6 +24,8 @@ QUERIES = (b"",) * 8 + (
     b"model=",
     b"model=convnet",
     b"version=1",
+    b"many=true&explain=true",
+    b"explain=1&explain=true",
     b"model=%00%ff",
     b"version=" + b"9" * 10_000,
     b"&=;=%",
@@ -123,7 +125,8 @@ def _shot(seed: Seed, body: bytes, chance: random.Random) -> Shot:
     if chance.random() < 0.1:
         coding = chance.choice(list(ENCODERS))
         headers[b"content-encoding"], body = coding, ENCODERS[coding](body)
-    return Shot(chance.choice(METHODS), seed.path, chance.choice(QUERIES), headers, body[:MOST_BYTES])
+    query = seed.query if chance.random() < 0.5 else chance.choice(QUERIES)
+    return Shot(chance.choice(METHODS), seed.path, query, headers, body[:MOST_BYTES])
 
 
 def resident_mb() -> float:

@@ -18,7 +18,8 @@ class Inside:
     """The models have the names that the endpoints ask for when a request names none."""
 
     def __init__(self, folder: Path) -> None:
-        toys.digits(folder, "digits")
+        toys.wary(folder, "digits")
+        toys.images(folder, "fashion-cnn")
         toys.credit(folder, "credit-logistic")
         toys.ct(folder, "ct-denoiser")
         toys.samples(folder, "cvae")

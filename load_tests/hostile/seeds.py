@@ -6,6 +6,7 @@ import json
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from load_tests.bodies import (
@@ -24,6 +25,7 @@ from load_tests.bodies import (
 )
 
 CLASSIFY, SCORE, DENOISE, GENERATE = "/v1/digits/classify", "/v1/credit/score", "/v1/ct/denoise", "/v1/samples/generate"
+IMAGES, ACTIVATIONS = "/v1/images/classify", "/v1/models/digits/activations"
 PREDICT, INFER = "/v1/models/toy-tensors/predict", "/v2/models/toy-tensors/infer"
 FORM, CSV = "multipart/form-data; boundary=edge", "text/csv"
 
@@ -32,10 +34,11 @@ class Seed(NamedTuple):
     path: str
     headers: dict[bytes, bytes]
     body: bytes
+    query: bytes = b""
 
 
 def seeds() -> list[Seed]:
-    return [*_digits(), *_credit(), *_ct(), *_samples(), *_tensors()]
+    return [*_digits(), *_reasons(), *_credit(), *_ct(), *_samples(), *_tensors()]
 
 
 def _digits() -> list[Seed]:
@@ -46,13 +49,31 @@ def _digits() -> list[Seed]:
         _seed(CLASSIFY, *as_json({"images": [base64.b64encode(png).decode()], "model": "digits", "version": "1"})),
         _seed(CLASSIFY, *as_npy(digit(7))),
         _seed(CLASSIFY, form("image", png, png), FORM),
-        *(_seed(CLASSIFY, _picture(kind), f"image/{kind.lower()}") for kind in ("JPEG", "WEBP", "BMP", "TIFF")),
+        *(
+            _seed(CLASSIFY, _picture(digit(7), kind), f"image/{kind.lower()}")
+            for kind in ("JPEG", "WEBP", "BMP", "TIFF")
+        ),
     ]
 
 
-def _picture(kind: str) -> bytes:
+def _reasons() -> list[Seed]:
+    """Several digits in a page, refusals, explanations and activations."""
+    page = _picture(np.concatenate([digit(label) for label in (4, 2)], axis=1), "PNG")
+    asked = {"images": [base64.b64encode(page).decode()], "many": True, "explain": True}
+    return [
+        _seed(CLASSIFY, *as_json(asked)),
+        _seed(CLASSIFY, *as_npy(digit(0) // 9), query=b"explain=true"),
+        _seed(CLASSIFY, form("image", page), FORM, query=b"many=true"),
+        _seed(IMAGES, *as_json({"images": [base64.b64encode(page).decode()]})),
+        _seed(IMAGES, *as_npy(digit(7))),
+        _seed(ACTIVATIONS, page, PNG, query=b"many=true"),
+        _seed(ACTIVATIONS, *digits_json(7), accept=PNG),
+    ]
+
+
+def _picture(grey: NDArray[np.uint8], kind: str) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(digit(7)).save(buffer, kind)
+    Image.fromarray(grey).save(buffer, kind)
     return buffer.getvalue()
 
 
@@ -97,8 +118,8 @@ def _tensors() -> list[Seed]:
     ]
 
 
-def _seed(path: str, body: bytes, media_type: str, accept: str = "*/*") -> Seed:
-    return Seed(path, {b"content-type": media_type.encode(), b"accept": accept.encode()}, body)
+def _seed(path: str, body: bytes, media_type: str, accept: str = "*/*", query: bytes = b"") -> Seed:
+    return Seed(path, {b"content-type": media_type.encode(), b"accept": accept.encode()}, body, query)
 
 
 def form(name: str, *files: bytes) -> bytes:

@@ -20,7 +20,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
 
 @pytest.mark.parametrize("seed", seeds(), ids=lambda seed: f"{seed.path} {seed.headers[b'content-type'].decode()}")
 def test_what_is_damaged_later_is_right_at_first(inside: Inside, seed: Seed) -> None:
-    reply = inside.ask("POST", seed.path, seed.headers, seed.body)
+    reply = inside.ask("POST", seed.path, seed.headers, seed.body, seed.query)
     assert reply is not None
     assert reply.status == 200, reply.body
     assert list(objections(seed.path, reply, 0)) == []
