@@ -6,10 +6,17 @@ per second it is good for. `python -m service key NAME` makes a key and its line
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
+from fcntl import LOCK_EX, LOCK_UN, lockf
+from math import ceil
+from mmap import mmap
 from pathlib import Path
+from struct import Struct
 from time import monotonic
+from typing import NamedTuple
+from weakref import finalize
 
 from pydantic import SecretStr
 
@@ -17,6 +24,8 @@ from service.errors import Forbidden, RateLimited, Unauthorized
 from service.settings import SettingsError
 
 LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<sha256>[0-9a-f]{64})(?:\s+(?P<rate>\d+(?:\.\d+)?))?")
+
+DUE = Struct("d")
 
 # What probes, scrapers and people who look for the documentation need.
 OPEN = frozenset(
@@ -29,23 +38,39 @@ def is_open(path: str) -> bool:
     return path in OPEN or path.startswith("/v2/repository/models/")
 
 
-class Key:
-    """A key that is good for `rate` requests per second, a second's worth at once; for any number if None."""
+class Allowance:
+    """Requests per second, a second's worth at once, counted in a file by all processes that may spend of it.
 
-    def __init__(self, name: str, digest: bytes, rate: float | None) -> None:
-        self.name, self.digest, self.rate = name, digest, rate
-        self._tokens, self._at = max(1.0, rate or 0), monotonic()
+    The generic cell rate algorithm (ATM Forum, Traffic Management 4.0, 1996): the file holds the time at which the next
+    request would be due if they came evenly, on the monotonic clock, which all processes of a machine share.
+    """
+
+    def __init__(self, rate: float, path: Path) -> None:
+        """The file may be there already: other processes count in it."""
+        self.rate, self._file = rate, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.truncate(self._file, DUE.size)
+        self._due = mmap(self._file, DUE.size)
+        finalize(self, os.close, self._file)
 
     def spend(self) -> None:
-        """Token bucket. Raises RateLimited."""
-        if self.rate is None:
-            return
-        now = monotonic()
-        self._tokens = min(max(1.0, self.rate), self._tokens + (now - self._at) * self.rate)
-        self._at = now
-        if self._tokens < 1:
-            raise RateLimited(f"This key is good for {self.rate:g} requests per second.")
-        self._tokens -= 1
+        """Raises RateLimited."""
+        lockf(self._file, LOCK_EX)
+        try:
+            now = monotonic()
+            due = max(now, *DUE.unpack(self._due))
+            wait_s = due - now - (max(1.0, self.rate) - 1) / self.rate
+            if wait_s > 0:
+                raise RateLimited(f"This key is good for {self.rate:g} requests per second.", ceil(wait_s))
+            DUE.pack_into(self._due, 0, due + 1 / self.rate)
+        finally:
+            lockf(self._file, LOCK_UN)
+
+
+class Key(NamedTuple):
+    """A key that is good for any number of requests where it has no allowance."""
+
+    digest: bytes
+    allowance: Allowance | None
 
 
 class Keys:
@@ -53,8 +78,11 @@ class Keys:
         self._keys = keys
 
     @classmethod
-    def read(cls, path: Path) -> "Keys":
-        """Raises SettingsError naming the line that is wrong."""
+    def read(cls, path: Path, shared: Path) -> "Keys":
+        """The keys of a file. Processes with the same folder `shared` count their requests together.
+
+        Raises SettingsError naming the line that is wrong.
+        """
         keys = []
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -63,10 +91,13 @@ class Keys:
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.startswith("#"):
                 continue
-            if not (match := LINE.fullmatch(line.strip())):
+            match = LINE.fullmatch(line.strip())
+            if not match or (match["rate"] and not float(match["rate"])):
                 raise SettingsError(f"QUARTET_API_KEYS: {path}:{number} is not 'name sha256 [requests per second]'")
-            rate = float(match["rate"]) if match["rate"] else None
-            keys.append(Key(match["name"], bytes.fromhex(match["sha256"]), rate))
+            allowance = None
+            if match["rate"]:
+                allowance = Allowance(float(match["rate"]), shared / f"rate-{match['sha256']}")
+            keys.append(Key(bytes.fromhex(match["sha256"]), allowance))
         return cls(keys)
 
     def admit(self, headers: dict[bytes, bytes]) -> None:
@@ -78,7 +109,8 @@ class Keys:
                 found = key
         if found is None:
             raise Unauthorized("Send a valid key as `authorization: Bearer KEY` or `x-api-key: KEY`.")
-        found.spend()
+        if found.allowance is not None:
+            found.allowance.spend()
 
 
 def admit_admin(token: SecretStr | None, headers: dict[bytes, bytes]) -> None:

@@ -48,7 +48,7 @@ class QuartetError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -77,7 +77,11 @@ class Forbidden(ClientError):
 
 
 class RateLimited(ClientError):
-    status, code, retry_after_s = 429, "rate_limited", 1
+    status, code = 429, "rate_limited"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidValue(ClientError):
@@ -146,7 +150,7 @@ class LoadFailed(Missing):
 
 class Overloaded(QuartetError):
     status = 503
-    retry_after_s: ClassVar[int | None] = 1
+    retry_after_s: int | None = 1
 
 
 class QueueFull(Overloaded):

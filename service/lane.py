@@ -29,10 +29,12 @@ MODEL_PATH = re.compile(rf"/v1/models/([a-z0-9-]{{1,64}})/({'|'.join(OF_A_MODEL)
 class Lane:
     """`inner` gets every request that is not the lane's, and the lifespan."""
 
-    def __init__(self, inner: App, pipeline: Pipeline, pages: Pages, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self, inner: App, pipeline: Pipeline, pages: Pages, metrics: Metrics, settings: Settings, keys: Keys | None
+    ) -> None:
         self.inner, self.pipeline, self.pages, self.metrics, self.settings = inner, pipeline, pages, metrics, settings
         self._endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
-        self._keys = Keys.read(settings.api_keys) if settings.api_keys else None
+        self._keys = keys
         self._protocol = Routes(pipeline, settings)
         self._journal = Journal(settings.access_log)
 

@@ -4,16 +4,19 @@ import asyncio
 import gc
 import logging
 import signal
+import tempfile
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 
+from service.access import Keys
 from service.body import Message, Receive
 from service.exchange import Scope, Send
 from service.lane import App, Lane
-from service.metrics import Metrics
+from service.metrics import Metrics, shared_folder
 from service.pages import Pages
 from service.pipeline import Pipeline
 from service.repository import Repository
@@ -35,6 +38,7 @@ class Worker:
         self.repository = Repository(settings, self.metrics)
         self.pipeline = Pipeline(self.repository, settings)
         self.pages = Pages(self.repository, self.metrics)
+        self._keys: Keys | None = None
         self._grpc: Any = None
 
     def asgi(self, inner: App) -> App:
@@ -43,7 +47,9 @@ class Worker:
         async def living(scope: Scope, receive: Receive, send: Send) -> None:
             await inner(scope, self._lifespan(receive) if scope["type"] == "lifespan" else receive, send)
 
-        lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings)
+        if self.settings.api_keys is not None:
+            self._keys = Keys.read(self.settings.api_keys, shared_folder(Path(tempfile.gettempdir())))
+        lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings, self._keys)
         if not self.settings.cors_origins:
             return lane
         return CORSMiddleware(
@@ -79,7 +85,7 @@ class Worker:
         from service.oip.grpc_server import PortError, listen  # only who uses gRPC pays for its 9 MB
 
         try:
-            self._grpc = await listen(self.pipeline, self.settings)
+            self._grpc = await listen(self.pipeline, self.settings, self._keys)
         except PortError as error:
             log.critical("%s", error)
             signal.raise_signal(signal.SIGTERM)

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
+from service.access import Keys
 from service.bundle import Bundle, current_version, names
 from service.lane import App, Lane
 from service.metrics import Metrics
@@ -120,7 +121,8 @@ def lane_over(repository: Repository, **changes: Any) -> Here:
     """The lane over `repository`, with nothing but a 404 behind it."""
     config = repository.settings.model_copy(update=changes)
     pipeline = Pipeline(repository, config)
-    return Here(Lane(nothing, pipeline, Pages(repository, repository.metrics), repository.metrics, config))
+    keys = Keys.read(config.api_keys, config.api_keys.parent) if config.api_keys else None
+    return Here(Lane(nothing, pipeline, Pages(repository, repository.metrics), repository.metrics, config, keys))
 
 
 async def nothing(scope: Any, receive: Any, send: Any) -> None:

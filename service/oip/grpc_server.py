@@ -82,10 +82,10 @@ class Call:
 class InferenceService:
     """One method per call: it takes the request's message and returns the fields of the answer's."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, keys: Keys | None) -> None:
         self._pipeline, self._repository, self._settings = pipeline, pipeline.repository, settings
         self._metrics = pipeline.repository.metrics
-        self._keys = Keys.read(settings.api_keys) if settings.api_keys else None
+        self._keys = keys
         self._journal = Journal(settings.access_log)
         self._readers: set[asyncio.Task[None]] = set()
 
@@ -245,9 +245,9 @@ class Server:
         await self._server.stop(grace_s)
 
 
-async def listen(pipeline: Pipeline, settings: Settings) -> Server:
+async def listen(pipeline: Pipeline, settings: Settings, keys: Keys | None) -> Server:
     """Raises PortError."""
-    service = InferenceService(pipeline, settings)
+    service = InferenceService(pipeline, settings, keys)
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", settings.max_body_bytes),

@@ -1,6 +1,7 @@
 """API keys: who has one may ask, as often as it is good for."""
 
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -16,8 +17,12 @@ def key(tmp_path: Path) -> tuple[str, Path]:
     return text, tmp_path / "keys"
 
 
+def read(key: tuple[str, Path]) -> Keys:
+    return Keys.read(key[1], key[1].parent)
+
+
 def test_a_key_opens_the_door_in_either_header(key: tuple[str, Path]) -> None:
-    keys = Keys.read(key[1])
+    keys = read(key)
     keys.admit({b"authorization": b"Bearer " + key[0].encode()})
     keys.admit({b"x-api-key": key[0].encode()})
 
@@ -27,28 +32,68 @@ def test_a_key_opens_the_door_in_either_header(key: tuple[str, Path]) -> None:
 )
 def test_another_key_does_not(key: tuple[str, Path], headers: dict[bytes, bytes]) -> None:
     with pytest.raises(Unauthorized):
-        Keys.read(key[1]).admit(headers)
+        read(key).admit(headers)
 
 
 def test_the_file_does_not_hold_the_key(key: tuple[str, Path]) -> None:
     assert key[0] not in key[1].read_text()
 
 
-def test_a_rate_is_kept(key: tuple[str, Path]) -> None:
-    key[1].write_text(key[1].read_text().rstrip() + " 0.001\n")
-    keys, headers = Keys.read(key[1]), {b"x-api-key": key[0].encode()}
+def limited(key: tuple[str, Path], rate: str) -> dict[bytes, bytes]:
+    """Headers with the key, which is good for `rate` from now on."""
+    key[1].write_text(key[1].read_text().rstrip() + f" {rate}\n")
+    return {b"x-api-key": key[0].encode()}
+
+
+def test_a_rate_is_kept_and_a_refusal_says_when_to_come_again(key: tuple[str, Path]) -> None:
+    headers = limited(key, "0.01")
+    keys = read(key)
     keys.admit(headers)
-    with pytest.raises(RateLimited):
+    with pytest.raises(RateLimited) as refused:
         keys.admit(headers)
+    assert refused.value.retry_after_s == 100
 
 
-@pytest.mark.parametrize("line", ["name", "name 1234", "two words " + "0" * 64 + " fast"])
+def test_a_second_s_worth_may_come_at_once(key: tuple[str, Path]) -> None:
+    headers = limited(key, "20")
+    keys, started = read(key), monotonic()
+    admitted = sum(admits(keys, headers) for _ in range(100))
+    assert 20 <= admitted <= 20 + 20 * (monotonic() - started)
+
+
+def test_a_rate_comes_back_with_time(key: tuple[str, Path]) -> None:
+    headers = limited(key, "20")
+    keys = read(key)
+    while admits(keys, headers):
+        pass
+    sleep(0.06)
+    assert admits(keys, headers)
+
+
+def test_processes_with_a_folder_in_common_count_together(key: tuple[str, Path], tmp_path: Path) -> None:
+    headers = limited(key, "0.01")
+    (tmp_path / "elsewhere").mkdir()
+    one, another, stranger = (Keys.read(key[1], shared) for shared in (tmp_path, tmp_path, tmp_path / "elsewhere"))
+    one.admit(headers)
+    assert not admits(another, headers)
+    assert admits(stranger, headers)
+
+
+def admits(keys: Keys, headers: dict[bytes, bytes]) -> bool:
+    try:
+        keys.admit(headers)
+    except RateLimited:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("line", ["name", "name 1234", "name " + "0" * 64 + " 0.0", "two words " + "0" * 64 + " fast"])
 def test_a_wrong_line_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "keys").write_text(f"# first\n{line}\n")
     with pytest.raises(SettingsError, match="keys:2 is not"):
-        Keys.read(tmp_path / "keys")
+        Keys.read(tmp_path / "keys", tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="QUARTET_API_KEYS"):
-        Keys.read(tmp_path / "nowhere")
+        Keys.read(tmp_path / "nowhere", tmp_path)

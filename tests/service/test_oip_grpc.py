@@ -21,7 +21,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from service.access import new_key
+from service.access import Keys, new_key
 from service.errors import ClientError
 from service.oip.grpc_form import CONTENTS, decode
 from service.oip.grpc_server import PortError, listen
@@ -45,7 +45,8 @@ async def serving(repository: Repository, **changes: Any) -> AsyncIterator[str]:
     """The address of a gRPC server over `repository`, in this event loop."""
     changes = {"grpc_port": free_port(), "max_body_bytes": 2**20, "max_rows": 32} | changes
     settings = repository.settings.model_copy(update=changes)
-    server = await listen(Pipeline(repository, settings), settings)
+    keys = Keys.read(settings.api_keys, settings.api_keys.parent) if settings.api_keys else None
+    server = await listen(Pipeline(repository, settings), settings, keys)
     try:
         yield f"127.0.0.1:{settings.grpc_port}"
     finally:
@@ -335,7 +336,7 @@ def test_a_stream_whose_client_goes_away_leaves_nothing_behind(
 def test_the_end_of_the_service_ends_its_streams_once_they_are_answered(echoing: Repository) -> None:
     async def run() -> list[Any]:
         settings = echoing.settings.model_copy(update={"grpc_port": free_port()})
-        server = await listen(Pipeline(echoing, settings), settings)
+        server = await listen(Pipeline(echoing, settings), settings, None)
         sent = asyncio.Event()
 
         async def requests() -> AsyncIterator[dict[str, Any]]:
