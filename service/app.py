@@ -15,6 +15,7 @@ from service.errors import QuartetError
 from service.messages import JSON, Request
 from service.metrics import shared_folder
 from service.settings import Settings
+from service.turns import take_turns
 from service.worker import Worker, configure_logging
 
 settings = Settings.from_environment()
@@ -27,6 +28,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
         configure_logging()
         if settings.processes > 1:
             worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
+            take_turns()
         return worker.asgi(super().to_asgi(is_main))
 
 

@@ -40,6 +40,7 @@ Every contender answers one body, over and over, from a closed loop of connectio
   JSON: the same body as ours; V1 JSON, V2 JSON and V2 binary: the same pixels in the form of the inference protocol
 - ceiling: 1 / (1 / echo + 1 / model), what is left when the service adds nothing; `model` is the bare model below,
   in batches of the mean size that the service formed
+- cpu µs: processor time of the contender's processes per request
 """
 
 

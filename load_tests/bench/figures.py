@@ -29,6 +29,7 @@ def compare(part: Part, measured: Measured) -> Iterator[dict[str, Any]]:
             "p99 ms": load.p99_ms,
             "p99/p50": load.p99_ms / load.p50_ms,
             "p50/echo": echo and load.p50_ms / echo.p50_ms,
+            "cpu µs": median(sample.cpu_us for sample in samples),
             "rows/batch": median(batches) if batches else None,
             "ceiling": ceiling and ceiling * part.rows,
             "of ceiling": ceiling and load.requests_per_s / ceiling,

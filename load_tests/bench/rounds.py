@@ -6,15 +6,20 @@ from typing import NamedTuple
 
 from load_tests.bench import wrk
 from load_tests.bench.contender import Contender, Part
+from load_tests.bench.processor import busy_s, group
 from load_tests.bench.wrk import Load
 
 LATENCIES = 2  # a run lasts at least so many times as long as a request in its closed loop
 
 
 class Sample(NamedTuple):
-    """One short run of one contender; behind the service's own, rows per batch and the bare model's rows/s at it."""
+    """One short run of one contender, with the processor time of its processes per request.
+
+    Behind the service's own: rows per batch and the bare model's rows/s at it.
+    """
 
     load: Load
+    cpu_us: float
     batch: float | None = None
     model_rows_per_s: float | None = None
 
@@ -50,13 +55,15 @@ def warm_up(contender: Contender, part: Part) -> float:
 
 
 def run(contender: Contender, part: Part, connections: int, seconds: int) -> Sample:
-    if contender.work is None:
-        return Sample(_post(contender, connections, seconds))
-    before = contender.work()
+    processes, before = group(contender.url), contender.work and contender.work()
+    started = busy_s(processes)
     load = _post(contender, connections, seconds)
+    cpu_us = 1e6 * (busy_s(processes) - started) / (load.requests_per_s * seconds)
+    if contender.work is None or before is None:
+        return Sample(load, cpu_us)
     after = contender.work()
     batch = (after.rows - before.rows) / (after.batches - before.batches)
-    return Sample(load, batch, part.raw.rows_per_s(max(1, round(batch))))
+    return Sample(load, cpu_us, batch, part.raw.rows_per_s(max(1, round(batch))))
 
 
 def _post(contender: Contender, connections: int, seconds: int) -> Load:

@@ -65,7 +65,7 @@ def test_json_is_compared_with_json_and_binary_with_binary_where_there_is_one() 
         ("echo", "JSON"): 9000,
     }
     contenders = [contender(*names) for names in rates]
-    samples = {(64, f"{name}, {form}"): [Sample(Load(rate, 1, 2))] for (name, form), rate in rates.items()}
+    samples = {(64, f"{name}, {form}"): [Sample(Load(rate, 1, 2), 1e6 / rate)] for (name, form), rate in rates.items()}
     assert list(multiples(contenders, Measured(samples, {}))) == [
         {"connections": 64, "ours": "JSON", "x Both": 2, "x Neither": 6},
         {"connections": 64, "ours": "npy", "x Both": 4, "x Neither": 8},
