@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from service.access import admit_admin
-from service.errors import InvalidValue, MalformedBody, NotReady, QuartetError, UnknownRoute
+from service.codecs.objects import read_object
+from service.errors import InvalidValue, NotReady, QuartetError, UnknownRoute
 from service.exchange import Exchange
 from service.messages import Answer
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
@@ -86,29 +87,22 @@ class Routes:
 
     async def _index(self, exchange: Exchange) -> Answer:
         exchange.require("POST")
-        ready = _document((await exchange.read(self._settings)).body).get("ready", False)
+        ready = (await self._fields(exchange)).get("ready", False)
         entries = self._repository.index()
         return _json([entry._asdict() for entry in entries if not ready or entry.state == "READY"])
 
     async def _change(self, exchange: Exchange, name: str, load: bool) -> Answer:
         exchange.require("POST")
         admit_admin(self._settings.admin_token, exchange.headers)
-        document = _document((await exchange.read(self._settings)).body)
-        if load and document.get("parameters"):
+        fields = await self._fields(exchange)
+        if load and fields.get("parameters"):
             raise InvalidValue(NO_PARAMETERS, "parameters")
         await self._repository.set_loaded(name, load)
         return _json({})
 
-
-def _document(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body, which may as well be absent."""
-    try:
-        document = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"Not JSON: {error.msg}.") from None
-    if not isinstance(document, dict):
-        raise InvalidValue("The body must be an object.")
-    return document
+    async def _fields(self, exchange: Exchange) -> dict[str, Any]:
+        """Those of the body, which may as well be absent."""
+        return read_object((await exchange.read(self._settings)).body or b"{}")
 
 
 def _json(document: Any) -> Answer:
