@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -12,8 +11,9 @@ from service.bundle import Arrays, Bundle, BundleError
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime  # noqa: E402
 
-Provider = Literal["cpu", "cuda", "auto"]
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+SHORT = {CPU: "cpu", CUDA: "cuda"}
+ASKED = {"cpu": CPU, "cuda": CUDA, "auto": CUDA}
 
 
 class ProviderError(Exception):
@@ -26,10 +26,11 @@ class Session:
     `run` may be called from several threads at once. Inputs and outputs are arrays by tensor name, batch first.
     """
 
-    def __init__(self, bundle: Bundle, provider: Provider, threads: int, *, explaining: bool = False) -> None:
+    def __init__(self, bundle: Bundle, provider: str, threads: int, *, explaining: bool = False) -> None:
         """The bundle's model or, `explaining`, the graph that explains it.
 
-        Raises BundleError when the graph does not load or does not fit its manifest, ProviderError for `cuda`.
+        Raises BundleError when the graph does not load or does not fit its manifest, ProviderError when the provider
+        that was asked for is not there; for `auto` that is no error.
         """
         graph = bundle.explanation if explaining else bundle.graph
         self.provider_asked = provider
@@ -38,9 +39,10 @@ class Session:
             self._session = onnxruntime.InferenceSession(graph, sess_options=_options(threads), providers=providers)
         except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
             raise BundleError(f"{graph} does not load: {type(error).__name__}") from error
-        self.provider = "cuda" if CUDA in self._session.get_providers() else "cpu"
-        if provider == "cuda" and self.provider != "cuda":
-            raise ProviderError("the CUDA provider was asked for and did not start: check driver and CUDA libraries")
+        active = self._session.get_providers()[0]
+        if active != providers[0] and provider != "auto":
+            raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
+        self.provider = SHORT.get(active, active)
         manifest = bundle.manifest
         self._outputs = [tensor.name for tensor in (manifest.explanation if explaining else manifest.outputs)]
         self._check_names(graph, {tensor.name for tensor in manifest.inputs})
@@ -77,14 +79,15 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _providers(provider: Provider) -> list[str]:
-    if provider == "cpu":
+def _providers(asked: str) -> list[str]:
+    """What to try, in order: the CPU takes what another provider has no kernel for."""
+    wanted = ASKED.get(asked, asked)
+    if wanted in onnxruntime.get_available_providers():
+        return list(dict.fromkeys([wanted, CPU]))
+    if asked == "auto":
         return [CPU]
-    if CUDA not in onnxruntime.get_available_providers():
-        if provider == "cuda":
-            raise ProviderError("the CUDA provider was asked for, this onnxruntime has none: install onnxruntime-gpu")
-        return [CPU]
-    return [CUDA, CPU]
+    package = "onnxruntime-gpu" if wanted == CUDA else "the onnxruntime that has it"
+    raise ProviderError(f"{wanted} was asked for, this onnxruntime has none: install {package}")
 
 
 def tiled(arrays: Arrays, rows: int) -> Arrays:

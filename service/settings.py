@@ -41,8 +41,13 @@ class Settings(BaseModel):
 
     models_dir: Path = Field(PROJECT / "models", description="Folder of the bundles.")
     models: NameList = Field((), description="Models to serve, separated by commas or spaces; empty: all of them.")
-    provider: Literal["cpu", "cuda", "auto"] = Field(
-        "cpu", description="Execution provider. `cuda` refuses to start without a GPU; `auto` falls back to `cpu`."
+    provider: str = Field(
+        "cpu",
+        pattern=r"^(cpu|cuda|auto|[A-Za-z]+ExecutionProvider)$",
+        description=(
+            "Execution provider. `cuda` refuses to start without a GPU; `auto` falls back to `cpu`; "
+            "others by ONNX Runtime's name for them, such as `OpenVINOExecutionProvider`."
+        ),
     )
     threads: int = Field(0, ge=0, le=256, description="Threads of one inference; 0 shares the cpu quota among workers.")
     profile: Path | None = Field(None, description="File that `python -m service tune` wrote.")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.bundle import Bundle, current_version, names
 from service.quota import cpu_quota
-from service.session import Provider, Session, batch_sizes, tiled
+from service.session import Session, batch_sizes, tiled
 from service.settings import Settings, SettingsError
 
 # A setting must be this much faster to be preferred over one with fewer rows or threads.
@@ -82,7 +82,7 @@ def best(trials: list[Trial]) -> Trial:
     )
 
 
-def _trials(bundle: Bundle, provider: Provider, seconds: float) -> Iterator[Trial]:
+def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
     cores = cpu_quota()
     for threads in batch_sizes(cores):
         for instances in batch_sizes(cores // threads):

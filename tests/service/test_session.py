@@ -56,6 +56,21 @@ def test_without_a_gpu_cuda_refuses_and_auto_falls_back(tmp_path: Path) -> None:
     assert Session(bundle, "auto", 1).provider == "cpu"
 
 
+OTHERS = sorted(set(onnxruntime.get_available_providers()) - {"CPUExecutionProvider", "CUDAExecutionProvider"})
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_other_providers_are_had_by_their_own_names(tmp_path: Path, provider: str) -> None:
+    session = Session(Bundle(toys.tensors(tmp_path)), provider, 1)
+    assert session.provider == provider
+    np.testing.assert_array_equal(session.run({"x": np.ones((1, 3), np.float32), "k": np.array([4])})["y"], [[6, 6, 6]])
+
+
+def test_a_provider_that_this_onnxruntime_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match="NoSuchExecutionProvider was asked for"):
+        Session(Bundle(toys.tensors(tmp_path)), "NoSuchExecutionProvider", 1)
+
+
 def test_rows_are_repeated_to_fill_a_batch() -> None:
     assert tiled({"x": np.array([1, 2, 3])}, 7)["x"].tolist() == [1, 2, 3, 1, 2, 3, 1]
 
