@@ -18,7 +18,8 @@ from load_tests import servers
 from load_tests.bench import wrk
 from load_tests.bench.competitors import COMPETITORS
 from load_tests.bench.contender import WrongAnswer
-from load_tests.bench.figures import bare, compare, multiples
+from load_tests.bench.figures import OURS, bare, compare, multiples
+from load_tests.bench.lane import alone
 from load_tests.bench.machine import describe
 from load_tests.bench.parts import PARTS, Servers
 from load_tests.bench.rounds import measure
@@ -47,7 +48,7 @@ Every contender answers one body, over and over, from a closed loop of connectio
 def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
     """Raises ServerError, LoadError, WrongAnswer, BundleError."""
     results: dict[str, Any] = {"machine": describe(), "rounds": rounds, "seconds": seconds}
-    results |= {"missing": [], "parts": {}, "multiples": {}, "models": []}
+    results |= {"missing": [], "parts": {}, "multiples": {}, "models": [], "lane": []}
     models = Settings.from_environment().models_dir
     bundles = {name: Bundle(models / PARTS[name][0] / current_version(models, PARTS[name][0])) for name in names}
     with ExitStack() as stack:
@@ -63,6 +64,9 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
             results["parts"][part.title] = list(compare(part, measured))
             results["multiples"][part.title] = list(multiples(part.contenders, measured))
             results["models"] += bare(part, measured)
+            if part.stretch == 1:  # what takes tenths of a second says nothing of the lane
+                served = [one for one in part.contenders if one.product == OURS and one.url.startswith(ours)]
+                results["lane"] += alone(part.raw.name, served)
     return results
 
 
@@ -87,6 +91,8 @@ def markdown(results: dict[str, Any]) -> str:
         chapters.append(f"## {title}\n\n{table(rows)}")
         if times := results["multiples"][title]:
             chapters.append(f"How many times their rate ours is, JSON to JSON, binary to binary:\n\n{table(times)}")
+    if results["lane"]:
+        chapters.append(f"## The service without HTTP\n\n{table(results['lane'])}")
     chapters.append(f"## The models without HTTP\n\n{table(results['models'])}")
     return "\n\n".join([f"# Bench\n\n{machine}", f"{LEGEND}\n{method}", *chapters]) + "\n"
 

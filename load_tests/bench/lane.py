@@ -1,0 +1,72 @@
+"""The service without HTTP: its lane in this process, with the model and no server around it."""
+
+import asyncio
+from collections.abc import Iterator, MutableMapping
+from statistics import median
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+
+from load_tests.bench.contender import Contender, WrongAnswer
+from service.lane import App
+from service.settings import Settings
+from service.worker import Worker
+
+REQUESTS, ROUNDS = 1024, 5
+TOGETHER = 1, 64
+
+
+def alone(model: str, contenders: list[Contender]) -> Iterator[dict[str, Any]]:
+    """How long a request of each contender takes, asked one at a time and many at a time. Raises WrongAnswer."""
+    worker = Worker(Settings(models=(model,), threads=1))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(worker.repository.load())
+        lane = worker.asgi(_nothing)
+        for contender in contenders:
+            for together in TOGETHER:
+                rounds = [runner.run(_seconds(lane, contender, together)) for _ in range(ROUNDS)]
+                yield {
+                    "model": model,
+                    "request": contender.form,
+                    "at a time": together,
+                    "µs/request": 1e6 * median(rounds) / REQUESTS,
+                }
+
+
+async def _seconds(lane: App, contender: Contender, together: int) -> float:
+    started = perf_counter()
+    await asyncio.gather(*(_ask(lane, contender, REQUESTS // together) for _ in range(together)))
+    return perf_counter() - started
+
+
+async def _ask(lane: App, contender: Contender, times: int) -> None:
+    url, body = urlsplit(contender.url), contender.body
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": url.path,
+        "query_string": url.query.encode(),
+        "headers": [
+            (b"content-type", body.media_type.encode()),
+            (b"content-length", b"%d" % len(body.content)),
+        ],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body.content, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    for _ in range(times):
+        sent.clear()
+        await lane(dict(scope), receive, send)
+        if sent[0]["status"] != 200:
+            raise WrongAnswer(f"the lane answered {contender.form} with {sent[0]['status']}: {sent[1]['body'][:300]!r}")
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """What is not the lane's: nothing here."""
