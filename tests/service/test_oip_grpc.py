@@ -1,31 +1,23 @@
-"""The Open Inference Protocol over gRPC, asked by Triton's client in the same event loop, and byte by byte."""
+"""The Open Inference Protocol over gRPC, asked by Triton's client in the same event loop."""
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from service.access import Keys, new_key
-from service.errors import ClientError
-from service.oip.grpc_form import CONTENTS, decode
 from service.oip.grpc_server import PortError, listen
-from service.oip.wire import COMPILED, SERVICE, ModelInferRequest
+from service.oip.wire import SERVICE, ModelInferRequest
 from service.pipeline import Pipeline
 from service.repository import Repository
 from tests import toys
@@ -104,18 +96,6 @@ def test_every_dtype_travels(echoing: Repository) -> None:
     assert [output.name for output in some.get_response().outputs] == ["out_int32", "out_bool"]
 
 
-@given(st.data())
-def test_typed_contents_and_raw_bytes_are_the_same(data: st.DataObject) -> None:
-    dtype = data.draw(st.sampled_from(DTYPES))
-    array = data.draw(hnp.arrays(np.dtype(dtype), hnp.array_shapes(max_dims=3)))
-    head = {"name": "t", "datatype": BY_DTYPE[dtype], "shape": array.shape}
-    contents = {CONTENTS[BY_DTYPE[dtype]][0]: array.ravel().tolist()}
-    typed = decode(ModelInferRequest(inputs=[head | {"contents": contents}])).inputs["t"]
-    raw = decode(ModelInferRequest(inputs=[head], raw_input_contents=[array.tobytes()])).inputs["t"]
-    assert raw.tobytes() == array.tobytes()
-    assert np.array_equal(typed.astype(dtype), array, equal_nan=array.dtype.kind == "f")
-
-
 def test_typed_contents_are_answered_by_typed_contents(echoing: Repository) -> None:
     async def ask(client: InferenceServerClient) -> Any:
         x = {"name": "x", "datatype": "FP32", "shape": X.shape, "contents": {"fp32_contents": X.ravel().tolist()}}
@@ -127,50 +107,6 @@ def test_typed_contents_are_answered_by_typed_contents(echoing: Repository) -> N
     answer = asked(echoing, ask)
     assert list(answer.outputs[0].contents.fp32_contents) == Y
     assert not answer.raw_output_contents
-
-
-@given(st.binary(max_size=200))
-def test_whatever_bytes_come_they_are_a_request_or_refused(body: bytes) -> None:
-    try:
-        request = ModelInferRequest.FromString(body)
-    except Exception:
-        return  # gRPC answers this itself
-    with suppress(ClientError):
-        decode(request)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "raw", "says"),
-    [
-        ([{"name": "x"}] * 2, [b""], "raw_input_contents: Holds 1 tensors, there are 2 inputs."),
-        ([{"name": "x", "datatype": "BYTES", "shape": [1]}], [b""], "inputs.x: The datatype must be one of"),
-        ([{"name": "x", "datatype": "FP32", "shape": [-1]}], [b""], "inputs.x: The shape must be"),
-        ([{"name": "x", "datatype": "FP32", "shape": [2]}], [b"1234"], "inputs.x: FP32 of the shape [2] takes 8 bytes"),
-        ([{"name": "x", "datatype": "FP32", "shape": [2]}], [], "inputs.x: The shape [2] takes 2 elements, got 0."),
-        ([{"name": "x", "datatype": "FP16", "shape": [2]}], [], "inputs.x: FP16 has no field in contents"),
-        ([{"name": "x", "datatype": "BOOL", "shape": [1]}], [b"\2"], "inputs.x: The bytes of a BOOL must be 0 or 1."),
-        (
-            [{"name": "x", "datatype": "INT8", "shape": [1], "contents": {"int_contents": [200]}}],
-            [],
-            "inputs.x: Every element must be a INT8.",
-        ),
-        (
-            [{"name": "x", "datatype": "FP32", "shape": [1], "contents": {"fp32_contents": [1]}}],
-            [b"1234"],
-            "inputs.x: Has both contents and raw_input_contents.",
-        ),
-        ([{"name": "x", "datatype": "FP32", "shape": [1]}] * 2, [b"1234"] * 2, "inputs.x: Given twice."),
-        (
-            [{"name": "x", "parameters": {"shared_memory_region": {"string_param": "r"}}}],
-            [],
-            "inputs.x: Shared memory is not supported",
-        ),
-    ],
-)
-def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw: list[bytes], says: str) -> None:
-    with pytest.raises(ClientError) as caught:
-        decode(ModelInferRequest(inputs=inputs, raw_input_contents=raw))
-    assert f"{caught.value.field}: {caught.value.detail}".startswith(says)
 
 
 async def late(client: InferenceServerClient) -> None:
@@ -400,25 +336,3 @@ def test_a_port_that_is_taken_is_named(echoing: Repository) -> None:
                     pass
 
     asyncio.run(twice())
-
-
-def test_the_compiled_protocol_is_that_of_the_proto_file(tmp_path: Path) -> None:
-    target = tmp_path / COMPILED.name
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={COMPILED.parent}", "inference.proto"]
-    subprocess.run([*command, f"--descriptor_set_out={target}"], check=True, timeout=60)
-    assert FileDescriptorSet.FromString(target.read_bytes()) == FileDescriptorSet.FromString(COMPILED.read_bytes())
-
-
-def fields(messages: Iterator[DescriptorProto], prefix: str = "") -> Iterator[tuple[str, int, int, int]]:
-    for message in messages:
-        for field in message.field:
-            yield f"{prefix}{message.name}.{field.name}", field.number, field.type, field.label
-        yield from fields(message.nested_type, f"{prefix}{message.name}.")
-
-
-def test_the_messages_are_those_of_tritons_client_on_the_wire() -> None:
-    theirs = FileDescriptorProto()
-    service_pb2.DESCRIPTOR.CopyToProto(theirs)
-    (ours,) = FileDescriptorSet.FromString(COMPILED.read_bytes()).file
-    assert set(fields(ours.message_type)) <= set(fields(theirs.message_type))
-    assert {method.name for method in ours.service[0].method} <= {method.name for method in theirs.service[0].method}
