@@ -1,14 +1,14 @@
 """A modern small convolutional network for pictures of clothes.
 
-Network: conv 48@5x5 with stride 2, three residual blocks of two 3x3 convolutions (48 maps at 14x14, 96 at 7x7, 192 at
-4x4), mean over the image, dense 10; 0.69 M parameters, 23 M multiplications for a view. In use the scores of
-the picture and of its mirror image are averaged, before the soft-max.
+Network: conv 48@5x5 with stride 2, five residual blocks of two 3x3 convolutions (64 maps twice at 14x14, 112 twice at
+7x7, 160 at 4x4), mean over the image, dense 10; 0.97 M parameters, 55 M multiplications for a view. In use the scores
+of the picture and of its mirror image are averaged, before the soft-max.
 Source: residual blocks of He et al., Deep residual learning for image recognition, CVPR 2016, with the resolution
-reduced at once, so that 24 epochs take 20 minutes of one core. Trained on shifted and mirrored pictures with
+reduced at once, so that 30 epochs take an hour of one core. Trained on shifted and mirrored pictures with
 rectangles erased (Zhong et al., AAAI 2020), smoothed labels, one cycle of the learning rate and averaged weights.
 2,000 training pictures are set aside to fit the temperature; the 10,000 test pictures only measure the result.
 Data: Fashion-MNIST, 60,000 + 10,000 pictures of 28x28 (Xiao, Rasul, Vollgraf, 2017), MIT licence.
-Expected: 94.2 % of the test pictures; a DenseNet of 0.77 M parameters is published with 95.4 %. Run time: 20 minutes on
+Expected: 94.7 % of the test pictures; a DenseNet of 0.77 M parameters is published with 95.4 %. Run time: 60 minutes on
 one core.
 """
 
@@ -29,7 +29,9 @@ from training.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper(classification.Hyper):
-    epochs: int = 24
+    epochs: int = 30
+    batch: int = 128
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     validation: int = 2000
@@ -62,8 +64,9 @@ class FashionNet(nn.Sequential):
         super().__init__(
             Standardise(*FASHION_MNIST),
             *(nn.Conv2d(1, 48, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(48), nn.ReLU()),
-            *(Residual(48, 48), Residual(48, 96, stride=2), Residual(96, 192, stride=2)),
-            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(192, 10)),
+            *(Residual(48, 64), Residual(64, 64)),
+            *(Residual(64, 112, stride=2), Residual(112, 112), Residual(112, 160, stride=2)),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(160, 10)),
         )
 
 
@@ -85,5 +88,6 @@ RECIPE = classification.recipe(
     sources=("fashion-mnist",),
     inputs=(classification.image(description="a piece of clothing, light on black"),),
     train=train,
+    max_batch=16,  # a row takes as long in any batch
     source_figure="95.4 % (a DenseNet of 0.77 M parameters)",
 )

@@ -144,4 +144,5 @@ RECIPE = Recipe(
     examples=examples,
     trial={"validation": 100, "per_class": 16},
     spot_check=classification.spot_check(fashion_mnist),
+    max_batch=4,  # a row takes a millisecond in any batch; 64 of them took 200 MB
 )
