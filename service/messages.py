@@ -71,7 +71,7 @@ class Answer(NamedTuple):
 
 @lru_cache(maxsize=256)
 def parse_query(query: bytes) -> Mapping[str, str]:
-    return MappingProxyType(dict(parse_qsl(query.decode("latin-1"))))
+    return MappingProxyType(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
 
 
 @lru_cache(maxsize=256)

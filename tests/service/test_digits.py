@@ -223,7 +223,7 @@ def test_numbers_are_one_digit_each(lane: Here) -> None:
 
 
 @pytest.mark.parametrize("option", ["many", "explain"])
-@pytest.mark.parametrize("wrong", ["yes", "1", "True", 1, None, []])
+@pytest.mark.parametrize("wrong", ["", "yes", "1", "True", 1, None, []])
 def test_an_option_is_true_or_false(lane: Here, option: str, wrong: Any) -> None:
     assert_refused(lane("POST", PATH, json={"images": [ONE], option: wrong}), 422, "invalid_value", option)
     if isinstance(wrong, str):
