@@ -34,7 +34,7 @@ LEGEND = """\
 Every contender answers one body, over and over, from a closed loop of connections.
 
 - ours: the service under `bentoml serve`, default settings, which is a process per core; also in one process
-- plain: the same model behind a batchable API of BentoML, default settings, as many threads
+- plain: the same model behind a batchable API of BentoML, default settings, as many threads in all
 - echo: a bare ASGI app under uvicorn that returns the body
 - FastAPI, LitServe, KServe, MLServer, PyTriton: the same model, as many threads, one worker, served as their
   documentation says (`load_tests/bench/competitors/`), no access log, batches of up to 64 where they batch;
@@ -72,7 +72,7 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
 
 def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
     """The service in one process, plain BentoML and the competitors that are installed, over the same model."""
-    threads_ours = threads(running.ours, bundle.manifest.name)
+    threads_ours = threads(running.ours, bundle.manifest.name).all
     classifier = {"CLASSIFIER_GRAPH": str(bundle.graph), "CLASSIFIER_THREADS": str(threads_ours)}
     single = stack.enter_context(servers.bentoml("service.app:service", {"QUARTET_WORKERS": "1"}))
     plain = stack.enter_context(servers.bentoml("load_tests.bench.plain_bentoml:Plain", classifier))

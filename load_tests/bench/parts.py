@@ -81,9 +81,8 @@ def ct(servers: Servers, bundle: Bundle) -> Part:
     """A slice of 128x128 pixels mirrored to the size of a clinical one, in four orientations."""
     hu = np.pad(slice_hu(), (0, 512 - 128), mode="symmetric")
     slices = np.stack([hu, hu[::-1], hu[:, ::-1], hu[::-1, ::-1]])
-    raw = RawModel(
-        bundle, {bundle.manifest.inputs[0].name: slices.astype(np.float32)}, threads(servers.ours, bundle.manifest.name)
-    )
+    inputs = {bundle.manifest.inputs[0].name: slices.astype(np.float32)}
+    raw = RawModel(bundle, inputs, threads(servers.ours, bundle.manifest.name).each)
     counted = partial(work, servers.ours, raw.name)
     expected = raw.outputs()[bundle.manifest.outputs[0].name]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from load_tests.bench import wrk
 from load_tests.bench.contender import Contender, Part
-from load_tests.bench.processor import busy_s, group
+from load_tests.bench.processor import busy_s, server
 from load_tests.bench.wrk import Load
 
 LATENCIES = 2  # a run lasts at least so many times as long as a request in its closed loop
@@ -55,7 +55,7 @@ def warm_up(contender: Contender, part: Part) -> float:
 
 
 def run(contender: Contender, part: Part, connections: int, seconds: int) -> Sample:
-    processes, before = group(contender.url), contender.work and contender.work()
+    processes, before = server(contender.url), contender.work and contender.work()
     started = busy_s(processes)
     load = _post(contender, connections, seconds)
     cpu_us = 1e6 * (busy_s(processes) - started) / (load.requests_per_s * seconds)

@@ -19,9 +19,17 @@ def work(service: str, model: str) -> Work:
     return Work(samples["quartet_batch_rows_count"], samples["quartet_batch_rows_sum"])
 
 
-def threads(service: str, model: str) -> int:
-    """Threads of one inference."""
-    return int(scrape(service, model)["quartet_session_threads"])
+class Threads(NamedTuple):
+    """Of all processes together, and of one inference."""
+
+    all: int
+    each: int
+
+
+def threads(service: str, model: str) -> Threads:
+    samples = scrape(service, model)
+    total = samples["quartet_session_threads"]
+    return Threads(int(total), int(total / samples["quartet_loaded_models"]))
 
 
 def scrape(service: str, model: str) -> dict[str, float]:
