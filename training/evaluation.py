@@ -34,7 +34,8 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
     centre = share + z * z / (2 * count)
     spread = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # At 0 and 1 a bound is the share itself, which rounding would miss.
+    return min(share, max(0.0, (centre - spread) / scale)), max(share, min(1.0, (centre + spread) / scale))
 
 
 def proportion(name: str, successes: int, count: int, **details: Any) -> Metric:

@@ -25,6 +25,13 @@ def test_a_proportion_lies_in_its_interval_and_keeps_its_details() -> None:
     assert (metric.count, metric.split) == (100, "validation")
 
 
+@pytest.mark.parametrize("count", [7, 800, 2000])
+def test_none_and_all_lie_in_their_intervals(count: int) -> None:
+    for successes in (0, count):
+        metric = proportion("accuracy", successes, count)
+        assert metric.low <= metric.value <= metric.high
+
+
 def test_a_bootstrap_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
     sample = np.random.default_rng(0).normal(5, 2, 400)
     metric = bootstrapped("mean", lambda values: float(values.mean()), sample)
