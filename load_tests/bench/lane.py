@@ -1,7 +1,7 @@
 """The service without HTTP: its lane in this process, with the model and no server around it."""
 
 import asyncio
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from load_tests.bench.contender import Contender, WrongAnswer
+from load_tests.in_process import exchange, not_found, scope_of
 from service.lane import App
 from service.settings import Settings
 from service.worker import Worker
@@ -23,7 +24,7 @@ def alone(model: str, contenders: list[Contender]) -> Iterator[dict[str, Any]]:
     worker = Worker(Settings(models=(model,), threads=1))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.repository.load())
-        lane = worker.asgi(_nothing)
+        lane = worker.asgi(not_found)
         for contender in contenders:
             for together in TOGETHER:
                 rounds = [runner.run(_seconds(lane, contender, together)) for _ in range(ROUNDS)]
@@ -43,30 +44,9 @@ async def _seconds(lane: App, contender: Contender, together: int) -> float:
 
 async def _ask(lane: App, contender: Contender, times: int) -> None:
     url, body = urlsplit(contender.url), contender.body
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": url.path,
-        "query_string": url.query.encode(),
-        "headers": [
-            (b"content-type", body.media_type.encode()),
-            (b"content-length", b"%d" % len(body.content)),
-        ],
-    }
-    sent: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body.content, "more_body": False}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
-
+    headers = {b"content-type": body.media_type.encode()}
+    scope = scope_of("POST", url.path, headers, body.content, url.query.encode())
     for _ in range(times):
-        sent.clear()
-        await lane(dict(scope), receive, send)
-        if sent[0]["status"] != 200:
-            raise WrongAnswer(f"the lane answered {contender.form} with {sent[0]['status']}: {sent[1]['body'][:300]!r}")
-
-
-async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    """What is not the lane's: nothing here."""
+        start, *rest = await exchange(lane, dict(scope), [body.content])
+        if start["status"] != 200:
+            raise WrongAnswer(f"the lane answered {contender.form} with {start['status']}: {rest[0]['body'][:300]!r}")

@@ -1,11 +1,11 @@
 """The service in this process, without an HTTP server: its ASGI app over the toy models of the tests."""
 
 import asyncio
-from collections.abc import MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from load_tests.in_process import exchange, not_found, scope_of
 from load_tests.wire import Reply
 from service.settings import Settings
 from service.worker import Worker
@@ -25,7 +25,7 @@ class Inside:
         toys.samples(folder, "cvae")
         toys.tensors(folder)
         self.worker = Worker(Settings.model_validate(LIMITS | {"models_dir": folder}))
-        self._app = self.worker.asgi(_nothing)
+        self._app = self.worker.asgi(not_found)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """For clients that bring a loop of their own: the models are loaded already, whatever their lifespan says."""
@@ -53,30 +53,9 @@ class Inside:
     async def _ask(
         self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, query: bytes
     ) -> Reply | None:
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query,
-            "headers": [*headers.items(), (b"content-length", b"%d" % len(body))],
-        }
-        parts = [body[: len(body) // 2], body[len(body) // 2 :]]
-        sent: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        await self._app(scope, receive, send)
+        middle = len(body) // 2
+        sent = await exchange(self._app, scope_of(method, path, headers, body, query), (body[:middle], body[middle:]))
         if len(sent) < 2:
             return None
         named = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Reply(sent[0]["status"], named, b"".join(message["body"] for message in sent[1:]))
-
-
-async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    """What is not the lane's."""
-    await send({"type": "http.response.start", "status": 404, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
