@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
 
 from service import bundle
@@ -166,6 +167,7 @@ def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: 
             verbose=False,
         )
     assert program is not None
+    RemoveUnusedNodesPass()(program.model)  # constants that the exporter leaves, of which ONNX Runtime warns
     graph = program.model_proto
     for declared, value in zip(recipe.outputs, graph.graph.output, strict=True):
         _name_axes(declared, value)
