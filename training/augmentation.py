@@ -24,17 +24,24 @@ class Affine:
 
     def __call__(self, image_BHW: Tensor) -> Tensor:
         """A new view of every image, its parameters normally distributed."""
-        size = len(image_BHW)
-        angle, shear, scale_x, scale_y, shift_x, shift_y = torch.randn(6, size, device=image_BHW.device)
-        angle, shear = angle * np.deg2rad(self.rotation), shear * self.shear
-        scale_x, scale_y = 1 + scale_x * self.scale, 1 + scale_y * self.scale
-        cos, sin, pixel = torch.cos(angle), torch.sin(angle), self.shift * 2 / image_BHW.shape[-1]
-        row_x = torch.stack([scale_x * cos, scale_y * (shear * cos - sin), shift_x * pixel], 1)
-        row_y = torch.stack([scale_x * sin, scale_y * (shear * sin + cos), shift_y * pixel], 1)
-        grid = F.affine_grid(torch.stack([row_x, row_y], 1), [size, 1, *image_BHW.shape[1:]], align_corners=False)
+        size, height, width = image_BHW.shape
+        grid = self.grid(torch.randn(6, size, device=image_BHW.device), height, width)
         if self.elastic:
             grid = grid + self._bends(image_BHW)
         return F.grid_sample(image_BHW[:, None], grid, align_corners=False)[:, 0]
+
+    def grid(self, deviations_6B: Tensor, height: int, width: int) -> Tensor:
+        """Where views look, [B, H, W, 2], x first, -1 to 1 from edge to edge, without bending.
+
+        They deviate so many standard deviations in angle, shear, width, height and place, across and down.
+        """
+        angle, shear, scale_x, scale_y, shift_x, shift_y = deviations_6B
+        angle, shear = angle * np.deg2rad(self.rotation), shear * self.shear
+        scale_x, scale_y = 1 + scale_x * self.scale, 1 + scale_y * self.scale
+        cos, sin, pixel = torch.cos(angle), torch.sin(angle), self.shift * 2 / width
+        row_x = torch.stack([scale_x * cos, scale_y * (shear * cos - sin), shift_x * pixel], 1)
+        row_y = torch.stack([scale_x * sin, scale_y * (shear * sin + cos), shift_y * pixel], 1)
+        return F.affine_grid(torch.stack([row_x, row_y], 1), [len(angle), 1, height, width], align_corners=False)
 
     def _bends(self, image_BHW: Tensor) -> Tensor:
         """A smooth field [B, H, W, 2] of displacements: random ones at a few knots, interpolated between them.

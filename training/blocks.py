@@ -1,5 +1,8 @@
 """Building blocks that several networks share."""
 
+import itertools
+
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -38,6 +41,36 @@ class Mirrored(nn.Module):
     def forward(self, image_BHW: Tensor) -> Tensor:
         scores: Tensor = self.network(image_BHW)
         return scores if self.training else (scores + self.network(image_BHW.flip(-1))) / 2
+
+
+class Views(nn.Module):
+    """Pictures [B, H, W] seen through grids [V, H, W, 2], as `grid_sample` takes them: [B, V, H, W].
+
+    ONNX Runtime refuses the name that PyTorch's exporter gives bilinear sampling, so that this is a sum over the four
+    pixels around each place.
+    """
+
+    index: Tensor
+    weight: Tensor
+
+    def __init__(self, grid_VHW2: Tensor) -> None:
+        super().__init__()
+        height, width = self.shape = grid_VHW2.shape[1:3]
+        size = torch.tensor([width, height])
+        place_VP2 = ((grid_VHW2.flatten(1, 2) + 1) * size - 1) / 2  # in pixels, P of them
+        index, weight = [], []
+        for offset in itertools.product((0, 1), (0, 1)):
+            pixel_VP2 = place_VP2.floor() + torch.tensor(offset)
+            inside_VP = ((pixel_VP2 >= 0) & (pixel_VP2 < size)).all(-1)
+            weight.append((1 - (place_VP2 - pixel_VP2).abs()).prod(-1) * inside_VP)
+            column, row = pixel_VP2.clamp(min=0).minimum(size - 1).long().unbind(-1)
+            index.append(row * width + column)
+        self.register_buffer("index", torch.stack(index, -1))
+        self.register_buffer("weight", torch.stack(weight, -1))
+
+    def forward(self, image_BHW: Tensor) -> Tensor:
+        around_BVP4 = image_BHW.flatten(1)[:, self.index]  # V, P places
+        return (around_BVP4 * self.weight).sum(-1).reshape(-1, len(self.index), *self.shape)
 
 
 class Half(nn.Module):

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from service.bundle import Arrays, DigitClassification, ImageClassification, Metric
 from service.bundle import Tensor as Declared
 from training import pictures
+from training.blocks import Views
 from training.data import Images, Split
 from training.evaluation import Evaluation, Predict, bootstrapped, calibration_error, histogram, proportion
 from training.recipe import Recipe
@@ -59,6 +60,35 @@ class Served(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return F.softmax(self.network(image) / self.temperature, dim=1)
+
+
+class SecondLook(Served):
+    """Served, but for images whose likeliest class has less than `sure`: for these the mean over views [V] of them.
+
+    What a view shows is given as a grid [V, H, W, 2], as `grid_sample` takes it. Most images are looked at once, and a
+    batch without a doubt costs no more than before.
+    """
+
+    def __init__(self, served: Served, grid_VHW2: Tensor, sure: float) -> None:
+        super().__init__(served.network, float(served.temperature))
+        self.views, self.sure = Views(grid_VHW2), sure
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.settled(image, self.network(image))
+
+    def settled(self, image: Tensor, scores_BK: Tensor) -> Tensor:
+        """Probabilities [B, K] of images whose scores are known."""
+        first_BK = F.softmax(scores_BK / self.temperature, 1)
+        unsure = first_BK.amax(1).min() < self.sure
+        return torch.cond(unsure, self._again, lambda _, first_BK: first_BK.clone(), (image, first_BK))  # type: ignore[no-any-return]
+
+    def _again(self, image_BHW: Tensor, first_BK: Tensor) -> Tensor:
+        """`first_BK`, but for the rows that are unsure, of which there are some."""
+        rows_N = (first_BK.amax(1) < self.sure).nonzero()[:, 0]
+        torch._check(rows_N.shape[0] > 0)  # type: ignore[no-untyped-call]  # the exporter has to know
+        views_NVHW = self.views(image_BHW[rows_N])
+        scores_NVK = self.network(views_NVHW.flatten(0, 1)).unflatten(0, views_NVHW.shape[:2])
+        return first_BK.index_copy(0, rows_N, F.softmax(scores_NVK / self.temperature, 2).mean(1))
 
 
 def fit(

@@ -7,11 +7,12 @@ and differ in kernels and depth. The student starts as the first of them and als
 pictures of none. It learns from the labels and from the teachers' scores (Hinton et al., Distilling the Knowledge in a
 Neural Network, arXiv:1503.02531, 2015). An eleventh class, no digit, has the constant score 0, so that the logarithm of
 the sum of the exponential scores says how familiar a picture is (Liu et al., Energy-based Out-of-distribution
-Detection, NeurIPS 2020).
-The first 5,000 training digits choose temperature and threshold, the 10,000 test digits only measure.
+Detection, NeurIPS 2020). What the student is unsure of it looks at again, from thirteen views, as others average over
+crops of a photograph (Krizhevsky et al., ImageNet Classification, NeurIPS 2012).
+The first 5,000 training digits choose temperature, threshold and second look, the 10,000 test digits only measure.
 Data: MNIST, 60,000 + 10,000 digits of 28x28, its authors state no licence; characters printed from URW's fonts. Only
 measured with, never trained: Fashion-MNIST, characters of Matplotlib's fonts, UCI's multiple features and 8x8 digits.
-Expected: 99.65 % of the test digits. Run time: two hours and a half on one core.
+Expected: 99.73 % of the test digits. Run time: two hours and a half on one core.
 """
 
 import copy
@@ -30,6 +31,7 @@ from training.blocks import MNIST, Standardise
 from training.corruptions import CORRUPTIONS, corrupt
 from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
 from training.digit_form import enlarged
+from training.distillation import Teachers
 from training.evaluation import Evaluation, Predict, auroc, proportion
 from training.fonts import LETTERS, printed
 from training.outliers import outliers
@@ -49,6 +51,7 @@ TEACHERS: tuple[Layers, ...] = (
 )
 NO_DIGIT = 10
 DIGITS = "0123456789"
+SURE = 0.98  # probability below which a picture is looked at again
 MEASURED = 1000  # test digits under each corruption
 
 
@@ -142,41 +145,34 @@ def lessons(hyper: Hyper) -> tuple[Tensor, Tensor]:
 class Distillation:
     """Cross-entropy of ten digits and none, plus what the teachers add about the digits that they read rightly."""
 
-    def __init__(self, teachers: list[nn.Module], softness: float) -> None:
-        self.teachers, self.softness = [network.eval() for network in teachers], softness
+    def __init__(self, teachers: Teachers) -> None:
+        self.teachers = teachers
 
     def __call__(self, image_BHW: Tensor, scores_BK: Tensor, label_B: Tensor) -> Tensor:
         hard = F.cross_entropy(F.pad(scores_BK, (0, 1)), label_B)
         digit = label_B != NO_DIGIT
-        taught = self.taught(image_BHW[digit])
-        own = F.log_softmax(scores_BK[digit] / self.softness, 1)
+        taught = self.teachers(image_BHW[digit])
         right = taught.argmax(1) == label_B[digit]
-        divergence = F.kl_div(own, taught, reduction="none").sum(1) * right
-        return hard + self.softness**2 * divergence.sum() / len(label_B)
-
-    @torch.no_grad()
-    def taught(self, image_BHW: Tensor) -> Tensor:
-        """The teachers' mean probabilities [B, K] at the temperature."""
-        with torch.autocast(image_BHW.device.type, torch.bfloat16):
-            scores = [network(image_BHW).float() for network in self.teachers]
-        return torch.stack([F.softmax(score / self.softness, 1) for score in scores]).mean(0)
+        return hard + (self.teachers.divergence(taught, scores_BK[digit]) * right).sum() / len(label_B)
 
 
 class Reader(nn.Module):
-    """Pictures to probabilities [B, K] and familiarity [B], which is 0 where a picture is only just accepted."""
+    """Pictures to probabilities [B, K] and familiarity [B], which is 0 where a picture is only just accepted.
 
-    temperature: Tensor
+    A second look sees what the teachers learned from, by one standard deviation either way in one parameter at a time.
+    """
+
     boundary: Tensor
 
-    def __init__(self, network: Network, temperature: Tensor, boundary: Tensor) -> None:
+    def __init__(self, served: classification.Served, boundary: Tensor, view: Affine) -> None:
         super().__init__()
-        self.network = network
-        self.register_buffer("temperature", temperature)
+        either_way_6V = torch.cat([torch.zeros(6, 1), torch.eye(6), -torch.eye(6)], 1)
+        self.look = classification.SecondLook(served, view.grid(either_way_6V, 28, 28), SURE)
         self.register_buffer("boundary", boundary)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.network(image)
-        return F.softmax(scores / self.temperature, 1), torch.logsumexp(scores, 1) - self.boundary
+        scores = self.look.network(image)
+        return self.look.settled(image, scores), torch.logsumexp(scores, 1) - self.boundary
 
 
 class Explanation(nn.Module):
@@ -188,7 +184,8 @@ class Explanation(nn.Module):
     def __init__(self, reader: nn.Module) -> None:
         super().__init__()
         assert isinstance(reader, Reader)
-        self.network = reader.network
+        assert isinstance(reader.look.network, Network)
+        self.network = reader.look.network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         activations = self.network.layers(image)
@@ -200,12 +197,11 @@ def train(run: Run[Hyper]) -> nn.Module:
     """The student starts with the weights of the first teacher, which is built alike."""
     hyper = run.hyper
     teachers = [teacher(run, index) for index in range(hyper.teachers)]
-    network, loss = copy.deepcopy(teachers[0]), Distillation(teachers, hyper.softness)
+    network, loss = copy.deepcopy(teachers[0]), Distillation(Teachers(teachers, hyper.softness))
     inputs, labels = lessons(hyper)
     served = classification.fit(run, network, inputs, labels, augment=views(hyper), loss=loss)
-    assert isinstance(served.network, Network)
     scores = classification.scores_of(served.network, inputs[: hyper.validation].to(run.device))
-    return Reader(served.network, served.temperature, torch.quantile(scores.logsumexp(1), hyper.refused))
+    return Reader(served, torch.quantile(scores.logsumexp(1), hyper.refused), views(hyper))
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
