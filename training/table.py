@@ -36,7 +36,7 @@ def page(family: str, speeds: bool = True) -> str:
     table = [row + [f"{speed(found, size):,.0f}" for size in SPEEDS if speeds] for found, row in rows(family)]
     measured = (
         f"Batch {' and '.join(map(str, SPEEDS))}: rows a second through ONNX Runtime {onnxruntime.__version__} on one "
-        f"thread, nothing around it, on {_processor()}. "
+        f"thread, nothing around it, on {_processor()}, of golden inputs, which no model has to look at twice. "
     )
     return "\n\n".join(
         [
