@@ -97,7 +97,8 @@ def train(run: Run[Hyper]) -> nn.Module:
         return hard + teachers.divergence(teachers(image_BHW), scores_BK).mean()
 
     served = classification.fit(run, second, inputs, labels, augment=view, loss=loss)
-    reach_92 = torch.cartesian_prod(torch.tensor([0.0, -1.0, 1.0]), torch.tensor([0.0, -1.0, 1.0]))
+    either_way = torch.tensor([0.0, -1.0, 1.0])
+    reach_92 = torch.cartesian_prod(either_way, either_way)
     around = Affine(rotation=0, shift=hyper.reach, scale=0, shear=0).grid(F.pad(reach_92, (4, 0)).T, 28, 28)
     return classification.SecondLook(served, around, SURE)
 
