@@ -73,10 +73,14 @@ class Serving:
         lines = (json.loads(line) for line in self.log.splitlines() if line.startswith('{"time"'))
         return {line["request_id"] for line in lines if line["status"] == 200}
 
+    def processes(self) -> list[psutil.Process]:
+        """BentoML's own, and the workers."""
+        first = psutil.Process(self._process.pid)
+        return [first, *first.children(recursive=True)]
+
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests."""
-        children = psutil.Process(self._process.pid).children(recursive=True)
-        return [child for child in children if _is_worker(child)]
+        return [process for process in self.processes() if _is_worker(process)]
 
     def memory(self) -> int:
         """Resident bytes of all workers."""

@@ -10,12 +10,13 @@ import orjson
 from bentoml.exceptions import BentoMLException
 
 from service import __version__
+from service.connection import Connection
 from service.endpoints import ENDPOINTS, Endpoint
 from service.errors import QuartetError
 from service.messages import JSON, Request
 from service.metrics import shared_folder
 from service.settings import Settings
-from service.turns import take_turns
+from service.turns import TurnTaking
 from service.worker import Worker, configure_logging
 
 settings = Settings.from_environment()
@@ -28,7 +29,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
         configure_logging()
         if settings.processes > 1:
             worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
-            take_turns()
+        (TurnTaking if settings.processes > 1 else Connection).install(settings, worker.metrics.errors)
         return worker.asgi(super().to_asgi(is_main))
 
 

@@ -2,6 +2,9 @@
 
     QuartetError
     ├── ClientError                    the request must change
+    │   ├── MalformedRequest     400   malformed_request     not HTTP
+    │   ├── HeadTooLarge         431   head_too_large        the request line and its headers
+    │   ├── HeadTimeout          408   head_timeout          they did not arrive in time
     │   ├── MalformedBody        400   malformed_body        not JSON, not an image, truncated, ...
     │   ├── EmptyBody            400   empty_body
     │   ├── Unauthorized         401   unauthorized          no valid API key
@@ -23,6 +26,7 @@
     │   ├── UnknownVersion       404   unknown_version
     │   └── LoadFailed           422   load_failed           the bundle on disk is broken
     ├── Overloaded                     try again
+    │   ├── TooManyConnections   503   too_many_connections  all of them at work
     │   ├── QueueFull            429   queue_full
     │   ├── Draining             503   draining
     │   ├── NotReady             503   not_ready
@@ -58,6 +62,18 @@ class QuartetError(Exception):
 
 class ClientError(QuartetError):
     status = 400
+
+
+class MalformedRequest(ClientError):
+    code = "malformed_request"
+
+
+class HeadTooLarge(ClientError):
+    status, code = 431, "head_too_large"
+
+
+class HeadTimeout(ClientError):
+    status, code = 408, "head_timeout"
 
 
 class MalformedBody(ClientError):
@@ -151,6 +167,10 @@ class LoadFailed(Missing):
 class Overloaded(QuartetError):
     status = 503
     retry_after_s: int | None = 1
+
+
+class TooManyConnections(Overloaded):
+    code = "too_many_connections"
 
 
 class QueueFull(Overloaded):

@@ -64,6 +64,11 @@ class Settings(BaseModel):
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC service listens on.")
     cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
     access_log: Literal["off", "errors", "all"] = Field("errors", description="Requests that get a line in the log.")
+    max_connections: int = Field(
+        4096, ge=1, description="Most connections of a process, and at most what the limit on open files leaves."
+    )
+    max_head_bytes: int = Field(64 * 2**10, ge=1024, description="Largest head of a request, give or take a packet.")
+    head_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the head of a request may take to arrive.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
     body_limits: PerEndpoint = Field({}, description="The same for single endpoints, such as `score_credit=65536`.")
     max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")

@@ -8,14 +8,13 @@ import asyncio
 import time
 from typing import ClassVar
 
-from uvicorn.config import HTTP_PROTOCOLS
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from service.connection import Connection
 
 ASIDE_S = 1e-6  # the kernel makes some 60 microseconds of it, time enough to wake up
 
 
-class TurnTaking(HttpToolsProtocol):
-    """uvicorn's protocol. `most` is how many connections were held at once since there last were half as many."""
+class TurnTaking(Connection):
+    """`most` is how many connections were held at once since there last were half as many."""
 
     most: ClassVar[int] = 1
 
@@ -27,8 +26,3 @@ class TurnTaking(HttpToolsProtocol):
         elif held > TurnTaking.most:
             TurnTaking.most = held
             time.sleep(ASIDE_S)
-
-
-def take_turns() -> None:
-    """For the uvicorn that this process is about to start."""
-    HTTP_PROTOCOLS["auto"] = f"{__name__}:{TurnTaking.__name__}"

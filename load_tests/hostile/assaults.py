@@ -7,15 +7,16 @@ from typing import NamedTuple
 from load_tests.shelf import SMALL
 from load_tests.wire import Reply, parse_head
 
-BODY_TIMEOUT_S = 1.0
-SETTINGS = {"body_timeout_s": BODY_TIMEOUT_S, "max_body_bytes": 2**20, "threads": 1}
-PATIENCE_S = 2 * BODY_TIMEOUT_S  # beyond what the assault itself takes
+SLOW_S = 1.0
+SETTINGS = {"head_timeout_s": SLOW_S, "body_timeout_s": SLOW_S, "max_body_bytes": 2**20, "threads": 1}
+PATIENCE_S = 2 * SLOW_S  # beyond what the assault itself takes
 SURPRISE_S = 0.1  # in which one answer too many would come
 
 HEAD = b"POST /v1/models/step/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BODY = SMALL.partition(b"\r\n\r\n")[2]
 LENGTH = b"content-length: %d\r\n" % len(BODY)
 UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n" % len(SMALL)
+DEAF = b"PUT /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n"
 REFUSED: tuple[list[int], ...] = ([400], [])  # said so, or just hung up
 OK = ([200],)
@@ -114,11 +115,16 @@ SLOW = [
     Assault("a body a byte at a time", [HEAD + LENGTH + b"\r\n", *(b"%c" % byte for byte in BODY)], ([408],), 0.1),
     Assault("a body that never comes", [HEAD + LENGTH + b"\r\n"], ([408],)),
     Assault("a head a line at a time", [HEAD, *[b"x-a: b\r\n"] * 5, LENGTH + b"\r\n" + BODY], OK, 0.1),
+    Assault("a head without an end", [HEAD, *[b"x-a: b\r\n"] * 30], ([408],), 0.1),
+    Assault("half a head behind a request", [SMALL + HEAD], ([200, 408],)),
+    Assault("a body after its refusal", [DEAF, *[b"x"] * 30], ([405],), 0.1),
 ]
 FLOODS = [
     Assault(
         "a thousand headers", _with(b"".join(b"x-%d: y\r\n" % i for i in range(1000)) + LENGTH), ([200], [400], [431])
     ),
+    Assault("a header of 30 MB", [HEAD + b"x-a: ", *[bytes(2**20).replace(b"\0", b"y")] * 30], ([431], [])),
+    Assault("200,000 headers", [HEAD, *[b"".join(b"x-%d: y\r\n" % i for i in range(10_000))] * 20], ([431], [400], [])),
     Assault("a header of 200 kB", _with(b"x-a: " + b"y" * 200_000 + b"\r\n" + LENGTH), ([200], [400], [431], [])),
     Assault("a query of 10,000 characters", _get(b"/v1/models?" + b"a" * 10_000), OK),
     Assault("a path of 100,000 characters", _get(b"/" + b"a" * 100_000), ([404], [400], [414], [])),

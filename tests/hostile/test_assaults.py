@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from load_tests.hostile.assaults import ASSAULTS, BODY_TIMEOUT_S, SETTINGS, SLOW, Assault, attack
+from load_tests.hostile.assaults import ASSAULTS, SETTINGS, SLOW, SLOW_S, Assault, attack
 from load_tests.hostile.siege import ALIVE, besiege
 from load_tests.serving import Serving
 from load_tests.shelf import SMALL, Shelf
@@ -31,7 +31,7 @@ def test_an_assault_is_fended_off(serving: Serving, assault: Assault) -> None:
 def test_a_slow_body_is_refused_when_its_time_is_up(serving: Serving) -> None:
     outcome = asyncio.run(attack(serving.port, SLOW[0]))
     assert outcome.statuses == [408]
-    assert BODY_TIMEOUT_S <= outcome.seconds < BODY_TIMEOUT_S + 5
+    assert SLOW_S <= outcome.seconds < SLOW_S + 5
     assert outcome.replies[0].headers["connection"] == "close"
 
 

@@ -1,6 +1,7 @@
 """Which connections a process steps aside for. How evenly processes then share them is for `make bench` to show."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import uvicorn
 from uvicorn.config import HTTP_PROTOCOLS
 
 from service import turns
-from service.turns import TurnTaking, take_turns
+from service.settings import Settings
+from service.turns import TurnTaking
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 async def most_after(*numbers: int) -> list[int]:
     """What `most` is after there have been, one after the other, so many connections at once."""
-    take_turns()
+    TurnTaking.install(Settings(), Counter())
     config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -1,0 +1,298 @@
+"""What a connection may cost, seen from its other end: bytes in, bytes out, and when it is closed."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+import orjson
+import pytest
+import uvicorn
+import uvloop
+from uvicorn.config import HTTP_PROTOCOLS
+
+from load_tests.wire import Reply, parse_head
+from service.connection import OTHER_FILES, Connection
+from service.settings import Settings
+
+SOON_S, PATIENCE_S = 0.2, 5.0
+WHOLE = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+BEGUN = b"GET / HTTP/1.1\r\nx-a: "
+LARGE = 2**24  # bytes: more than all socket buffers together
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
+
+
+class App:
+    """Answers `/`, `/large`, and `/slow` after a while; `/deaf` without reading the body."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(3 * SOON_S)
+        while scope["path"] != "/deaf" and (await receive()).get("more_body"):
+            pass
+        body = bytes(LARGE) if scope["path"] == "/large" else b"hello"
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Served:
+    """A server in this process."""
+
+    def __init__(self, server: uvicorn.Server, errors: Counter[tuple[str, str]]) -> None:
+        self.server, self.errors = server, errors
+        self.port = server.servers[0].sockets[0].getsockname()[1]
+        self.writers: list[asyncio.StreamWriter] = []
+
+    @property
+    def connections(self) -> int:
+        return len(self.server.server_state.connections)
+
+
+class Client:
+    """The other end of a connection, closed with the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, served: Served) -> "Client":
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        served.writers.append(writer)
+        return cls(reader, writer)
+
+    async def exchange(self, pieces: list[bytes], pause_s: float) -> list[Reply]:
+        """All answers to what is sent for as long as the server does not close the connection."""
+        answers = asyncio.create_task(self.answers())
+        for piece in pieces:
+            if not answers.done():
+                self.writer.write(piece)
+                await asyncio.sleep(pause_s)
+        return await answers
+
+    async def answers(self) -> list[Reply]:
+        """All of them until the server closes the connection."""
+        replies = []
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    replies.append(await self.answer())
+        return replies
+
+    async def answer(self) -> Reply:
+        status, headers = parse_head(await self.reader.readuntil(b"\r\n\r\n"))
+        return Reply(status, headers, await self.reader.readexactly(int(headers["content-length"])))
+
+    async def is_closed(self) -> bool:
+        """Whether the server has closed the connection, having said nothing more."""
+        try:
+            async with asyncio.timeout(SOON_S):
+                return await self.reader.read(1) == b""
+        except TimeoutError:
+            return False
+
+
+@contextlib.asynccontextmanager
+async def serving(keep_alive_s: float = PATIENCE_S, **settings: Any) -> AsyncIterator[Served]:
+    errors: Counter[tuple[str, str]] = Counter()
+    Connection.install(Settings(**settings), errors)
+    config = uvicorn.Config(App(), port=0, lifespan="off", log_level="critical", timeout_keep_alive=keep_alive_s)  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    served = Served(server, errors)
+    try:
+        yield served
+    finally:
+        for writer in served.writers:
+            writer.close()
+        server.should_exit = server.force_exit = True
+        await running
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())  # type: ignore[arg-type]
+
+
+def codes(replies: list[Reply]) -> list[str]:
+    """What was refused, and how: every refusal is a problem, and the last word on its connection."""
+    for reply in replies:
+        if reply.status != 200:
+            assert reply.headers["content-type"] == "application/problem+json"
+            assert reply.headers["connection"] == "close"
+            assert orjson.loads(reply.body)["request_id"] == reply.headers["x-request-id"]
+            assert reply is replies[-1]
+    return ["ok" if reply.status == 200 else orjson.loads(reply.body)["code"] for reply in replies]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        ([BEGUN], ["head_timeout"]),
+        ([BEGUN, b"b"] + [b"c"] * 40, ["head_timeout"]),
+        ([WHOLE + BEGUN], ["ok", "head_timeout"]),
+        ([b"\r\n"], []),
+        ([WHOLE, b"\r\n"], ["ok"]),
+        ([b"POST /deaf HTTP/1.1\r\ncontent-length: 100\r\n\r\n", *[b"x"] * 40], ["ok"]),
+    ],
+    ids=["half", "drop by drop", "second", "none", "none after a request", "the rest of a body instead"],
+)
+def test_a_head_has_to_arrive_in_time(pieces: list[bytes], said: list[str]) -> None:
+    async def scenario() -> None:
+        async with serving(head_timeout_s=SOON_S) as served:
+            client, started = await Client.to(served), monotonic()
+            assert codes(await client.exchange(pieces, pause_s=SOON_S / 20)) == said
+            assert monotonic() - started < 4 * SOON_S
+            assert served.errors == ({("connection", "head_timeout"): 1} if "head_timeout" in said else {})
+
+    run(scenario)
+
+
+def test_a_head_in_time_is_not_hurried_by_the_time_of_another() -> None:
+    async def scenario() -> None:
+        async with serving(head_timeout_s=3 * SOON_S) as served:
+            client = await Client.to(served)
+            for _ in range(4):
+                client.writer.write(WHOLE[:9])
+                await asyncio.sleep(SOON_S)
+                client.writer.write(WHOLE[9:])
+                assert (await client.answer()).status == 200
+
+    run(scenario)
+
+
+def test_requests_before_a_late_head_get_their_answers() -> None:
+    async def scenario() -> None:
+        async with serving(head_timeout_s=SOON_S) as served:
+            client = await Client.to(served)
+            client.writer.write(WHOLE.replace(b"/ ", b"/slow ", 1) + BEGUN)
+            assert codes(await client.answers()) == ["ok", "head_timeout"]
+
+    run(scenario)
+
+
+def test_a_head_has_a_largest_size() -> None:
+    async def scenario() -> None:
+        async with serving(max_head_bytes=4096) as served:
+            client = await Client.to(served)
+            replies = await client.exchange([BEGUN, *[b"a" * 1000] * 10], pause_s=0.01)
+            assert codes(replies) == ["head_too_large"]
+            assert served.errors == {("connection", "head_too_large"): 1}
+
+    run(scenario)
+
+
+def test_a_body_is_not_taken_for_a_head() -> None:
+    async def scenario() -> None:
+        async with serving(max_head_bytes=4096) as served:
+            for path in (b"/", b"/deaf"):
+                client = await Client.to(served)
+                client.writer.write(b"POST %s HTTP/1.1\r\ncontent-length: 100000\r\n\r\n" % path)
+                for _ in range(10):
+                    await asyncio.sleep(0.01)
+                    client.writer.write(bytes(10_000))
+                client.writer.write(WHOLE)
+                assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01", ["malformed_request"]),
+        (WHOLE + b"nonsense\r\n\r\n", ["ok", "malformed_request"]),
+        (WHOLE.replace(b"/ ", b"/slow ", 1) + WHOLE + b"nonsense\r\n\r\n", ["ok", "ok", "malformed_request"]),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n", ["malformed_request"]),
+    ],
+    ids=["no HTTP", "behind a request", "behind two", "in a body"],
+)
+def test_what_is_no_http_is_refused_after_what_was(sent: bytes, said: list[str]) -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            client = await Client.to(served)
+            client.writer.write(sent)
+            assert codes(await client.answers()) == said
+
+    run(scenario)
+
+
+def test_a_connection_without_a_request_is_closed_like_an_idle_one() -> None:
+    async def scenario() -> None:
+        async with serving(keep_alive_s=SOON_S / 2) as served:
+            assert await (await Client.to(served)).is_closed()
+
+    run(scenario)
+
+
+def test_an_answer_that_nobody_reads_is_given_up() -> None:
+    async def scenario() -> None:
+        async with serving(keep_alive_s=SOON_S) as served:
+            client = await Client.to(served)
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.writer.write(WHOLE.replace(b"/ ", b"/large ", 1) * 2)
+            await asyncio.sleep(SOON_S / 2)
+            assert served.connections == 1
+            await asyncio.sleep(3 * SOON_S)
+            assert served.connections == 0
+
+    run(scenario)
+
+
+def test_an_answer_that_is_read_slowly_is_read_to_its_end() -> None:
+    async def scenario() -> None:
+        async with serving(keep_alive_s=SOON_S) as served:
+            client = await Client.to(served)
+            client.writer.write(WHOLE.replace(b"/ ", b"/large ", 1))
+            left = LARGE
+            await client.reader.readuntil(b"\r\n\r\n")
+            while left:
+                left -= len(await client.reader.read(2**20))
+                await asyncio.sleep(SOON_S / 8)
+
+    run(scenario)
+
+
+def test_of_too_many_connections_one_that_waits_for_a_request_makes_room() -> None:
+    async def scenario() -> None:
+        async with serving(max_connections=3) as served:
+            clients = []
+            for _ in range(4):
+                clients.append(await Client.to(served))
+                clients[-1].writer.write(WHOLE)
+                assert (await clients[-1].answer()).status == 200
+                await asyncio.sleep(0.01)
+            assert [await client.is_closed() for client in clients] == [True, False, False, False]
+            assert served.errors == {}
+
+    run(scenario)
+
+
+def test_where_all_connections_are_at_work_another_is_refused() -> None:
+    async def scenario() -> None:
+        async with serving(max_connections=2) as served:
+            clients = [await Client.to(served) for _ in range(2)]
+            for client in clients:
+                client.writer.write(WHOLE.replace(b"/ ", b"/slow ", 1))
+            await asyncio.sleep(SOON_S)
+            refused = await (await Client.to(served)).answers()
+            assert codes(refused) == ["too_many_connections"]
+            assert refused[0].headers["retry-after"] == "1"
+            assert [(await client.answer()).status for client in clients] == [200, 200]
+            assert served.errors == {("connection", "too_many_connections"): 1}
+
+    run(scenario)
+
+
+def test_connections_leave_open_files_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.connection.resource.getrlimit", lambda _: (1024, 4096))
+    Connection.install(Settings(), Counter())
+    assert Connection.room == 1024 - OTHER_FILES
