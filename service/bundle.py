@@ -234,6 +234,11 @@ class Manifest(Record):
         """Who answered, as every JSON answer says."""
         return {"name": self.name, "version": self.version}
 
+    @property
+    def any_size(self) -> bool:
+        """Whether items may differ in size: an input has another axis with a name beside the batch."""
+        return any(isinstance(side, str) for tensor in self.inputs for side in tensor.shape[1:])
+
     @model_validator(mode="after")
     def _outputs_complete(self) -> Self:
         threshold = getattr(self.task, "acceptance_threshold", None)

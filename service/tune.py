@@ -20,6 +20,7 @@ from service.settings import Settings, SettingsError
 
 # A setting must be this much faster to be preferred over one with fewer rows or threads.
 CLEARLY = 1.05
+LARGEST = 1024  # rows: tried where even half as many are clearly faster than fewer
 
 
 class Tuning(BaseModel):
@@ -87,9 +88,12 @@ def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
     for threads in batch_sizes(cores):
         for instances in batch_sizes(cores // threads):
             sessions = [Session(bundle, provider, threads) for _ in range(instances)]
-            for rows in batch_sizes(bundle.manifest.max_batch):
+            rows, fastest, faster = 1, 0.0, True
+            while rows <= bundle.manifest.max_batch or (faster and rows <= LARGEST):
                 tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
-                yield _measure(tuning, sessions, bundle, seconds)
+                yield (trial := _measure(tuning, sessions, bundle, seconds))
+                faster = trial.rows_per_s > CLEARLY * fastest
+                rows, fastest = 2 * rows, max(fastest, trial.rows_per_s)
 
 
 def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Trial:

@@ -31,13 +31,11 @@ def test_a_row_has_the_same_answer_in_every_batch(tmp_path: Path, rows: int) -> 
 
 def test_a_graph_that_does_not_load_is_named(tmp_path: Path) -> None:
     folder = toys.tensors(tmp_path)
-    graph = (folder / GRAPH).read_bytes()
+    bundle, graph = Bundle(folder), (folder / GRAPH).read_bytes()
     for damaged in (b"no graph", graph[: len(graph) // 2], b""):
         (folder / GRAPH).write_bytes(damaged)
-        manifest = Bundle.__new__(Bundle)
-        manifest.path = folder
         with pytest.raises(BundleError, match="model.onnx does not load"):
-            Session(manifest, "cpu", 1)
+            Session(bundle, "cpu", 1)
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])

@@ -6,6 +6,7 @@ import pytest
 
 from service.settings import Settings, SettingsError
 from service.tune import Profile, Trial, Tuning, best, read_profile, tune
+from tests import toys
 
 
 def trial(rows_per_s: float, threads: int = 1, instances: int = 1, max_batch: int = 8) -> Trial:
@@ -26,6 +27,12 @@ def test_a_profile_of_real_measurements_is_read_back(toy_models: Path, tmp_path:
     (tmp_path / "profile.json").write_text(profile.model_dump_json())
     assert read_profile(tmp_path / "profile.json") == profile
     assert list(profile.models) == ["toy-ct"]
+
+
+def test_a_batch_may_be_larger_than_the_bundle_suggests_where_that_is_faster(tmp_path: Path) -> None:
+    toys.tensors(tmp_path, changes={"max_batch": 1})  # a graph that takes no time
+    profile = tune(Settings(models_dir=tmp_path), [], seconds=0.005)
+    assert profile.models["toy-tensors"].max_batch > 1
 
 
 def test_without_a_profile_nothing_is_tuned() -> None:
