@@ -20,7 +20,7 @@ from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, Quarte
 MAX_BATCH, MAX_QUEUE = 8, 24
 POISON = -1.0
 FOREVER = float("inf")
-INLINE, THREADED = [0.0] * (MAX_BATCH + 1), [INLINE_S * 2] * (MAX_BATCH + 1)
+INLINE, THREADED = [INLINE_S / 100] * (MAX_BATCH + 1), [INLINE_S * 2] * (MAX_BATCH + 1)
 
 
 class Graph:
@@ -228,6 +228,45 @@ def test_the_loop_stays_free_while_a_long_batch_runs(executor: ThreadPoolExecuto
         await running
 
     asyncio.run(scene())
+
+
+class Moody(Graph):
+    """Takes `seconds`, and remembers whether it had the event loop's thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.on_the_loop: list[bool] = []
+
+    def run(self, inputs: Arrays) -> Arrays:
+        sleep(self.seconds)
+        self.on_the_loop.append(threading.current_thread() is threading.main_thread())
+        return super().run(inputs)
+
+
+def placed(graph: Moody, queue: Batcher, seconds: float, times: int) -> list[bool]:
+    """Where so many batches of so many seconds ran."""
+    graph.seconds = seconds
+    graph.on_the_loop.clear()
+    for _ in range(times):
+        asyncio.run(queue.submit(job(1)))
+    return graph.on_the_loop.copy()
+
+
+def test_batches_that_take_longer_than_was_measured_leave_the_loop_until_they_do_no_longer(
+    executor: ThreadPoolExecutor,
+) -> None:
+    graph = Moody()
+    queue = batcher(graph, executor, [INLINE_S / 4] * (MAX_BATCH + 1))
+    assert all(placed(graph, queue, 0, 5))
+    assert not any(placed(graph, queue, 4 * INLINE_S, 20)[10:])
+    assert all(placed(graph, queue, 0, 100)[80:])
+
+
+def test_a_hiccup_is_no_habit(executor: ThreadPoolExecutor) -> None:
+    graph = Moody()
+    queue = batcher(graph, executor, [INLINE_S / 4] * (MAX_BATCH + 1))
+    assert all(placed(graph, queue, 0.1, 1) + placed(graph, queue, 0, 20))
 
 
 def test_times_are_told_to_the_job_and_the_observer(executor: ThreadPoolExecutor) -> None:
