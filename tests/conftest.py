@@ -117,12 +117,16 @@ def repository(toy_models: Path) -> Repository:
     return loaded
 
 
+def keys_of(config: Settings) -> Keys | None:
+    return Keys.read(config.api_keys, config.api_keys.parent) if config.api_keys else None
+
+
 def lane_over(repository: Repository, **changes: Any) -> Here:
     """The lane over `repository`, with nothing but a 404 behind it."""
     config = repository.settings.model_copy(update=changes)
     pipeline = Pipeline(repository, config)
-    keys = Keys.read(config.api_keys, config.api_keys.parent) if config.api_keys else None
-    return Here(Lane(nothing, pipeline, Pages(repository, repository.metrics), repository.metrics, config, keys))
+    pages = Pages(repository, repository.metrics)
+    return Here(Lane(nothing, pipeline, pages, repository.metrics, config, keys_of(config)))
 
 
 async def nothing(scope: Any, receive: Any, send: Any) -> None:

@@ -15,13 +15,13 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from service.access import Keys, new_key
+from service.access import new_key
 from service.oip.grpc_server import PortError, listen
 from service.oip.wire import SERVICE, ModelInferRequest
 from service.pipeline import Pipeline
 from service.repository import Repository
 from tests import toys
-from tests.conftest import free_port
+from tests.conftest import free_port, keys_of
 from tests.service.conftest import BY_DTYPE, TOKEN, loaded
 from tests.toys import DTYPES
 
@@ -37,8 +37,7 @@ async def serving(repository: Repository, **changes: Any) -> AsyncIterator[str]:
     """The address of a gRPC server over `repository`, in this event loop."""
     changes = {"grpc_port": free_port(), "max_body_bytes": 2**20, "max_rows": 32} | changes
     settings = repository.settings.model_copy(update=changes)
-    keys = Keys.read(settings.api_keys, settings.api_keys.parent) if settings.api_keys else None
-    server = await listen(Pipeline(repository, settings), settings, keys)
+    server = await listen(Pipeline(repository, settings), settings, keys_of(settings))
     try:
         yield f"127.0.0.1:{settings.grpc_port}"
     finally:
