@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._refusal is not None:
+        if self._refusal is not None and not self.transport.is_closing():
             self._refuse(self._refusal)
 
     def pause_writing(self) -> None:
@@ -89,12 +89,11 @@ class Connection(HttpToolsProtocol):
             self._unread_timer.cancel()
             self._unread_timer = None
         super().resume_writing()
+        self._watch_the_end()
 
     def timeout_keep_alive_handler(self) -> None:
-        if self._unread_timer is None and self.transport.get_write_buffer_size():
-            self.transport.abort()  # to close is to wait until all is read
-        else:
-            super().timeout_keep_alive_handler()
+        super().timeout_keep_alive_handler()
+        self._watch_the_end()
 
     def _await_head(self, size: int) -> None:
         if self.transport.is_closing():
@@ -127,7 +126,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, error: QuartetError) -> None:
-        if self._is_answering() and not self.cycle.more_body:
+        if self._is_answering() and (self.pipeline or not self.cycle.more_body):
             self._refusal = error
             self.flow.pause_reading()
             return
@@ -144,6 +143,11 @@ class Connection(HttpToolsProtocol):
         ]
         self.transport.write(b"\r\n".join([*lines, b"", body]))
         self.transport.close()
+
+    def _watch_the_end(self) -> None:
+        """To close is to wait until all is read."""
+        if self._unread_timer is None and self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._expect_reading()
 
     def _expect_reading(self) -> None:
         """Somebody who reads nothing of an answer for as long as an idle connection is kept is not waited for."""

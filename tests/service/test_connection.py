@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
@@ -20,7 +21,13 @@ from service.settings import Settings
 SOON_S, PATIENCE_S = 0.2, 5.0
 WHOLE = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 BEGUN = b"GET / HTTP/1.1\r\nx-a: "
+NONSENSE = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"
 LARGE = 2**24  # bytes: more than all socket buffers together
+MIDDLING = 60_000  # less than what a transport has its protocol stop for
+
+
+def asking(name: object) -> bytes:
+    return WHOLE.replace(b"/", b"/%s" % str(name).encode(), 1)
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +36,15 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class App:
-    """Answers `/`, `/large`, and `/slow` after a while; `/deaf` without reading the body."""
+    """Answers `/`, `/123` with so many bytes, and `/slow` after a while; `/deaf` without reading the body."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/slow":
             await asyncio.sleep(3 * SOON_S)
         while scope["path"] != "/deaf" and (await receive()).get("more_body"):
             pass
-        body = bytes(LARGE) if scope["path"] == "/large" else b"hello"
+        wanted = scope["path"].removeprefix("/")
+        body = bytes(int(wanted)) if wanted.isdigit() else b"hello"
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": body})
@@ -47,7 +55,8 @@ class Served:
 
     def __init__(self, server: uvicorn.Server, errors: Counter[tuple[str, str]]) -> None:
         self.server, self.errors = server, errors
-        self.port = server.servers[0].sockets[0].getsockname()[1]
+        self.socket = server.servers[0].sockets[0]
+        self.port = self.socket.getsockname()[1]
         self.writers: list[asyncio.StreamWriter] = []
 
     @property
@@ -173,7 +182,7 @@ def test_requests_before_a_late_head_get_their_answers() -> None:
     async def scenario() -> None:
         async with serving(head_timeout_s=SOON_S) as served:
             client = await Client.to(served)
-            client.writer.write(WHOLE.replace(b"/ ", b"/slow ", 1) + BEGUN)
+            client.writer.write(asking("slow") + BEGUN)
             assert codes(await client.answers()) == ["ok", "head_timeout"]
 
     run(scenario)
@@ -210,10 +219,12 @@ def test_a_body_is_not_taken_for_a_head() -> None:
     [
         (b"\x16\x03\x01\x02\x00\x01", ["malformed_request"]),
         (WHOLE + b"nonsense\r\n\r\n", ["ok", "malformed_request"]),
-        (WHOLE.replace(b"/ ", b"/slow ", 1) + WHOLE + b"nonsense\r\n\r\n", ["ok", "ok", "malformed_request"]),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n", ["malformed_request"]),
+        (asking("slow") + WHOLE + b"nonsense\r\n\r\n", ["ok", "ok", "malformed_request"]),
+        (NONSENSE, ["malformed_request"]),
+        (asking("slow") + NONSENSE, ["ok", "malformed_request"]),
+        (asking("slow").replace(b"host: x", b"connection: close") + b"nonsense\r\n\r\n", ["ok"]),
     ],
-    ids=["no HTTP", "behind a request", "behind two", "in a body"],
+    ids=["no HTTP", "behind a request", "behind two", "in a body", "in a body behind a request", "behind the last"],
 )
 def test_what_is_no_http_is_refused_after_what_was(sent: bytes, said: list[str]) -> None:
     async def scenario() -> None:
@@ -233,15 +244,18 @@ def test_a_connection_without_a_request_is_closed_like_an_idle_one() -> None:
     run(scenario)
 
 
-def test_an_answer_that_nobody_reads_is_given_up() -> None:
+@pytest.mark.parametrize("size", [LARGE, MIDDLING], ids=["large", "middling"])
+def test_an_answer_that_nobody_reads_is_given_up(size: int) -> None:
     async def scenario() -> None:
         async with serving(keep_alive_s=SOON_S) as served:
+            served.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             client = await Client.to(served)
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            client.writer.write(WHOLE.replace(b"/ ", b"/large ", 1) * 2)
+            client.writer.write(asking(size) * 2)
             await asyncio.sleep(SOON_S / 2)
             assert served.connections == 1
-            await asyncio.sleep(3 * SOON_S)
+            await asyncio.sleep(4 * SOON_S)
             assert served.connections == 0
 
     run(scenario)
@@ -251,7 +265,7 @@ def test_an_answer_that_is_read_slowly_is_read_to_its_end() -> None:
     async def scenario() -> None:
         async with serving(keep_alive_s=SOON_S) as served:
             client = await Client.to(served)
-            client.writer.write(WHOLE.replace(b"/ ", b"/large ", 1))
+            client.writer.write(asking(LARGE))
             left = LARGE
             await client.reader.readuntil(b"\r\n\r\n")
             while left:
@@ -281,7 +295,7 @@ def test_where_all_connections_are_at_work_another_is_refused() -> None:
         async with serving(max_connections=2) as served:
             clients = [await Client.to(served) for _ in range(2)]
             for client in clients:
-                client.writer.write(WHOLE.replace(b"/ ", b"/slow ", 1))
+                client.writer.write(asking("slow"))
             await asyncio.sleep(SOON_S)
             refused = await (await Client.to(served)).answers()
             assert codes(refused) == ["too_many_connections"]
