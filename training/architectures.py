@@ -97,10 +97,9 @@ class Vgg16(nn.Sequential):
 
 
 def _dense(form: Form, maps: int, side: int) -> list[nn.Module]:
-    """From maps of any size, averaged to side x side, to class scores."""
+    """From maps of side x side to class scores."""
     return [
-        *(nn.AdaptiveAvgPool2d(side), nn.Flatten()),
-        *(nn.Linear(maps * side * side, form.dense), nn.ReLU(), nn.Dropout(form.dropout)),
+        *(nn.Flatten(), nn.Linear(maps * side * side, form.dense), nn.ReLU(), nn.Dropout(form.dropout)),
         *(nn.Linear(form.dense, form.dense), nn.ReLU(), nn.Dropout(form.dropout)),
         nn.Linear(form.dense, form.classes),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from service.bundle import Arrays, Manifest
 from training import data, export, recipe
@@ -32,6 +33,29 @@ class WatchedRun(Run[Any]):
             self.reached[parameter] = self.reached.get(parameter, False) or touched
 
 
+# What PyTorch refuses to do on a GPU where the result must be the same every time (torch.use_deterministic_algorithms).
+UNSTEADY_ON_CUDA = {
+    *(f"{pool}_backward" for pool in ("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "avg_pool3d")),
+    *(f"{pool}_backward" for pool in ("adaptive_max_pool2d", "fractional_max_pool2d", "fractional_max_pool3d")),
+    *(f"reflection_pad{axes}d_backward" for axes in (1, 2, 3)),
+    *(f"upsample_{how}_backward" for how in ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d")),
+    *("grid_sampler_2d_backward", "grid_sampler_3d_backward", "max_unpool2d", "max_unpool3d"),
+    *("nll_loss2d_forward", "_ctc_loss_backward", "put_", "histc", "kthvalue", "median", "cumsum"),
+}
+
+
+class Operations(TorchDispatchMode):
+    """The names of all that PyTorch computes meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
 class StoppedRun(Run[Any]):
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
         if self.steps == 5:
@@ -43,6 +67,7 @@ class StoppedRun(Run[Any]):
 class Trial:
     recipe: Recipe[Any]
     run: WatchedRun
+    operations: set[str]
     served: nn.Module
     examples: Arrays
 
@@ -64,7 +89,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module", params=recipe.names())
 def trial(request: pytest.FixtureRequest) -> Trial:
     chosen = recipe.load(request.param)
-    return Trial(chosen, *try_out(chosen), chosen.examples())
+    with Operations() as operations:
+        run, served = try_out(chosen)
+    return Trial(chosen, run, operations.names, served, chosen.examples())
 
 
 def test_two_steps_reach_every_parameter(trial: Trial) -> None:
@@ -76,6 +103,11 @@ def test_two_steps_reach_every_parameter(trial: Trial) -> None:
 def test_the_same_seed_gives_the_same_weights(trial: Trial) -> None:
     again = try_out(trial.recipe)[1].state_dict()
     assert all(torch.equal(value, again[name]) for name, value in trial.served.state_dict().items())
+
+
+def test_training_does_nothing_that_is_refused_on_a_gpu(trial: Trial) -> None:
+    assert trial.operations
+    assert trial.operations & UNSTEADY_ON_CUDA == set()
 
 
 def test_the_exported_graph_computes_what_pytorch_does(trial: Trial, tmp_path: Path) -> None:

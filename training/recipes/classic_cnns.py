@@ -90,8 +90,8 @@ class Served(nn.Module):
 
 def alone(_: Tensor, scores_BKN: Tensor, label_B: Tensor) -> Tensor:
     """The sum of every network's own cross-entropy: none gets a gradient from another."""
-    networks = scores_BKN.shape[2]
-    return networks * F.cross_entropy(scores_BKN, label_B[:, None].expand(-1, networks))
+    # Not cross_entropy of all at once, which on a GPU has no deterministic form.
+    return torch.stack([F.cross_entropy(scores_BK, label_B) for scores_BK in scores_BKN.unbind(2)]).sum()
 
 
 def train(run: Run[Hyper]) -> nn.Module:
