@@ -27,9 +27,11 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> Any:
         configure_logging()
+        protocol = Connection
         if settings.processes > 1:
+            protocol = TurnTaking
             worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
-        (TurnTaking if settings.processes > 1 else Connection).install(settings, worker.metrics.errors)
+        protocol.install(settings, worker.metrics.errors)
         return worker.asgi(super().to_asgi(is_main))
 
 
