@@ -17,6 +17,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import (
+    CLOSE,
     TITLES,
     HeadTimeout,
     HeadTooLarge,
@@ -25,7 +26,7 @@ from service.errors import (
     TooManyConnections,
     problem,
 )
-from service.exchange import PROBLEM, request_id
+from service.exchange import PROBLEM, describing, request_id
 from service.settings import Settings
 
 OTHER_FILES = 128  # that a process has open beside its connections
@@ -133,15 +134,9 @@ class Connection(HttpToolsProtocol):
         self.errors[ENDPOINT, error.code] += 1
         identity = request_id({})
         body = problem(error, identity.decode())
-        lines = [
-            b"HTTP/1.1 %d %s" % (error.status, TITLES[error.status].encode()),
-            b"content-type: " + PROBLEM,
-            b"content-length: %d" % len(body),
-            b"x-request-id: " + identity,
-            *([] if error.retry_after_s is None else [b"retry-after: %d" % error.retry_after_s]),
-            b"connection: close",
-        ]
-        self.transport.write(b"\r\n".join([*lines, b"", body]))
+        headers = [*describing(PROBLEM, body, identity), *error.headers(), CLOSE]
+        head = [b"HTTP/1.1 %d %s" % (error.status, TITLES[error.status].encode()), *map(b"%s: %s".__mod__, headers)]
+        self.transport.write(b"\r\n".join([*head, b"", body]))
         self.transport.close()
 
     def _watch_the_end(self) -> None:

@@ -46,6 +46,9 @@ import orjson
 
 TITLES = {status.value: status.phrase for status in HTTPStatus}
 
+Headers = list[tuple[bytes, bytes]]
+CLOSE = (b"connection", b"close")
+
 
 class QuartetError(Exception):
     """`detail` is for the client to read, `field` the path of the offending part: `applicants[2].age_years`."""
@@ -58,6 +61,10 @@ class QuartetError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.field = field
+
+    def headers(self) -> Headers:
+        """What HTTP says of it beside the status and the body."""
+        return [] if self.retry_after_s is None else [(b"retry-after", b"%d" % self.retry_after_s)]
 
 
 class ClientError(QuartetError):
@@ -86,6 +93,9 @@ class EmptyBody(ClientError):
 
 class Unauthorized(ClientError):
     status, code = 401, "unauthorized"
+
+    def headers(self) -> Headers:
+        return [(b"www-authenticate", b"Bearer")]
 
 
 class Forbidden(ClientError):
@@ -119,6 +129,9 @@ class NotExplainable(ClientError):
 class BodyTooLarge(ClientError):
     status, code = 413, "body_too_large"
 
+    def headers(self) -> Headers:
+        return [CLOSE]  # for the rest of the body is still on its way
+
 
 class UnsupportedMedia(ClientError):
     status, code = 415, "unsupported_media"
@@ -135,9 +148,15 @@ class MethodNotAllowed(ClientError):
         self.allowed = ", ".join(allowed)
         super().__init__(f"Allowed here: {self.allowed}.")
 
+    def headers(self) -> Headers:
+        return [(b"allow", self.allowed.encode())]
+
 
 class BodyTimeout(ClientError):
     status, code = 408, "body_timeout"
+
+    def headers(self) -> Headers:
+        return [CLOSE]  # as above
 
 
 class ClientGone(ClientError):

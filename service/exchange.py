@@ -11,13 +11,12 @@ from service.body import Client, Receive, read_body
 from service.codecs.compression import CODERS, coding_for
 from service.cork import Cork
 from service.errors import (
-    BodyTimeout,
-    BodyTooLarge,
+    CLOSE,
     EmptyBody,
+    Headers,
     InternalError,
     MethodNotAllowed,
     QuartetError,
-    Unauthorized,
     problem,
 )
 from service.journal import Journal
@@ -30,7 +29,6 @@ from service.tracing import Trace
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 PROBLEM = b"application/problem+json"
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -128,39 +126,31 @@ class Exchange:
     async def fail(self, error: QuartetError, body: bytes, media_type: bytes) -> None:
         """Answer with an error in a form of the caller's; OPTIONS with what may be asked here."""
         if isinstance(error, MethodNotAllowed) and self.method == "OPTIONS":
-            await self._reply(204, [(b"allow", error.allowed.encode()), (b"x-request-id", self.request_id)], b"")
+            await self._reply(204, [*error.headers(), (b"x-request-id", self.request_id)], b"")
             return
         self.metrics.errors[self.endpoint, error.code] += 1
-        headers = self._headers(media_type, body)
-        if error.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % error.retry_after_s))
-        if isinstance(error, BodyTooLarge | BodyTimeout):  # the rest of the body is still on its way
-            headers.append((b"connection", b"close"))
-        if isinstance(error, MethodNotAllowed):
-            headers.append((b"allow", error.allowed.encode()))
-        if isinstance(error, Unauthorized):
-            headers.append((b"www-authenticate", b"Bearer"))
-        await self._reply(error.status, headers, body)
+        await self._reply(error.status, self._headers(media_type, body) + error.headers(), body)
         self.journal.refused(self, error)
         if self.trace is not None:
             self.trace.record(self.endpoint, error.status, None)
 
     def _headers(self, media_type: bytes, body: bytes) -> Headers:
-        headers = [
-            (b"content-type", media_type),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", self.request_id),
-        ]
+        headers = describing(media_type, body, self.request_id)
         if self.trace is not None:
             headers.append((b"traceparent", self.trace.header()))
         if b"upgrade" in self.headers:  # uvicorn drops its body, or takes it for the next request
-            headers.append((b"connection", b"close"))
+            headers.append(CLOSE)
         return headers
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
         with Cork(self.send):
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+
+
+def describing(media_type: bytes, body: bytes, identity: bytes) -> Headers:
+    """What is said of every body: its type, its length and the request's id."""
+    return [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", identity)]
 
 
 def request_id(headers: dict[bytes, bytes]) -> bytes:
