@@ -1,10 +1,14 @@
 """What the service holds in memory: python -m load_tests.memory
 
-With one and with two worker processes, after the start and after requests to every endpoint. Prints a table.
+With one and with two worker processes, after the start, after requests to every endpoint, and with connections that
+say nothing. Prints a table.
 """
 
+import resource
+import socket
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -12,10 +16,13 @@ import numpy as np
 
 from load_tests.bodies import Body, applicants, as_json, as_npy, digit_png, digits_json, slice_hu
 from load_tests.report import table
-from load_tests.serving import Serving
+from load_tests.servers import START_S, ServerError
+from load_tests.serving import Serving, within
 
 TIMES = 20
 STACK = 16  # slices of 512x512
+IDLE = 4096  # connections, of which a process keeps as many by default
+OTHER_FILES = 128
 
 
 def requests() -> dict[str, list[tuple[str, Body]]]:
@@ -42,6 +49,12 @@ def held(serving: Serving) -> int:
     return round(sum(process.memory_full_info().pss for process in serving.processes()) / 1e6)
 
 
+def wait_until_held(serving: Serving, connections: int) -> None:
+    """Raises ServerError when the workers do not come to hold as many."""
+    if not within(START_S, lambda: serving.open_files() >= connections):
+        raise ServerError(f"the workers have {serving.open_files()} open files, not {connections} connections")
+
+
 def measured(workers: int) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         serving = Serving(Path(folder), workers=workers).start()
@@ -51,6 +64,11 @@ def measured(workers: int) -> dict[str, int]:
                 for path, body in wanted * TIMES:
                     ask(serving.port, path, body)
                 row[f"after {name}"] = held(serving)
+            with ExitStack() as idle:
+                for _ in range(IDLE):
+                    idle.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
+                wait_until_held(serving, IDLE)
+                row[f"with {IDLE:,} connections"] = held(serving)
             return row
         finally:
             serving.terminate()
@@ -63,4 +81,5 @@ def rows() -> Iterator[dict[str, int]]:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (IDLE + OTHER_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     print(table(list(rows())))
