@@ -1,24 +1,33 @@
 """What connections may cost.
 
-uvicorn, whose protocol this is, bounds neither the head of a request, in bytes or in time, nor how long an answer lies
-there unread, nor how many connections there are.
+uvicorn, whose protocol this is, bounds neither the head of a request, in bytes or in time, nor what follows its body,
+nor how many requests wait behind one another, nor how long an answer lies there unread, nor how many connections there
+are. It takes fields behind a chunked body for the head's. And it loses the body of a request that asks for an upgrade:
+Java's client asks for HTTP/2 in every first one.
 
 The bounds of a body are in `service/body.py`.
 """
 
 import asyncio
 import resource
-from collections import Counter
+import sys
+from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
+from fcntl import ioctl
 from itertools import islice
-from typing import ClassVar
+from termios import TIOCOUTQ
+from typing import Any, ClassVar
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import HTTP_PROTOCOLS
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.errors import (
     CLOSE,
     TITLES,
+    BodyTooLarge,
     HeadTimeout,
     HeadTooLarge,
     MalformedRequest,
@@ -31,29 +40,54 @@ from service.settings import Settings
 
 OTHER_FILES = 128  # that a process has open beside its connections
 LOOKED_AT = 16  # connections
+FRAMING = b"content-length", b"transfer-encoding"
+WRAPPING = 8  # bytes on the way for each byte of a body: chunks may be small
 ENDPOINT = "connection"  # under which what is refused here is counted
 
 
+class _Flow(FlowControl):
+    """Nothing more is read while requests wait behind the one that is answered, which has all of its body."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
-    """A refusal waits until the requests before it have been answered, and closes the connection."""
+    """A refusal waits until the requests before it have been answered, and closes the connection.
+
+    Where the other end is still sending, that is when it has hung up or had the time of a body: the kernel resets a
+    connection that is closed with bytes unread, and the answer would be lost with them.
+    """
 
     settings: ClassVar[Settings]
     errors: ClassVar[Counter[tuple[str, str]]]  # of this process's metrics
     room: ClassVar[int]  # connections
+    most_bytes: ClassVar[int]  # of a body and what it is wrapped in
+    leaving: ClassVar[bool] = False  # whether each answer is the last one of its connection
 
     @classmethod
     def install(cls, settings: Settings, errors: Counter[tuple[str, str]]) -> None:
         """For the uvicorn that this process is about to start."""
         cls.settings, cls.errors = settings, errors
         cls.room = min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
+        cls.most_bytes = WRAPPING * int(max(settings.max_body_bytes, *settings.body_limits.values(), 0))
         HTTP_PROTOCOLS["auto"] = cls  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+        self._answering: RequestResponseCycle | None = None
+        self._taken = 0  # bytes since the head
         self._head_timer: asyncio.TimerHandle | None = None  # runs while bytes are there that make no request
         self._head_bytes = 0
         self._unread_timer: asyncio.TimerHandle | None = None
         self._refusal: QuartetError | None = None
+        self._lingers = False
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         if len(self.connections) > self.room:
             self._make_room()
@@ -63,23 +97,72 @@ class Connection(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        if self._answering is not None:  # uvicorn tells the newest request alone
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers:
+            return
+        self._piece = data
+        self._taken += len(data)
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.response_complete:
             self._await_head(len(data))
-        elif self._head_timer is not None:
+        elif self._taken > self.most_bytes:
+            self._refuse(BodyTooLarge("There is more around the body than in it."))
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # for the fields of a trailer
+        self._taken = 0
+        if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        if self.leaving:
+            self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade(self) -> bool:
+        return False  # there are no web sockets here
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read on as if nobody had asked: for the parser, what follows such a head is no HTTP."""
+        stopped = sys.exception()
+        assert isinstance(stopped, HttpParserUpgrade)
+        self.cycle.more_body = True
+        self.cycle.message_event.clear()
+        self.parser = HttpRequestParser(_AfterUpgrade(self))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        framing = (pair for pair in self.scope["headers"] if pair[0] in FRAMING)
+        head = b"".join([b"POST / HTTP/1.1\r\n", *map(b"%s: %s\r\n".__mod__, framing), b"\r\n"])
+        self._piece = head + self._piece[stopped.args[0] :]
+        super().data_received(self._piece)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedRequest("This is not HTTP/1.1."))
 
+    def end(self) -> None:
+        """Close the connection behind an answer that is written; for the cork."""
+        if self.cycle.more_body:
+            self._lingers = True
+        else:
+            self.transport.close()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._refusal is not None and not self.transport.is_closing():
-            self._refuse(self._refusal)
+        if self.transport.is_closing():
+            self._watch_the_end()
+        elif self._lingers:
+            self._linger()
+        elif self._refusal is not None:
+            self.loop.call_soon(self._refuse, self._refusal)  # once the cork has let the answer go
+        else:
+            self.flow.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -137,7 +220,25 @@ class Connection(HttpToolsProtocol):
         headers = [*describing(PROBLEM, body, identity), *error.headers(), CLOSE]
         head = [b"HTTP/1.1 %d %s" % (error.status, TITLES[error.status].encode()), *map(b"%s: %s".__mod__, headers)]
         self.transport.write(b"\r\n".join([*head, b"", body]))
-        self.transport.close()
+        if isinstance(error, TooManyConnections):
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        self._lingers = True
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.settings.body_timeout_s, self.timeout_keep_alive_handler
+        )
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def _watch_the_end(self) -> None:
         """To close is to wait until all is read."""
@@ -146,14 +247,20 @@ class Connection(HttpToolsProtocol):
 
     def _expect_reading(self) -> None:
         """Somebody who reads nothing of an answer for as long as an idle connection is kept is not waited for."""
-        left = self.transport.get_write_buffer_size()
-        self._unread_timer = self.loop.call_later(self.timeout_keep_alive, self._look_what_is_read, left)
+        self._unread_timer = self.loop.call_later(self.timeout_keep_alive, self._look_what_is_read, self._unread())
 
     def _look_what_is_read(self, left: int) -> None:
-        if self.transport.get_write_buffer_size() < left:
+        if self._unread() < left:
             self._expect_reading()
         else:
             self.transport.abort()
+
+    def _unread(self) -> int:
+        """Bytes that the other end has not taken: here and, as it is called on Linux, in the kernel."""
+        waiting = bytearray(4)
+        with suppress(OSError):
+            ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, waiting)
+        return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
 
     def _make_room(self) -> None:
         """Close a connection that waits for a request: of some that are found quickly the one that has for longest."""
@@ -169,3 +276,28 @@ class Connection(HttpToolsProtocol):
                 timer = one.timeout_keep_alive_task
                 if timer is not None:
                     yield timer.when(), one
+
+
+class _AfterUpgrade:
+    """What a second parser calls: nothing for the head that tells it how long the body is, then the connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.deaf = connection, True
+        self.on_body, self.on_message_complete = connection.on_body, connection.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self.deaf:
+            self.connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self.deaf:
+            self.connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.deaf:
+            self.connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self.deaf:
+            self.connection.on_headers_complete()
+        self.deaf = False

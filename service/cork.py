@@ -30,7 +30,7 @@ class Cork:
 
     def close(self) -> None:
         self._flush()
-        self._transport.close()
+        getattr(self._transport.get_protocol(), "end", self._transport.close)()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -12,7 +12,6 @@ from service.codecs.compression import CODERS, coding_for
 from service.cork import Cork
 from service.errors import (
     CLOSE,
-    EmptyBody,
     Headers,
     InternalError,
     MethodNotAllowed,
@@ -84,8 +83,6 @@ class Exchange:
             settings.body_limit_of(self.endpoint),
             settings.body_timeout_s,
         )
-        if not body and b"upgrade" in self.headers and self.headers.get(b"content-length", b"0") != b"0":
-            raise EmptyBody("The body was lost, for the request asks for an upgrade: send it without.", "upgrade")
         return Request(body, self.headers, self.scope["query_string"])
 
     async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
@@ -138,7 +135,7 @@ class Exchange:
         headers = describing(media_type, body, self.request_id)
         if self.trace is not None:
             headers.append((b"traceparent", self.trace.header()))
-        if b"upgrade" in self.headers:  # uvicorn drops its body, or takes it for the next request
+        if b"expect" in self.headers and not self.client.sent_all():  # nobody knows now whether a body comes
             headers.append(CLOSE)
         return headers
 

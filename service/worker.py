@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.access import Keys
 from service.body import Message, Receive
+from service.connection import Connection
 from service.exchange import Scope, Send
 from service.lane import App, Lane
 from service.metrics import Metrics, shared_folder
@@ -101,7 +102,7 @@ class Worker:
         stop = signal.getsignal(signal.SIGTERM)
 
         def end(number: int, frame: FrameType | None) -> None:
-            self.repository.draining = True
+            self.repository.draining = Connection.leaving = True
             if callable(stop):
                 loop.call_soon_threadsafe(loop.call_later, self.settings.drain_delay_s, stop, number, None)
 

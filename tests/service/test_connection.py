@@ -16,6 +16,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 
 from load_tests.wire import Reply, parse_head
 from service.connection import OTHER_FILES, Connection
+from service.cork import Cork
 from service.settings import Settings
 
 SOON_S, PATIENCE_S = 0.2, 5.0
@@ -36,25 +37,37 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class App:
-    """Answers `/`, `/123` with so many bytes, and `/slow` after a while; `/deaf` without reading the body."""
+    """Answers `/`, `/123` with so many bytes, `/echo` with the body, `/slow` after a while, `/deaf` unread.
+
+    Remembers the heads of all requests, and those who asked for `/slow` and had hung up after it.
+    """
+
+    def __init__(self) -> None:
+        self.heads: list[dict[bytes, bytes]] = []
+        self.gone = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/slow":
             await asyncio.sleep(3 * SOON_S)
-        while scope["path"] != "/deaf" and (await receive()).get("more_body"):
-            pass
+            self.gone += receive.__self__.disconnected
+        self.heads.append(dict(scope["headers"]))
+        sent, more = b"", scope["path"] != "/deaf"
+        while more:
+            message = await receive()
+            sent, more = sent + message.get("body", b""), message.get("more_body", False)
         wanted = scope["path"].removeprefix("/")
-        body = bytes(int(wanted)) if wanted.isdigit() else b"hello"
+        body = bytes(int(wanted)) if wanted.isdigit() else sent if wanted == "echo" else b"hello"
         length = (b"content-length", b"%d" % len(body))
-        await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        await send({"type": "http.response.body", "body": body})
+        with Cork(send):
+            await send({"type": "http.response.start", "status": 200, "headers": [length]})
+            await send({"type": "http.response.body", "body": body})
 
 
 class Served:
     """A server in this process."""
 
-    def __init__(self, server: uvicorn.Server, errors: Counter[tuple[str, str]]) -> None:
-        self.server, self.errors = server, errors
+    def __init__(self, server: uvicorn.Server, app: App, errors: Counter[tuple[str, str]]) -> None:
+        self.server, self.app, self.errors = server, app, errors
         self.socket = server.servers[0].sockets[0]
         self.port = self.socket.getsockname()[1]
         self.writers: list[asyncio.StreamWriter] = []
@@ -111,17 +124,18 @@ class Client:
 async def serving(keep_alive_s: float = PATIENCE_S, **settings: Any) -> AsyncIterator[Served]:
     errors: Counter[tuple[str, str]] = Counter()
     Connection.install(Settings(**settings), errors)
-    config = uvicorn.Config(App(), port=0, lifespan="off", log_level="critical", timeout_keep_alive=keep_alive_s)  # type: ignore[arg-type]
+    app = App()
+    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", timeout_keep_alive=keep_alive_s)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    served = Served(server, errors)
+    served = Served(server, app, errors)
     try:
         yield served
     finally:
         for writer in served.writers:
-            writer.close()
+            writer.transport.abort()
         server.should_exit = server.force_exit = True
         await running
 
@@ -188,6 +202,21 @@ def test_requests_before_a_late_head_get_their_answers() -> None:
     run(scenario)
 
 
+def test_requests_that_follow_each_other_without_end_have_all_their_time_and_size() -> None:
+    async def scenario() -> None:
+        async with serving(head_timeout_s=2 * SOON_S, max_head_bytes=1024) as served:
+            client, ask = await Client.to(served), asking("a" * 50)
+            stream = ask * 200  # cut so that each piece ends in a head
+            answers = asyncio.create_task(client.answers())
+            for start in range(0, len(stream), 501):
+                client.writer.write(stream[start : start + 501])
+                await asyncio.sleep(SOON_S / 8)
+            client.writer.write_eof()
+            assert [reply.status for reply in await answers] == [200] * 200
+
+    run(scenario)
+
+
 def test_a_head_has_a_largest_size() -> None:
     async def scenario() -> None:
         async with serving(max_head_bytes=4096) as served:
@@ -236,6 +265,135 @@ def test_what_is_no_http_is_refused_after_what_was(sent: bytes, said: list[str])
     run(scenario)
 
 
+UPGRADE = b"POST /echo HTTP/1.1\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEA\r\n"
+LENGTH = UPGRADE + b"content-length: 5\r\n\r\n"
+CHUNKED = UPGRADE + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "bodies"),
+    [
+        ([LENGTH + b"first"], [b"first"]),
+        ([LENGTH, b"fir", b"st"], [b"first"]),
+        ([CHUNKED + b"3\r\nfir\r\n", b"2\r\nst\r\n0\r\n\r\n"], [b"first"]),
+        ([UPGRADE + b"\r\n"], [b""]),
+        ([WHOLE + LENGTH + b"first" + WHOLE], [b"hello", b"first", b"hello"]),
+        ([LENGTH + b"first", LENGTH + b"again", WHOLE], [b"first", b"again", b"hello"]),
+        ([LENGTH + b"first" + CHUNKED + b"5\r\nagain\r\n0\r\n\r\n"], [b"first", b"again"]),
+    ],
+    ids=["whole", "in pieces", "chunked", "none", "between others", "one after the other", "two in one piece"],
+)
+def test_an_upgrade_that_is_not_taken_loses_nothing(pieces: list[bytes], bodies: list[bytes]) -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            client = await Client.to(served)
+            for piece in pieces:
+                client.writer.write(piece)
+                await asyncio.sleep(SOON_S / 10)
+            assert [(await client.answer()).body for _ in bodies] == bodies
+
+    run(scenario)
+
+
+DEAF = b"POST /deaf HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % LARGE
+
+
+def test_who_sends_all_before_listening_gets_the_answer() -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            for last_words in (DEAF, WHOLE + b"nonsense\r\n\r\n", BEGUN + b"a" * 100_000):
+                client = await Client.to(served)
+                client.writer.write(last_words)
+                for _ in range(LARGE // 2**20):
+                    await asyncio.sleep(SOON_S / 100)
+                    client.writer.write(b"x" * 2**20)
+                    await client.writer.drain()
+                assert len(await client.answers()) == (2 if last_words.startswith(WHOLE) else 1)
+
+    run(scenario)
+
+
+def test_who_neither_sends_the_rest_nor_hangs_up_is_hung_up_on() -> None:
+    async def scenario() -> None:
+        async with serving(body_timeout_s=2 * SOON_S) as served:
+            client = await Client.to(served)
+            client.writer.write(DEAF)
+            assert (await client.answer()).body == b"hello"
+            assert await client.is_closed()
+            assert served.connections == 1  # for it may still be sending
+            await asyncio.sleep(3 * SOON_S)
+            assert served.connections == 0
+
+    run(scenario)
+
+
+def test_what_follows_a_body_is_no_part_of_the_head() -> None:
+    async def scenario() -> None:
+        async with serving(max_body_bytes=10_000) as served:
+            client = await Client.to(served)
+            client.writer.write(b"POST /echo HTTP/1.1\r\nx-api-key: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+            client.writer.write(b"x-api-key: b\r\n\r\n" + WHOLE)
+            assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+            assert served.app.heads == [{b"x-api-key": b"a", b"transfer-encoding": b"chunked"}, {b"host": b"x"}]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("field", [b"x: y\r\n", b"y"], ids=["many fields", "a long one"])
+def test_what_follows_a_body_is_bounded(field: bytes) -> None:
+    async def scenario() -> None:
+        async with serving(max_body_bytes=10_000) as served:
+            client = await Client.to(served)
+            client.writer.write(b"POST /echo HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nz: ")
+            replies = await client.exchange([field * 5_000] * 40, pause_s=0.01)
+            assert codes(replies) == ["body_too_large"]
+
+    run(scenario)
+
+
+def test_only_so_many_requests_are_read_ahead() -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            client = await Client.to(served)
+            client.writer.transport.set_write_buffer_limits(0)
+            client.writer.write(asking("slow") + WHOLE * (LARGE // len(WHOLE)))
+            await asyncio.sleep(SOON_S)
+            protocol: Any = next(iter(served.server.server_state.connections))
+            assert len(protocol.pipeline) < 300_000 / len(WHOLE)  # what uvloop reads at once
+            await asyncio.sleep(3 * SOON_S)
+            assert len(protocol.pipeline) < 300_000 / len(WHOLE)
+
+    run(scenario)
+
+
+def test_who_is_gone_is_gone_for_the_request_at_work_too() -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            client = await Client.to(served)
+            client.writer.write(asking("slow") + WHOLE)
+            await asyncio.sleep(SOON_S)
+            protocol: Any = next(iter(served.server.server_state.connections))
+            protocol.transport.abort()  # as a hang-up does, once it is noticed
+            await asyncio.sleep(3 * SOON_S)
+            assert served.app.gone == 1
+
+    run(scenario)
+
+
+def test_on_leaving_every_answer_is_the_last_of_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            client = await Client.to(served)
+            client.writer.write(WHOLE)
+            assert "connection" not in (await client.answer()).headers
+            monkeypatch.setattr(Connection, "leaving", True)
+            client.writer.write(WHOLE)
+            assert (await client.answer()).headers["connection"] == "close"
+            assert await client.is_closed()
+
+    run(scenario)
+
+
 def test_a_connection_without_a_request_is_closed_like_an_idle_one() -> None:
     async def scenario() -> None:
         async with serving(keep_alive_s=SOON_S / 2) as served:
@@ -244,15 +402,16 @@ def test_a_connection_without_a_request_is_closed_like_an_idle_one() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("close", [b"", b"connection: close\r\n"], ids=["kept", "closed"])
 @pytest.mark.parametrize("size", [LARGE, MIDDLING], ids=["large", "middling"])
-def test_an_answer_that_nobody_reads_is_given_up(size: int) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(size: int, close: bytes) -> None:
     async def scenario() -> None:
         async with serving(keep_alive_s=SOON_S) as served:
             served.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             client = await Client.to(served)
             client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            client.writer.write(asking(size) * 2)
+            client.writer.write(asking(size) + asking(size).replace(b"host", close + b"host"))
             await asyncio.sleep(SOON_S / 2)
             assert served.connections == 1
             await asyncio.sleep(4 * SOON_S)

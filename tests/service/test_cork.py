@@ -18,6 +18,9 @@ class Transport:
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_protocol(self) -> None:
+        """Of another server."""
+
 
 class Cycle:
     """As uvicorn's: `send` writes the head and the body each by itself."""
