@@ -23,6 +23,9 @@ JSON, NPY, PNG, DICOM, CSV, FORM = (
 BENTOML_CLIENT = b"BentoML HTTP Client"
 
 
+LONGEST = 1024  # media type with its parameters
+MOST_RANGES = 64  # of media types that a client accepts
+
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -76,8 +79,8 @@ def parse_query(query: bytes) -> Mapping[str, str]:
 
 @lru_cache(maxsize=256)
 def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
-    """`image/png; q=1` -> ("image/png", {"q": "1"})."""
-    if b";" not in value:
+    """`image/png; q=1` -> ("image/png", {"q": "1"}). What is longer than any of them is none."""
+    if b";" not in value or len(value) > LONGEST:
         return value.decode("latin-1").strip().lower(), {}
     message = Message()
     message["content-type"] = value.decode("latin-1")
@@ -89,7 +92,7 @@ def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
 def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
     """RFC 9110 section 12.5.1, without the precedence of more specific ranges at equal weight."""
     ranges = []
-    for part in accept.split(b","):
+    for part in accept.split(b",")[:MOST_RANGES]:
         media, parameters = parse_media_type(part.strip())
         try:
             weight = float(parameters.get("q", 1))

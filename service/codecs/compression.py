@@ -13,7 +13,7 @@ from service.errors import BodyTooLarge, MalformedBody, UnsupportedMedia
 
 MAX_WINDOW_BYTES = 8 * 2**20  # RFC 9659: what a zstd body may make its receiver allocate
 
-WEIGHTED = re.compile(rb"([\w*-]+)\s*(?:;\s*q=(\d(?:\.\d{0,3})?)\s*)?(?=,|$)")
+WEIGHTED = re.compile(rb"([\w*-]+)\s*(?:;\s*q=(\d(?:\.\d{0,3})?))?")
 
 # Below this, and of these, compressing takes more than it saves.
 WORTHWHILE_BYTES = 1024
@@ -85,7 +85,9 @@ def coding_for(accept_encoding: bytes, media_type: str, size: int) -> str | None
 @lru_cache(maxsize=256)
 def _preferred(accept_encoding: bytes) -> str | None:
     """RFC 9110 section 12.5.3; the cheapest coding first where the client does not mind."""
-    weights = {name.lower(): float(weight or 1) for name, weight in WEIGHTED.findall(accept_encoding)}
+    # Part by part: a search through all of it would take the square of its length.
+    parts = (WEIGHTED.fullmatch(part.strip()) for part in accept_encoding.split(b","))
+    weights = {part[1].lower(): float(part[2] or 1) for part in parts if part}
     weight, coding = max(
         ((weights.get(name.encode(), weights.get(b"*", 0.0)), name) for name in CODERS), key=lambda one: one[0]
     )

@@ -106,9 +106,10 @@ def _from_json(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], field: s
             flat = np.frombuffer(data.as_buffer(of_type=kind), widest)
     except (TypeError, ValueError):
         raise InvalidValue(f"Every element of data must be a {NAMES[dtype]}.", field) from None
+    array = from_numbers(flat, dtype, shape, field)
     if len(data) and isinstance(data[0], simdjson.Array) and not has_shape(data, shape):
         raise InvalidShape(f"The data is nested, and not in the shape {list(shape)}.", field)
-    return from_numbers(flat, dtype, shape, field)
+    return array
 
 
 def _booleans(data: Any, depth: int) -> Iterator[bool]:

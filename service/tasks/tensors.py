@@ -58,7 +58,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
 def fitted(array: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
     """The array in the tensor's dtype, once its shape and range are right."""
     field = f"inputs.{tensor.name}"
-    if array.shape[1:] != tensor.shape[1:] and not _matches(array.shape, tensor.shape):
+    if (array.ndim == 0 or array.shape[1:] != tensor.shape[1:]) and not _matches(array.shape, tensor.shape):
         raise InvalidShape(f"Must have the shape {list(tensor.shape)}, got {list(array.shape)}.", field)
     if array.size == 0:
         raise InvalidShape("There is nothing in it.", field)

@@ -90,6 +90,7 @@ def test_whatever_bytes_come_they_decode_or_are_refused(name: str, body: bytes) 
         (b"br", None),
         (b"", None),
         (b";;q=,", None),
+        (b"a" * 60_000 + b"!, gzip", "gzip"),  # minutes, for who looks for the next coding from every letter on
     ],
 )
 def test_the_coding_of_an_answer_is_the_one_that_the_client_prefers(accept: bytes, coding: str | None) -> None:

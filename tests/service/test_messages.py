@@ -43,6 +43,8 @@ def test_no_header_breaks_the_parser(value: bytes) -> None:
         (b"image/png;q=0", None),
         (b"image/png;q=abc", None),
         (b"", None),
+        (b"text/html," * 100 + b"image/png", None),
+        (b"image/png" + b";" * 60_000, None),  # seconds, for the parser of what mails hold
     ],
 )
 def test_the_form_that_accept_prefers_is_chosen(accept: bytes, chosen: str | None) -> None:

@@ -182,6 +182,12 @@ REFUSED: dict[str, tuple[Mapping[str, Any] | list[int], int, str]] = {
         422,
         "inputs.x: The data is nested, and not in the shape [2, 3].",
     ),
+    "more of a shape than of data": (
+        xk(inputs=[tensor("x", X, shape=[2**39], data=[[1]])]),
+        422,
+        "inputs.x: The shape [549755813888] takes 549755813888 elements",
+    ),
+    "a number without a side": (xk(inputs=[tensor("x", X), tensor("k", K, shape=[], data=[1])]), 422, "inputs.k: Must"),
     "no data": (xk(inputs=[tensor("x", X, data=None)]), 422, "inputs.x: Needs data, an array."),
     "text as data": (
         xk(inputs=[tensor("x", X, data=["1"] * 6)]),
