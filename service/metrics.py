@@ -10,6 +10,7 @@ scraped one adds up all snapshots. So no counter runs backwards, and what a dead
 
 import json
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 FOLD_AT = 4096
 KEPT_VERSIONS = 3
+
+SHARED = re.compile(r"quartet-(?P<pid>\d{1,9})-\d+")  # longer numbers are no process's
 
 # (family, label values...) -> numbers that add up over workers: [value], or bucket counts and their sum.
 Series = dict[tuple[str, ...], list[float]]
@@ -209,7 +212,8 @@ def shared_folder(temporary: Path) -> Path:
     Folders of supervisors that are gone are removed on the way.
     """
     for old in temporary.glob("quartet-*-*"):
-        if not psutil.pid_exists(int(old.name.split("-")[1])):
+        match = SHARED.fullmatch(old.name)
+        if match and not psutil.pid_exists(int(match["pid"])):
             shutil.rmtree(old, ignore_errors=True)
     parent = psutil.Process(os.getppid())
     folder = temporary / f"quartet-{parent.pid}-{int(parent.create_time())}"
