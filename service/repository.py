@@ -1,13 +1,17 @@
 """The models that are served: found on disk, loaded, replaced, handed out by name and version.
 
 What should be served is written on disk, in each model's `CURRENT` and, for models that an operator has unloaded, in
-a file that the workers share; every worker looks there once a second. So all of them converge on the same versions,
-and a replaced worker starts with them.
+a file that the workers share; every worker looks there every `QUARTET_WATCH_S`. So all of them converge on the same
+versions, and a replaced worker starts with them.
 """
 
 import asyncio
 import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, NamedTuple
@@ -88,14 +92,14 @@ class Repository:
             self._settled = self._settled or (bool(self.models) and not self._refused)
 
     async def set_loaded(self, name: str, loaded: bool) -> None:
-        """Load or unload a model, here now and in the other workers within a second.
+        """Load or unload a model, here now and in the other workers when they look next.
 
         Raises UnknownModel when there is no such bundle, LoadFailed when it is broken.
         """
         if name not in self._known():
             raise UnknownModel(f"Bundles here: {', '.join(self._known()) or 'none'}.", "model")
         self._refused.pop(name, None)
-        self._write_unloaded(self._read_unloaded() - {name} if loaded else self._read_unloaded() | {name})
+        self._note(name, loaded)
         await self.refresh()
         if loaded and name in self._refused:
             raise LoadFailed(f"{name} {self._refused[name][0]} does not load; the log says why.", "model")
@@ -197,9 +201,24 @@ class Repository:
             return self._unloaded
         return set(json.loads(self._unloaded_file.read_text())) if self._unloaded_file.exists() else set()
 
-    def _write_unloaded(self, unloaded: set[str]) -> None:
-        self._unloaded = unloaded
-        if self._unloaded_file is not None:
+    def _note(self, name: str, loaded: bool) -> None:
+        """Add the name to those that are unloaded or take it away, one change at a time over all workers."""
+        if self._unloaded_file is None:
+            self._unloaded = self._unloaded - {name} if loaded else self._unloaded | {name}
+            return
+        with _locked(self._unloaded_file.parent):
+            unloaded = self._read_unloaded() - {name} if loaded else self._read_unloaded() | {name}
             staged = self._unloaded_file.with_suffix(".new")
             staged.write_text(json.dumps(sorted(unloaded)))
             staged.replace(self._unloaded_file)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other threads and processes out of here; the lock of one that dies is gone with it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        flock(descriptor, LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

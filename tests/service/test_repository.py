@@ -2,6 +2,9 @@
 
 import asyncio
 import shutil
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +117,41 @@ def test_readiness_ends_when_draining_begins(toy_models: Path) -> None:
     repository.draining = True
     assert not repository.ready
     asyncio.run(repository.drain(1))
+
+
+AT_ONCE = 4
+WORKERS = {
+    "processes": partial(ProcessPoolExecutor, mp_context=get_context("spawn")),  # a fork with threads may hang
+    "threads": ThreadPoolExecutor,
+}
+
+
+def sharing(models: Path, shared: Path) -> Repository:
+    """The repository of a worker that shares `shared` with others."""
+    repository = Repository(Settings(models_dir=models, threads=1), Metrics())
+    repository.metrics.shared = shared
+    return repository
+
+
+def unload_again_and_again(models: Path, shared: Path, name: str) -> None:
+    async def scene() -> None:
+        repository = sharing(models, shared)
+        for loaded in [True, False] * 20:
+            await repository.set_loaded(name, loaded)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_changes_that_workers_make_at_once_are_all_kept(tmp_path: Path, kind: str) -> None:
+    models, shared = tmp_path / "models", tmp_path / "shared"
+    names = [f"toy-{number}" for number in range(AT_ONCE)]
+    for name in names:
+        toys.tensors(models, name)
+    shared.mkdir()
+    with WORKERS[kind](AT_ONCE) as workers:
+        for change in [workers.submit(unload_again_and_again, models, shared, name) for name in names]:
+            change.result()
+    repository = sharing(models, shared)
+    asyncio.run(repository.load())
+    assert repository.models == {}
