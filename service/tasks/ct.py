@@ -15,6 +15,7 @@ from service.messages import DICOM, FORM, JSON, NPY, PNG, Answer, Payload, Reque
 
 REQUEST_MEDIA = (DICOM, FORM, NPY, JSON)
 ANSWER_MEDIA = (DICOM, NPY, PNG, JSON)
+HOLDING_SEVERAL = (NPY, JSON)
 
 
 class DenoiseRequest(BaseModel, extra="forbid"):
@@ -34,6 +35,12 @@ class DenoiseAnswer(BaseModel):
 
 def decode(request: Request, limits: Limits) -> Payload:
     """Samples are DICOM slices, or an array [N, H, W] (or [H, W], then the answer is one, too) in HU."""
+    payload = _decode(request, limits)
+    _form(payload, request)  # what no answer could hold is not denoised
+    return payload
+
+
+def _decode(request: Request, limits: Limits) -> Payload:
     media = request.media_type
     if media == DICOM:
         return Payload([dicom.read_slice(request.body, limits.max_pixels)])
@@ -56,6 +63,25 @@ def _decode_json(body: bytes) -> Payload:
     slices = numeric_array(document["slices"], "slices", body)
     model, version = (optional_text(document.get(key), key) for key in ("model", "version"))
     return Payload(slices, model, version)
+
+
+def _form(payload: Payload, request: Request) -> str:
+    """The answer's: that of the request, unless `accept` says otherwise. DICOM and PNG hold one slice.
+
+    Raises NotAcceptable.
+    """
+    samples = payload.samples
+    own = DICOM if isinstance(samples, list) else JSON if request.media_type == JSON else NPY
+    offered = tuple(dict.fromkeys((own, NPY, PNG, JSON)))
+    rows = len(samples) if isinstance(samples, list) or samples.ndim == 3 else 1
+    if rows <= 1:
+        return request.choose(offered)
+    several = tuple(media for media in offered if media in HOLDING_SEVERAL)
+    try:
+        return request.choose(several)
+    except NotAcceptable:
+        alone = "send one per request for another form"
+        raise NotAcceptable(f"{rows} slices fit into {' or '.join(several)} only; {alone}.", "accept") from None
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
@@ -85,23 +111,19 @@ def _stack(samples: "list[dicom.Slice] | NDArray[np.generic]") -> NDArray[np.flo
 
 
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
-    """In the form that came in, unless `accept` says otherwise. One slice per answer as DICOM or PNG."""
     assert isinstance(manifest.task, CtDenoising)
-    hu = outputs[manifest.outputs[0].name]
-    from_dicom = isinstance(payload.samples, list)
-    first = JSON if request.media_type == JSON else NPY
-    media = request.choose(ANSWER_MEDIA if from_dicom else (first, NPY, PNG, JSON))
+    hu, samples = outputs[manifest.outputs[0].name], payload.samples
+    media = _form(payload, request)
     if media == JSON:
         body = {"model": manifest.identity, "slices": hu}
         return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
     if media == NPY:
-        return Answer(write_npy(hu[0] if not from_dicom and payload.samples.ndim == 2 else hu), NPY)
-    if len(hu) > 1:
-        raise NotAcceptable(f"{len(hu)} slices fit into {NPY} only; send one slice per request for {media}.", "accept")
+        flat = not isinstance(samples, list) and samples.ndim == 2
+        return Answer(write_npy(hu[0] if flat else hu), NPY)
     if media == PNG:
         return Answer(pictures.write_png(windowed(hu[0], manifest.task.window)), PNG)
     algorithm = f"{manifest.name} {manifest.version}"
-    return Answer(dicom.write_derived(payload.samples[0], hu[0], algorithm), DICOM)
+    return Answer(dicom.write_derived(samples[0], hu[0], algorithm), DICOM)
 
 
 def windowed(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:

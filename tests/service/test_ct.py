@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from service.codecs.dicom import read_slice
-from service.messages import DICOM, JSON, NPY, PNG
-from service.tasks.ct import windowed
+from service.errors import NotAcceptable
+from service.limits import Limits
+from service.messages import DICOM, JSON, NPY, PNG, Request
+from service.tasks.ct import decode, windowed
 from tests.conftest import Here, assert_refused, npy
 
 PATH = "/v1/ct/denoise?model=toy-ct"
@@ -71,12 +73,42 @@ def test_one_part_is_answered_as_dicom(lane: Here, ct_slice: bytes) -> None:
     assert pydicom.dcmread(io.BytesIO(response.content)).Modality == "CT"
 
 
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("*/*", NPY),
+        ("application/*", NPY),
+        (f"{DICOM}, {NPY};q=0.5", NPY),
+        (f"{PNG}, {JSON};q=0.5", JSON),
+        (f"{NPY};q=0.5, {JSON}", JSON),
+    ],
+)
+def test_several_parts_are_answered_in_a_form_that_holds_them(
+    lane: Here, ct_slice: bytes, accept: str, media: str
+) -> None:
+    response = lane("POST", PATH, files=[("dicom", ct_slice)] * 2, headers={"accept": accept})
+    assert (response.status_code, response.headers["content-type"]) == (200, media), response.text
+
+
+def test_several_slices_of_json_are_answered_as_json(lane: Here) -> None:
+    assert len(lane("POST", PATH, json={"slices": np.zeros((2, 16, 16)).tolist()}).json()["slices"]) == 2
+
+
 def test_several_slices_do_not_fit_one_picture(lane: Here) -> None:
-    assert_refused(ask(lane, npy(np.zeros((2, 16, 16))), NPY, PNG), 406, "not_acceptable", "accept")
+    response = ask(lane, npy(np.zeros((2, 16, 16))), NPY, PNG)
+    assert_refused(response, 406, "not_acceptable", "accept")
+    assert response.json()["detail"].startswith(f"2 slices fit into {NPY} or {JSON} only")
 
 
 def test_an_array_cannot_become_dicom(lane: Here) -> None:
     assert_refused(ask(lane, npy(np.zeros((16, 16))), NPY, DICOM), 406, "not_acceptable", "accept")
+
+
+@pytest.mark.parametrize(("slices", "accept"), [(2, PNG), (2, DICOM), (1, DICOM)])
+def test_what_no_answer_could_hold_is_refused_before_it_is_denoised(slices: int, accept: str) -> None:
+    request = Request(npy(np.zeros((slices, 16, 16))), {b"content-type": NPY.encode(), b"accept": accept.encode()})
+    with pytest.raises(NotAcceptable):
+        decode(request, Limits(max_rows=32, max_pixels=2**20))
 
 
 @pytest.mark.parametrize("shape", [(), (16,), (1, 1, 16, 16), (15, 16), (16, 1025), (0, 16, 16)])
