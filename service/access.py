@@ -29,7 +29,19 @@ DUE = Struct("d")
 
 # What probes, scrapers and people who look for the documentation need.
 OPEN = frozenset(
-    ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready")
+    (
+        "/",
+        "/docs",
+        "/static_content/swagger-ui.css",
+        "/static_content/swagger-ui-bundle.js",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+    )
 )
 
 

@@ -1,15 +1,18 @@
 """The OpenAPI document, made from the table of endpoints and the manifests of the models that are served."""
 
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import service
-from service.bundle import CreditScoring, Manifest
+from service.access import is_open
+from service.bundle import CreditScoring, Manifest, Metric
 from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.messages import CSV, FORM, JSON
 from service.oip import openapi as protocol
 
+PROBLEM_JSON = "application/problem+json"
 PROBLEM = {
     "type": "object",
     "description": "RFC 9457 problem details.",
@@ -57,11 +60,47 @@ OPTIONS = {
     "explain": "Add to each prediction a heat map of what speaks for it and the picture that the model was shown.",
 }
 BINARY = {"type": "string", "format": "binary"}
+KEY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+KEY_ERRORS = {
+    "401": "No valid API key.",
+    "429": "Too much is waiting, or the key is good for fewer requests per second: try again.",
+}
 
 
-def document(manifests: list[Manifest]) -> dict[str, Any]:
+class ModelSummary(BaseModel):
+    name: str
+    version: str
+    family: str
+    kind: str
+    description: str
+    provider: str
+    metrics: list[Metric]
+
+
+class ModelList(BaseModel):
+    models: list[ModelSummary]
+
+
+class ModelDescription(Manifest):
+    """The manifest of the bundle, and what is known of the model that is served."""
+
+    kind: str
+    provider: str
+    card: str
+
+
+class Readiness(BaseModel):
+    status: Literal["ready"]
+
+
+def document(manifests: list[Manifest], keyed: bool) -> dict[str, Any]:
+    """`keyed`: whether the operator has set API keys."""
     endpoints = (*ENDPOINTS, *OF_A_MODEL.values())
     forms = [form for one in endpoints for form in (one.request_form, one.answer_form)]
+    forms += [form for *_, form in PAGES.values() if form]
     _, definitions = models_json_schema(
         [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
     )
@@ -69,28 +108,45 @@ def document(manifests: list[Manifest]) -> dict[str, Any]:
     schemas["ScoreRequest"]["properties"]["applicants"]["items"] = _applicant(manifests)
     paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in endpoints}
     paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()} | protocol.paths()
+    components: dict[str, Any] = {"schemas": schemas}
+    if keyed:
+        components["securitySchemes"] = KEY_SCHEMES
+        paths = {path: item if is_open(path) else _locked(path, item) for path, item in paths.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Quartet", "version": service.__version__, "description": service.__doc__},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": components,
     }
 
 
-PAGES = {
-    "/v1/models": ("list_models", "Models that are served", JSON),
-    "/v1/models/{name}": ("show_model", "One model: signature, figures, provenance, card", JSON),
-    "/livez": ("livez", "The process is alive", "text/plain"),
-    "/readyz": ("readyz", "Every declared model is loaded, checked and warm", JSON),
-    "/metrics": ("metrics", "Prometheus metrics", "text/plain"),
+def _locked(path: str, item: dict[str, Any]) -> dict[str, Any]:
+    """The operations of a path that wants a key."""
+    either: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
+    media, form = (JSON, protocol.ERROR) if path.startswith("/v2") else (PROBLEM_JSON, "Problem")
+    content = {media: {"schema": _reference(form)}}
+    refusals = {status: {"description": words, "content": content} for status, words in KEY_ERRORS.items()}
+    return {
+        method: operation | {"security": either, "responses": operation["responses"] | refusals}
+        for method, operation in item.items()
+    }
+
+
+PAGES: dict[str, tuple[str, str, str, type[BaseModel] | None]] = {
+    "/v1/models": ("list_models", "Models that are served", JSON, ModelList),
+    "/v1/models/{name}": ("show_model", "One model: signature, figures, provenance, card", JSON, ModelDescription),
+    "/livez": ("livez", "The process is alive", "text/plain", None),
+    "/readyz": ("readyz", "Every declared model is loaded, checked and warm", JSON, Readiness),
+    "/metrics": ("metrics", "Prometheus metrics", "text/plain", None),
 }
 
 
-def _page(operation_id: str, summary: str, media: str) -> dict[str, Any]:
+def _page(operation_id: str, summary: str, media: str, form: type[BaseModel] | None) -> dict[str, Any]:
+    content = {media: {"schema": _reference(form.__name__)} if form else {}}
     page: dict[str, Any] = {
         "operationId": operation_id,
         "summary": summary,
-        "responses": {"200": {"description": "OK", "content": {media: {}}}} | _errors("404", "503"),
+        "responses": {"200": {"description": "OK", "content": content}} | _errors("404", "503"),
     }
     return page | ({"parameters": [_name_parameter()]} if operation_id == "show_model" else {})
 
@@ -129,7 +185,7 @@ def _answer_content(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _errors(*statuses: str) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    content = {PROBLEM_JSON: {"schema": _reference("Problem")}}
     return {status: {"description": ERRORS[status], "content": content} for status in statuses}
 
 

@@ -53,7 +53,8 @@ class Pages:
         return Answer(DOCS, "text/html; charset=utf-8")
 
     async def openapi(self) -> Answer:
-        return Answer(orjson.dumps(openapi.document(self.repository.manifests())))
+        keyed = self.repository.settings.api_keys is not None
+        return Answer(orjson.dumps(openapi.document(self.repository.manifests(), keyed)))
 
     async def livez(self) -> Answer:
         return Answer(b"alive\n", "text/plain")

@@ -1,13 +1,21 @@
 """The OpenAPI document describes every route, with references that lead somewhere."""
 
+import asyncio
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema_rs import validator_for
 
+from service.access import new_key
 from service.endpoints import ENDPOINTS, OF_A_MODEL
-from tests.conftest import Here
+from service.metrics import Metrics
+from service.repository import Repository
+from service.settings import Settings
+from tests import toys
+from tests.conftest import Here, lane_over
 from training.data.german import ATTRIBUTES
 
 
@@ -70,3 +78,58 @@ def test_the_attributes_of_an_applicant_are_spelled_out(document: dict[str, Any]
     assert applicant["additionalProperties"] is False
     assert applicant["properties"]["age_years"]["minimum"] == 18
     assert {"A11", "none"} <= set(applicant["properties"]["checking_account"]["enum"])
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/models", "/v1/models"),
+        ("/readyz", "/readyz"),
+        *(("/v1/models/{name}", f"/v1/models/{name}") for name in sorted(toys.NAMES)),
+    ],
+)
+def test_a_page_answers_in_its_form(lane: Here, document: dict[str, Any], path: str, asked: str) -> None:
+    content = document["paths"][path]["get"]["responses"]["200"]["content"]
+    schema = content["application/json"]["schema"] | {"components": document["components"]}
+    validator_for(schema).validate(lane("GET", asked).json())
+
+
+@pytest.fixture(scope="module")
+def locked(toy_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Here:
+    """The lane over a toy, where a key is wanted."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(new_key("somebody")[1])
+    settings = Settings(models_dir=toy_models, models=("toy-tensors",), threads=1, api_keys=keys)
+    repository = Repository(settings, Metrics())
+    asyncio.run(repository.load())
+    return lane_over(repository)
+
+
+def test_no_key_is_spoken_of_where_none_is_wanted(document: dict[str, Any]) -> None:
+    assert "securitySchemes" not in document["components"]
+    for item in document["paths"].values():
+        for operation in item.values():
+            assert "security" not in operation
+
+
+def test_an_operation_says_that_it_wants_a_key_exactly_where_it_does(locked: Here) -> None:
+    document = locked("GET", "/openapi.json").json()
+    assert list(document["components"]["securitySchemes"]) == ["bearer", "x-api-key"]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            answer = locked(method, path.format(name="toy-tensors", version="1"))
+            assert ("security" in operation) == (answer.status_code == 401), path
+
+
+def test_a_key_that_is_missing_is_answered_in_the_form_that_is_described(locked: Here) -> None:
+    document = locked("GET", "/openapi.json").json()
+    for method, path in (
+        ("GET", "/v1/models"),
+        ("POST", "/v1/digits/classify"),
+        ("POST", "/v2/models/toy-tensors/infer"),
+    ):
+        responses = document["paths"][path.replace("toy-tensors", "{name}")][method.lower()]["responses"]
+        answer = locked(method, path)
+        assert {"401", "429"} <= responses.keys()
+        schema = responses["401"]["content"][answer.headers["content-type"]]["schema"]
+        validator_for(schema | {"components": document["components"]}).validate(answer.json())

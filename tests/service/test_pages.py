@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.access import is_open
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
@@ -51,3 +52,10 @@ def test_the_documentation_loads_nothing_from_another_host(lane: Here, path: str
     assert page.headers["content-type"].startswith("text/html")
     assert re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert "//" not in page.text
+
+
+def test_the_documentation_wants_no_api_key_and_neither_does_what_it_loads(lane: Here) -> None:
+    page = lane("GET", "/docs").text
+    loaded = re.findall(r'(?:src=|href=|url: )"([^"]+)"', page)
+    assert len(loaded) >= 3
+    assert all(map(is_open, ["/docs", *loaded]))
