@@ -26,6 +26,9 @@ BENTOML_CLIENT = b"BentoML HTTP Client"
 LONGEST = 1024  # media type with its parameters
 MOST_RANGES = 64  # of media types that a client accepts
 
+# Not registered, and sent all the same.
+MISSPELT = {"image/jpg": "image/jpeg"}
+
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -79,13 +82,17 @@ def parse_query(query: bytes) -> Mapping[str, str]:
 
 @lru_cache(maxsize=256)
 def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
-    """`image/png; q=1` -> ("image/png", {"q": "1"}). What is longer than any of them is none."""
+    """`image/png; q=1` -> ("image/png", {"q": "1"}). A common misspelling is taken for what it means.
+
+    What is longer than any media type is none.
+    """
     if b";" not in value or len(value) > LONGEST:
-        return value.decode("latin-1").strip().lower(), {}
-    message = Message()
-    message["content-type"] = value.decode("latin-1")
-    parameters = dict(message.get_params(failobj=[])[1:])
-    return message.get_content_type(), parameters
+        media, parameters = value.decode("latin-1").strip().lower(), {}
+    else:
+        message = Message()
+        message["content-type"] = value.decode("latin-1")
+        media, parameters = message.get_content_type(), dict(message.get_params(failobj=[])[1:])
+    return MISSPELT.get(media, media), parameters
 
 
 @lru_cache(maxsize=256)

@@ -58,6 +58,13 @@ def test_a_picture_in_the_style_of_mnist_is_taken_as_it_is(lane: Here, seven: np
     np.testing.assert_allclose(probabilities(response), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("media", ["image/jpeg", "image/jpg"])
+def test_a_jpeg_is_read_under_the_name_that_is_often_given_to_it(lane: Here, seven: np.ndarray, media: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(seven).save(buffer, "JPEG")
+    assert lane("POST", PATH, content=buffer.getvalue(), headers={"content-type": media}).status_code == 200
+
+
 @pytest.mark.parametrize("dtype", ["u1", "<i8", ">f4", "<f8", "<f2"])
 def test_npy_of_any_number_type_is_read(lane: Here, seven: np.ndarray, expected: np.ndarray, dtype: str) -> None:
     response = lane("POST", PATH, content=npy(seven.astype(dtype)), headers={"content-type": NPY})

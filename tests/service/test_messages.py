@@ -17,6 +17,8 @@ OFFERED = (PNG, JSON, NPY)
         (b" Image/PNG ", "image/png", {}),
         (b"text/csv; charset=utf-8", "text/csv", {"charset": "utf-8"}),
         (b'multipart/form-data; boundary="a;b"', "multipart/form-data", {"boundary": "a;b"}),
+        (b"image/jpg", "image/jpeg", {}),
+        (b"image/JPG; q=0.5", "image/jpeg", {"q": "0.5"}),
         (b"", "", {}),
     ],
 )
