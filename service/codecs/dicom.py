@@ -19,6 +19,18 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module="pydicom")
 
 
+# Of the pixels there were: optional, and wrong once they are others.
+STATISTICS = (
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "SmallestPixelValueInSeries",
+    "LargestPixelValueInSeries",
+    "SmallestImagePixelValueInPlane",
+    "LargestImagePixelValueInPlane",
+    "HistogramSequence",
+)
+
+
 class Slice:
     """One CT slice: its data set, and its pixels in Hounsfield units, float32 [H, W]."""
 
@@ -100,6 +112,8 @@ def _derive(source: Slice, hu: NDArray[np.float32], algorithm: str) -> bytes:
     dataset.DerivationDescription = f"Noise reduced by {algorithm}"
     dataset.SOPInstanceUID = generate_uid()
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[str(dataset.get("SeriesInstanceUID", "")), algorithm])
+    for name in STATISTICS:
+        dataset.pop(name, None)
     dataset.PixelData = stored.tobytes()
     dataset["PixelData"].VR = "OW"
     return _encode(dataset)

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from service.codecs.dicom import read_slice, write_derived
+from service.codecs.dicom import STATISTICS, read_slice, write_derived
 from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, UnsupportedMedia
 
 MAX_PIXELS = 2**20
@@ -64,6 +64,17 @@ def test_values_beyond_the_stored_type_are_clipped(ct_slice: bytes) -> None:
     stored = opened(write_derived(source, hu, "x")).pixel_array
     assert (stored[:, :64] == -(2**15)).all()
     assert (stored[:, 64:] == 2**15 - 1).all()
+
+
+def test_what_the_source_says_of_its_pixels_is_not_said_of_others(ct_slice: bytes) -> None:
+    original = opened(ct_slice)
+    original.HistogramSequence = []
+    for name in set(STATISTICS) - {"HistogramSequence"}:
+        original.add_new(name, "SS", 7)
+    source = read_slice(saved(original), MAX_PIXELS)
+    derived = opened(write_derived(source, source.hu / 2, "x"))
+    assert set(STATISTICS) <= set(original.dir())
+    assert not set(STATISTICS) & set(derived.dir())
 
 
 def test_slices_of_one_series_stay_one_series(ct_slice: bytes) -> None:
