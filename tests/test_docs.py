@@ -8,7 +8,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
@@ -29,7 +29,9 @@ def settings_table() -> list[str]:
         if isinstance(default, Path):
             default = default.relative_to(PROJECT)
         shown = "" if default in ((), {}, None) else f"`{default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        values = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description}{values} |")
     return rows
 
 
