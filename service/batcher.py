@@ -7,6 +7,9 @@ one runs. Urgent jobs go before patient ones, which ride along where there is ro
 runs in a thread. How long it takes was measured beforehand, and is corrected by how much longer others took lately: a
 graph may look twice at what it is unsure of.
 
+A job's deadline is looked at when its turn has come; by a timer as well where that may take long: behind or in a batch
+in a thread, and for the patient.
+
 All methods belong to the event loop's thread; only `run` leaves it.
 """
 
@@ -15,6 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Protocol
 
@@ -47,6 +51,7 @@ class Job:
         "abandoned",
         "deadline",
         "explain",
+        "follows",
         "future",
         "infer_s",
         "inputs",
@@ -55,6 +60,7 @@ class Job:
         "queued_s",
         "rows",
         "shape",
+        "timer",
     )
 
     def __init__(
@@ -64,9 +70,13 @@ class Job:
         abandoned: Callable[[], bool],
         priority: int = URGENT,
         explain: bool = False,
+        follows: bool = False,
     ) -> None:
-        """`inputs` are batch-first arrays of equal length; `deadline` is on the monotonic clock."""
-        self.priority, self.explain = priority, explain
+        """`inputs` are batch-first arrays of equal length; `deadline` is on the monotonic clock.
+
+        A job that `follows` is a later part of a request: while its first part runs, it does not count as waiting.
+        """
+        self.priority, self.explain, self.follows = priority, explain, follows
         self.inputs = inputs
         self.rows = len(next(iter(inputs.values())))
         self.shape: Shape = tuple(array.shape[1:] for array in inputs.values())
@@ -75,6 +85,7 @@ class Job:
         self.queued_at = perf_counter()
         self.queued_s = self.infer_s = 0.0
         self.future: asyncio.Future[Arrays]
+        self.timer: asyncio.TimerHandle | None = None
 
 
 class Batcher:
@@ -116,11 +127,11 @@ class Batcher:
         if job.rows <= self.max_batch:
             return await self._enqueue(job)
         parts = [
-            Job(rows, job.deadline, job.abandoned, job.priority)
-            for rows in _cut(job.inputs, range(0, job.rows, self.max_batch))
+            Job(rows, job.deadline, job.abandoned, job.priority, follows=number > 0)
+            for number, rows in enumerate(_cut(job.inputs, range(0, job.rows, self.max_batch)))
         ]
         outputs = await _all_or_error([self._enqueue(part) for part in parts])
-        job.queued_s = max(part.queued_s for part in parts)
+        job.queued_s = parts[0].queued_s
         job.infer_s = sum(part.infer_s for part in parts)
         return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
@@ -136,12 +147,29 @@ class Batcher:
         job.future = loop.create_future()
         self._queues[job.priority].append(job)
         self.queued_rows += job.rows
+        if self._running >= self.slots or job.priority == PATIENT:
+            self._limit(job)
         if self._scheduled is None:
             # Not now but after the sockets that are readable in this turn of the loop: their rows ride along.
             self._scheduled = loop.call_soon(self._dispatch)
         elif self.max_delay_s and self.queued_rows >= self.max_batch:
             self._schedule(0)
         return job.future
+
+    def _limit(self, job: Job) -> None:
+        """See to it that the job ends when its time is up, wherever it is by then."""
+        if job.timer is None:
+            timer = asyncio.get_running_loop().call_later(job.deadline - monotonic(), self._expire, job)
+            job.timer = timer
+            job.future.add_done_callback(lambda _: timer.cancel())
+
+    def _expire(self, job: Job) -> None:
+        if job.future.done():
+            return
+        job.future.set_exception(DeadlineExceeded("The request's time was up before its answer was there."))
+        with suppress(ValueError):  # it runs, and nobody waits for it
+            self._queues[job.priority].remove(job)
+            self.queued_rows -= job.rows
 
     def _schedule(self, delay_s: float) -> None:
         """Dispatch in `delay_s`, at no other time."""
@@ -172,6 +200,8 @@ class Batcher:
             return True
         self._running += 1
         self.running_rows += rows
+        for job in batch:
+            self._limit(job)
         running = asyncio.get_running_loop().run_in_executor(self._executor, _attempt, self._run, batch)
         running.add_done_callback(lambda done: self._resume(batch, rows, done))
         return False
@@ -217,6 +247,8 @@ class Batcher:
         """Move jobs from the queue to the batch; the rows it has then."""
         kept: list[Job] = []
         now = monotonic()
+        while queue and self._dead(queue[0], now):
+            queue.popleft()
         while queue and rows < self.max_batch:
             job = queue.popleft()
             if self._dead(job, now):
@@ -253,7 +285,7 @@ class Batcher:
             else:
                 job.future.set_result(result)
         self._times += (min(infer_s / self._cost_s[rows], MOST_TIMES) - self._times) / LATELY
-        self._observe(rows, infer_s, [job.queued_s for job in batch])
+        self._observe(rows, infer_s, [job.queued_s for job in batch if not job.follows])
 
 
 def _attempt(run: Run, batch: list[Job]) -> "tuple[list[Arrays | QuartetError], float]":

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batcher import INLINE_S, Batcher, Job
+from service.batcher import INLINE_S, PATIENT, Batcher, Job
 from service.bundle import Arrays
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
 
 MAX_BATCH, MAX_QUEUE = 8, 24
 POISON = -1.0
-FOREVER = float("inf")
+FOREVER = 1e9  # on the monotonic clock
 INLINE, THREADED = [INLINE_S / 100] * (MAX_BATCH + 1), [INLINE_S * 2] * (MAX_BATCH + 1)
 
 
@@ -215,6 +215,60 @@ def test_a_client_that_hung_up_takes_no_place_in_a_batch(executor: ThreadPoolExe
     graph = Graph()
     asyncio.run(play(batcher(graph, executor), [Wish(1, 2, 0, "gone"), Wish(1, 2, 0, ""), Wish(1, 2, 0, "late")]))
     assert [len(batch) for batch in graph.batches] == [1]
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["at work", "waiting"])
+def test_when_the_time_is_up_the_error_comes_at_once(executor: ThreadPoolExecutor, ahead: int) -> None:
+    async def scene() -> None:
+        graph = Graph(hold=threading.Event())
+        queue = batcher(graph, executor, THREADED)
+        before = [asyncio.ensure_future(queue.submit(job(1))) for _ in range(ahead)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(queue.submit(job(2, deadline=monotonic() + 0.05)), 5)
+        assert queue.queued_rows == 0
+        graph.hold.set()
+        await asyncio.gather(*before)
+        await queue.drained()
+        assert [len(batch) for batch in graph.batches] == ([1] if ahead else [2])
+
+    asyncio.run(scene())
+
+
+def test_the_patient_hear_in_time_that_their_turn_did_not_come(executor: ThreadPoolExecutor) -> None:
+    async def scene() -> None:
+        queue = batcher(Graph(), executor)
+        stop = asyncio.Event()
+
+        async def hurry() -> None:
+            while not stop.is_set():
+                await queue.submit(job(MAX_BATCH))
+
+        urgent = [asyncio.ensure_future(hurry()) for _ in range(2)]
+        await asyncio.sleep(0)
+        patient = Job(job(1).inputs, monotonic() + 0.05, lambda: False, PATIENT)
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(queue.submit(patient), 5)
+        stop.set()
+        await asyncio.gather(*urgent)
+        assert queue.queued_rows == 0
+
+    asyncio.run(scene())
+
+
+def test_the_parts_of_a_request_do_not_count_as_waiting_for_each_other(executor: ThreadPoolExecutor) -> None:
+    async def scene() -> None:
+        seen: list[list[float]] = []
+        graph = Moody()
+        graph.seconds = 0.02
+        queue = batcher(graph, executor, THREADED, observe=lambda rows, infer_s, queued_s: seen.append(queued_s))
+        whole = job(3 * MAX_BATCH)
+        await queue.submit(whole)
+        await queue.drained()
+        assert seen == [[whole.queued_s], [], []]
+        assert whole.queued_s < 0.02 < 0.06 <= whole.infer_s
+
+    asyncio.run(scene())
 
 
 def test_the_loop_stays_free_while_a_long_batch_runs(executor: ThreadPoolExecutor) -> None:
