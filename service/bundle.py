@@ -331,6 +331,8 @@ def current_version(models: Path, name: str) -> str:
         version = (models / name / CURRENT).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise BundleError(f"{models / name / CURRENT} is missing: write the version to serve into it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{models / name / CURRENT} cannot be read: {type(error).__name__}") from None
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", version):
         raise BundleError(f"{models / name / CURRENT} holds {version[:80]!r}, which is no version")
     return version

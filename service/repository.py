@@ -36,6 +36,14 @@ class Entry(NamedTuple):
     reason: str
 
 
+class Refused(NamedTuple):
+    """A version that does not load, why, and what its folder looked like; it is tried again when that changes."""
+
+    version: str
+    reason: str
+    seen: object
+
+
 class Repository:
     """Served models by name.
 
@@ -48,7 +56,7 @@ class Repository:
         self.draining = False
         self._profile = read_profile(settings.profile)
         self._settled = False
-        self._refused: dict[str, tuple[str, str]] = {}  # name -> the version that does not load, and why
+        self._refused: dict[str, Refused] = {}  # by name
         self._unloaded: set[str] = set()
         self._changing = asyncio.Lock()
 
@@ -87,6 +95,8 @@ class Repository:
             self._unloaded = self._read_unloaded()
             for name in set(self.models) - set(self.declared()):
                 self._retire(self.models.pop(name))
+            for name in set(self._refused) - set(self.declared()):
+                del self._refused[name]
             for name in self.declared():
                 await self._follow(name)
             self._settled = self._settled or (bool(self.models) and not self._refused)
@@ -102,7 +112,7 @@ class Repository:
         self._note(name, loaded)
         await self.refresh()
         if loaded and name in self._refused:
-            raise LoadFailed(f"{name} {self._refused[name][0]} does not load; the log says why.", "model")
+            raise LoadFailed(f"{name} {self._refused[name].version} does not load; the log says why.", "model")
 
     def pick(self, name: str, version: str | None, kind: str | None = None) -> ServedModel:
         """Raises UnknownModel, also when the model does another task than `kind`; UnknownVersion; NotReady."""
@@ -142,7 +152,7 @@ class Repository:
         model, refused = self.models.get(name), self._refused.get(name)
         entries = [Entry(name, model.manifest.version, "READY", "")] if model else []
         if refused:
-            entries.append(Entry(name, refused[0], "UNAVAILABLE", refused[1]))
+            entries.append(Entry(name, refused.version, "UNAVAILABLE", refused.reason))
         if entries:
             return entries
         return [
@@ -151,21 +161,22 @@ class Repository:
 
     async def _follow(self, name: str) -> None:
         """Serve the version that `CURRENT` names, unless it is served or known to be broken."""
-        version = ""
+        version, seen, refused = "", None, self._refused.get(name)
         try:
             version = current_version(self.settings.models_dir, name)
             served = self.models.get(name)
             if served is not None and served.manifest.version == version:
                 self._refused.pop(name, None)
                 return
-            if self._refused.get(name, ("", ""))[0] == version:
+            seen = _seen(self.settings.models_dir / name / version)
+            if refused is not None and (refused.version, refused.seen) == (version, seen):
                 return
             model = await asyncio.to_thread(self._load, name, version)
         except BundleError as error:
-            if self._refused.get(name) != (version, str(error)):
+            if refused is None or (refused.version, refused.reason) != (version, str(error)):
                 log.error("%s", error)
                 self.metrics.failed_loads[name,] += 1
-            self._refused[name] = (version, str(error))
+            self._refused[name] = Refused(version, str(error), seen)
         else:
             model.metrics.gauges = model.gauges
             old, self.models[name] = self.models.get(name), model
@@ -222,3 +233,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _seen(folder: Path) -> object:
+    """What tells a folder's files from what they were before."""
+    return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*"))]

@@ -112,6 +112,42 @@ def test_a_model_whose_folder_is_gone_is_no_longer_served(tmp_path: Path) -> Non
     asyncio.run(scene())
 
 
+def test_a_broken_bundle_is_forgotten_with_its_folder(tmp_path: Path) -> None:
+    toys.ct(tmp_path)
+    folder = toys.digits(tmp_path)
+    (folder / bundle.GRAPH).write_bytes(b"broken")
+    repository = loaded(tmp_path)
+    assert not repository.ready
+    shutil.rmtree(folder.parent)
+    asyncio.run(repository.refresh())
+    assert repository.ready
+
+
+def test_a_broken_bundle_is_served_once_it_is_restored(tmp_path: Path) -> None:
+    folder = toys.digits(tmp_path)
+    whole = (folder / bundle.GRAPH).read_bytes()
+    (folder / bundle.GRAPH).write_bytes(b"broken")
+    repository = loaded(tmp_path)
+    asyncio.run(repository.refresh())
+    assert repository.metrics.failed_loads == {("toy-digits",): 1}
+    (folder / bundle.GRAPH).write_bytes(whole)
+    asyncio.run(repository.refresh())
+    assert list(repository.models) == ["toy-digits"]
+    assert repository.ready
+
+
+@pytest.mark.parametrize("what", ["bytes", "a folder"])
+def test_a_model_whose_version_cannot_be_read_leaves_the_others_serving(tmp_path: Path, what: str) -> None:
+    toys.ct(tmp_path)
+    current = toys.digits(tmp_path).parent / bundle.CURRENT
+    if what == "bytes":
+        current.write_bytes(b"\xff\xfe")
+    else:
+        current.unlink()
+        current.mkdir()
+    assert list(loaded(tmp_path).models) == ["toy-ct"]
+
+
 def test_readiness_ends_when_draining_begins(toy_models: Path) -> None:
     repository = loaded(toy_models, models=("toy-ct",))
     repository.draining = True
