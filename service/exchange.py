@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
 from typing import Any
 
 from service.body import Client, Receive, read_body
@@ -51,12 +52,14 @@ class Exchange:
         "request_id",
         "scope",
         "send",
+        "started",
         "trace",
     )
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, endpoint: str, metrics: Metrics, journal: Journal
     ) -> None:
+        self.started = perf_counter()
         self.scope, self.receive, self.send = scope, receive, send
         self.endpoint, self.metrics, self.journal = endpoint, metrics, journal
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -86,8 +89,15 @@ class Exchange:
         return Request(body, self.headers, self.scope["query_string"])
 
     async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
-        """Send what `work` comes to, an answer or an error."""
+        """Settle it, and count it meanwhile."""
         self.metrics.in_flight += 1
+        try:
+            await self.settle(work)
+        finally:
+            self.metrics.in_flight -= 1
+
+    async def settle(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
+        """Send what `work` comes to, an answer or an error."""
         try:
             answer, timing = await work
         except QuartetError as error:
@@ -97,8 +107,6 @@ class Exchange:
             await self.refuse(InternalError())
         else:
             await self.answer(answer, timing)
-        finally:
-            self.metrics.in_flight -= 1
 
     async def answer(self, answer: Answer, timing: Timing | None = None) -> None:
         body, coding = answer.body, None
@@ -143,6 +151,7 @@ class Exchange:
         with Cork(self.send):
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+        self.metrics.replied(self.endpoint, status, perf_counter() - self.started)
 
 
 def describing(media_type: bytes, body: bytes, identity: bytes) -> Headers:

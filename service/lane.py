@@ -54,7 +54,8 @@ class Lane:
             exchange = self._exchange(scope, receive, send, endpoint.name)
             await exchange.serve(self._answer(endpoint, match[1], exchange))
         elif (page := self.pages.find(path)) is not None:
-            await self._show(page, self._exchange(scope, receive, send, "pages"))
+            exchange = self._exchange(scope, receive, send, "pages")
+            await exchange.settle(self._shown(page, exchange))
         elif path == PREFIX or path.startswith(f"{PREFIX}/"):
             exchange = self._exchange(scope, receive, send, OPEN_INFERENCE)
             await exchange.serve(self._protocol.answer(exchange))
@@ -94,11 +95,6 @@ class Lane:
         request = await exchange.read(self.settings)
         return await self.pipeline.answer(endpoint, request, exchange.client.gone, model_name)
 
-    async def _show(self, page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> None:
-        try:
-            exchange.require("GET", "HEAD")
-            answer = await page()
-        except QuartetError as error:
-            await exchange.refuse(error)
-        else:
-            await exchange.answer(answer)
+    async def _shown(self, page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> tuple[Answer, None]:
+        exchange.require("GET", "HEAD")
+        return await page(), None

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +50,13 @@ FAMILIES = (
         "quartet_stage_seconds",
         "Seconds that a request spends in a stage.",
         ("model", "version", "stage"),
+        SECONDS,
+    ),
+    Family(
+        "histogram",
+        "quartet_request_seconds",
+        "Seconds from the head of an HTTP request to its answer.",
+        ("endpoint", "status"),
         SECONDS,
     ),
     Family("histogram", "quartet_batch_rows", "Rows per batch.", ("model", "version"), ROWS),
@@ -139,6 +146,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.shared: Path | None = None
         self.models: dict[tuple[str, str], ModelMetrics] = {}
+        self.requests: defaultdict[tuple[str, int], Histogram] = defaultdict(lambda: Histogram(SECONDS))
         self.errors: Counter[tuple[str, str]] = Counter()  # (endpoint, code)
         self.failed_loads: Counter[tuple[str]] = Counter()  # (model,)
         self.in_flight = 0
@@ -147,6 +155,11 @@ class Metrics(Collector):
 
     def model(self, name: str, version: str) -> ModelMetrics:
         return self.models.setdefault((name, version), ModelMetrics())
+
+    def replied(self, endpoint: str, status: int, seconds: float) -> None:
+        histogram = self.requests[endpoint, status]
+        histogram.observe(seconds)
+        histogram.fold_when_long()
 
     def forget_old(self, name: str) -> None:
         """Keep the series of the last few versions: their number is bounded however often one is swapped."""
@@ -176,7 +189,9 @@ class Metrics(Collector):
     def _counted(self) -> Series:
         """What only grows."""
         series: Series = {("quartet_cpu_seconds",): [time.process_time()]}
-        for key, model in self.models.items():
+        for (endpoint, status), histogram in self.requests.items():
+            series["quartet_request_seconds", endpoint, str(status)] = histogram.values()
+        for key, model in list(self.models.items()):  # a thread that loads one adds to them
             for stage, histogram in model.stages.items():
                 series["quartet_stage_seconds", *key, stage] = histogram.values()
             series["quartet_batch_rows", *key] = model.rows.values()
@@ -195,7 +210,7 @@ class Metrics(Collector):
             ("quartet_memory_bytes",): [psutil.Process().memory_info().rss],
             ("quartet_workers",): [1],
         }
-        for key, model in self.models.items():
+        for key, model in list(self.models.items()):
             if model.gauges is None:
                 continue
             now = model.gauges()

@@ -52,6 +52,18 @@ def test_a_refusal_is_counted_by_its_code(lane: Here) -> None:
     assert scraped(lane)[key] - before == 1
 
 
+def test_every_answer_is_timed_by_its_endpoint_and_status(lane: Here) -> None:
+    keys = [
+        ("quartet_request_seconds_count", (("endpoint", "classify_digits"), ("status", status)))
+        for status in ("200", "400")
+    ]
+    before = scraped(lane)
+    lane("POST", "/v1/digits/classify?model=toy-digits", **ONE)
+    lane("POST", "/v1/digits/classify")
+    after = scraped(lane)
+    assert [after[key] - before.get(key, 0) for key in keys] == [1, 1]
+
+
 def test_no_label_comes_from_a_request(lane: Here) -> None:
     lane("POST", "/v1/digits/classify?model=invented", **ONE)
     lane("POST", "/v1/models/invented/predict", json={"inputs": {}})

@@ -10,6 +10,7 @@ from service.access import is_open
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
+from tests import toys
 from tests.conftest import Here, assert_refused, lane_over
 
 
@@ -29,6 +30,14 @@ def test_a_model_shows_its_signature_provenance_and_card(lane: Here) -> None:
     assert model["inputs"][0]["shape"] == ["batch", 3]
     assert model["provenance"]["recipe"] == "tests/toys.py"
     assert model["card"] == "# A toy\n"
+
+
+def test_a_model_without_its_card_is_an_error_of_ours(tmp_path: Path) -> None:
+    folder = toys.ct(tmp_path)
+    repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
+    asyncio.run(repository.load())
+    (folder / "card.md").unlink()
+    assert_refused(lane_over(repository)("GET", "/v1/models/toy-ct"), 500, "internal_error")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz"])
