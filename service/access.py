@@ -96,20 +96,10 @@ class Keys:
         Raises SettingsError naming the line that is wrong.
         """
         keys = []
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise SettingsError(f"QUARTET_API_KEYS: {path}: {error.strerror}") from None
-        for number, line in enumerate(lines, start=1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            match = LINE.fullmatch(line.strip())
-            if not match or (match["rate"] and not float(match["rate"])):
-                raise SettingsError(f"QUARTET_API_KEYS: {path}:{number} is not 'name sha256 [requests per second]'")
-            allowance = None
-            if match["rate"]:
-                allowance = Allowance(float(match["rate"]), shared / f"rate-{match['sha256']}")
-            keys.append(Key(bytes.fromhex(match["sha256"]), allowance))
+        for line in read_lines(path):
+            rate = line["rate"] and float(line["rate"])
+            allowance = Allowance(rate, shared / f"rate-{line['sha256']}") if rate else None
+            keys.append(Key(bytes.fromhex(line["sha256"]), allowance))
         return cls(keys)
 
     def admit(self, headers: dict[bytes, bytes]) -> None:
@@ -123,6 +113,23 @@ class Keys:
             raise Unauthorized("Send a valid key as `authorization: Bearer KEY` or `x-api-key: KEY`.")
         if found.allowance is not None:
             found.allowance.spend()
+
+
+def read_lines(path: Path) -> list[re.Match[str]]:
+    """The lines of a file of keys. Raises SettingsError naming the one that is wrong."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"QUARTET_API_KEYS: {path} cannot be read: {error}") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line.strip())
+        if not match or (match["rate"] and not float(match["rate"])):
+            raise SettingsError(f"QUARTET_API_KEYS: {path}:{number} is not 'name sha256 [requests per second]'")
+        found.append(match)
+    return found
 
 
 def admit_admin(token: SecretStr | None, headers: dict[bytes, bytes]) -> None:

@@ -34,7 +34,7 @@ class Session:
         """
         manifest, graph = bundle.manifest, bundle.explanation if explaining else bundle.graph
         self.provider_asked = provider
-        providers = _providers(provider)
+        providers = providers_of(provider)
         try:
             self._session = onnxruntime.InferenceSession(
                 graph, sess_options=_options(threads, manifest.any_size), providers=providers
@@ -82,8 +82,8 @@ def _options(threads: int, any_size: bool) -> onnxruntime.SessionOptions:
     return options
 
 
-def _providers(asked: str) -> list[str]:
-    """What to try, in order: the CPU takes what another provider has no kernel for."""
+def providers_of(asked: str) -> list[str]:
+    """What to try, in order: the CPU takes what another provider has no kernel for. Raises ProviderError."""
     wanted = ASKED.get(asked, asked)
     if wanted in onnxruntime.get_available_providers():
         return list(dict.fromkeys([wanted, CPU]))

@@ -1,6 +1,7 @@
 """Settings of the service, read once from `QUARTET_*` environment variables and checked before anything starts."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,6 +31,10 @@ def _pairs(text: object) -> object:
 PerEndpoint = Annotated[dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_pairs)]
 
 
+# What Kubernetes tells every container of a service whose name begins with ours.
+SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port(_\d+_(tcp|udp|sctp)(_proto|_port|_addr)?)?)")
+
+
 class SettingsError(Exception):
     """An environment variable that the service does not understand."""
 
@@ -37,7 +42,7 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """One field per variable: `max_queue_rows` is `QUARTET_MAX_QUEUE_ROWS`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     models_dir: Path = Field(PROJECT / "models", description="Folder of the bundles.")
     models: NameList = Field((), description="Models to serve, separated by commas or spaces; empty: all of them.")
@@ -97,16 +102,30 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises SettingsError naming the variable. Variables of training share the prefix and are left alone."""
+        """Raises SettingsError naming the variable. An empty one counts as absent.
+
+        Variables of training and of Kubernetes share the prefix and are left alone.
+        """
         given = {
-            key.removeprefix(PREFIX).lower(): value for key, value in environment.items() if key.startswith(PREFIX)
+            key.removeprefix(PREFIX).lower(): value
+            for key, value in environment.items()
+            if key.startswith(PREFIX) and value
         }
+        ours = {key: value for key, value in given.items() if key not in TRAINING_ONLY and not _links(key, value)}
+        if unknown := ours.keys() - cls.model_fields.keys():
+            variable = PREFIX + min(unknown).upper()
+            raise SettingsError(f"{variable}: there is no such setting (docs/configuration.md has all of them)")
         try:
-            return cls.model_validate({key: value for key, value in given.items() if key not in TRAINING_ONLY})
+            return cls.model_validate(ours)
         except ValidationError as error:
             first = error.errors()[0]
             variable = PREFIX + str(first["loc"][0]).upper()
-            raise SettingsError(f"{variable}: {first['msg']} (known variables: docs/configuration.md)") from None
+            raise SettingsError(f"{variable}: {first['msg']} (docs/configuration.md says what may be set)") from None
+
+
+def _links(key: str, value: str) -> bool:
+    """Whether a variable speaks of a service of the cluster, be it one called `quartet-grpc`."""
+    return bool(SERVICE_LINK.fullmatch(key)) and (key not in Settings.model_fields or "://" in value)
 
 
 TRAINING_ONLY = {"data", "runs"}

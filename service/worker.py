@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 
-from service.access import Keys
+from service.access import Keys, read_lines
 from service.body import Message, Receive
+from service.bundle import names
 from service.connection import Connection
 from service.exchange import Scope, Send
 from service.lane import App, Lane
@@ -21,8 +23,8 @@ from service.metrics import Metrics, shared_folder
 from service.pages import Pages
 from service.pipeline import Pipeline
 from service.repository import Repository
-from service.session import ProviderError
-from service.settings import Settings
+from service.session import ProviderError, providers_of
+from service.settings import Settings, SettingsError
 
 # Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
 YOUNG_OBJECTS = 20_000
@@ -34,6 +36,8 @@ class Worker:
     """Everything one worker process holds."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError or ProviderError for what would keep it from its work."""
+        _check(settings)  # now: who fails once the server runs is started again and again
         self.settings = settings
         self.metrics = Metrics()
         self.repository = Repository(settings, self.metrics)
@@ -120,6 +124,30 @@ class Worker:
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS)
         await self.repository.watch(self.settings.watch_s)
+
+
+def _check(settings: Settings) -> None:
+    """What the settings speak of is there."""
+    if not settings.models_dir.is_dir():
+        raise SettingsError(f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder")
+    if missing := set(settings.models) - set(names(settings.models_dir)):
+        raise SettingsError(f"QUARTET_MODELS: {settings.models_dir} holds no bundle of {min(missing)}")
+    if settings.api_keys is not None:
+        read_lines(settings.api_keys)
+    if settings.grpc_port:
+        _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
+    providers_of(settings.provider)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Whether gRPC may listen there, where other workers of the same server may do so already."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise SettingsError(f"QUARTET_GRPC_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 def configure_logging() -> None:

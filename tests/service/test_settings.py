@@ -1,10 +1,13 @@
 """Settings come from QUARTET_* variables and are refused by name when they are wrong."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.quota import cpu_quota
+from service.session import ProviderError
 from service.settings import MOST_WORKERS, Settings, SettingsError
 from service.worker import Worker
 
@@ -39,6 +42,8 @@ def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
         ("QUARTET_TIMEOUT_S", "-1"),
         ("QUARTET_TIMEOUT_S", "nan"),
         ("QUARTET_WORKER", "2"),
+        ("QUARTET_GRPC_PORT", "http"),
+        ("QUARTET_BODY_LIMITS", "score_credit=inf"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(variable: str, value: str) -> None:
@@ -48,6 +53,22 @@ def test_a_wrong_variable_is_refused_by_name(variable: str, value: str) -> None:
 
 def test_variables_of_training_are_left_alone() -> None:
     assert Settings.from_environment({"QUARTET_DATA": "/data", "QUARTET_RUNS": "/runs"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("QUARTET_SERVICE_HOST", "10.0.0.1"),
+        ("QUARTET_SERVICE_PORT_HTTP", "3000"),
+        ("QUARTET_PORT", "tcp://10.0.0.1:3000"),
+        ("QUARTET_PORT_3000_TCP_ADDR", "10.0.0.1"),
+        ("QUARTET_GRPC_SERVICE_PORT", "8001"),
+        ("QUARTET_GRPC_PORT", "tcp://10.0.0.1:8001"),
+        ("QUARTET_MODELS_DIR", ""),
+    ],
+)
+def test_what_a_cluster_says_of_its_services_is_left_alone_and_what_is_empty(variable: str, value: str) -> None:
+    assert Settings.from_environment({variable: value}) == Settings()
 
 
 def test_there_are_as_many_processes_as_cores_unless_a_gpu_or_the_operator_says_otherwise() -> None:
@@ -75,3 +96,23 @@ def test_a_time_out_for_an_endpoint_that_does_not_exist_is_refused() -> None:
     settings = Settings.from_environment({"QUARTET_TIMEOUTS_S": "denoise_mri=3"})
     with pytest.raises(SettingsError, match="denoise_mri.*denoise_ct"):
         Worker(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"models_dir": Path("nowhere")}, "QUARTET_MODELS_DIR: nowhere is no folder"),
+        ({"models": ("nobody",)}, "QUARTET_MODELS: .* holds no bundle of nobody"),
+        ({"api_keys": Path("nowhere")}, "QUARTET_API_KEYS: nowhere cannot be read"),
+        ({"api_keys": Path()}, "QUARTET_API_KEYS: . cannot be read"),
+        ({"provider": "FooExecutionProvider"}, "FooExecutionProvider was asked for"),
+    ],
+)
+def test_what_the_settings_speak_of_has_to_be_there(given: dict[str, Any], says: str) -> None:
+    with pytest.raises((SettingsError, ProviderError), match=says):
+        Worker(Settings(**given))
+
+
+def test_a_grpc_port_that_another_server_has_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SettingsError, match="QUARTET_GRPC_PORT: "):
+        Worker(Settings(grpc_port=other.getsockname()[1]))
