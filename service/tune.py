@@ -97,7 +97,7 @@ def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
 
 
 def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Trial:
-    batch = tiled(bundle.golden()[0], tuning.max_batch)
+    batch = tiled(tiled(bundle.golden()[0], 1), tuning.max_batch)
 
     def work(session: Session) -> int:
         session.run(batch)

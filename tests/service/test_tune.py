@@ -31,7 +31,7 @@ def test_a_profile_of_real_measurements_is_read_back(toy_models: Path, tmp_path:
 
 def test_a_batch_may_be_larger_than_the_bundle_suggests_where_that_is_faster(tmp_path: Path) -> None:
     toys.tensors(tmp_path, changes={"max_batch": 1})  # a graph that takes no time
-    profile = tune(Settings(models_dir=tmp_path), [], seconds=0.005)
+    profile = tune(Settings(models_dir=tmp_path), [], seconds=0.03)
     assert profile.models["toy-tensors"].max_batch > 1
 
 
