@@ -76,10 +76,11 @@ class Running:
         return self._log.read_text(errors="replace")
 
     def wait_until_ready(self, seconds: float = 60) -> "Running":
+        """Until every worker is, which answer as chance has it."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:
             try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if all(httpx.get(f"{self.url}/readyz").status_code == 200 for _ in range(SEVERAL)):
                     return self
             except httpx.TransportError:
                 pass
@@ -95,6 +96,9 @@ class Running:
             return self.process.wait(seconds)
         finally:
             self.process.kill()
+
+
+SEVERAL = 20  # connections, of which no worker misses all
 
 
 def free_port() -> int:

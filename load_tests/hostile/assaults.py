@@ -16,6 +16,7 @@ HEAD = b"POST /v1/models/step/predict HTTP/1.1\r\nhost: x\r\ncontent-type: appli
 BODY = SMALL.partition(b"\r\n\r\n")[2]
 LENGTH = b"content-length: %d\r\n" % len(BODY)
 UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n" % len(SMALL)
+CHUNKED_BODY = [HEAD + b"transfer-encoding: chunked\r\n\r\n", b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)]
 DEAF = b"PUT /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n"
 REFUSED: tuple[list[int], ...] = ([400], [])  # said so, or just hung up
@@ -126,6 +127,10 @@ FLOODS = [
     Assault("a header of 30 MB", [HEAD + b"x-a: ", *[bytes(2**20).replace(b"\0", b"y")] * 30], ([431], [])),
     Assault("200,000 headers", [HEAD, *[b"".join(b"x-%d: y\r\n" % i for i in range(10_000))] * 20], ([431], [400], [])),
     Assault("a header of 200 kB", _with(b"x-a: " + b"y" * 200_000 + b"\r\n" + LENGTH), ([200], [400], [431], [])),
+    Assault("a coding of 60,000 letters", _with(b"accept-encoding: " + b"a" * 60_000 + b"!\r\n" + LENGTH), OK),
+    Assault("a media type of 60,000 characters", _with(b"accept: a/b" + b";" * 60_000 + b"\r\n" + LENGTH), ([406],)),
+    Assault("a megabyte behind a body", [*CHUNKED_BODY, *[b"x-a: b\r\n" * 10_000] * 12, b"\r\n"], OK),
+    Assault("ten megabytes behind a body", [*CHUNKED_BODY, *[b"x-a: b\r\n" * 10_000] * 120, b"\r\n"], ([413],)),
     Assault("a query of 10,000 characters", _get(b"/v1/models?" + b"a" * 10_000), OK),
     Assault("a path of 100,000 characters", _get(b"/" + b"a" * 100_000), ([404], [400], [414], [])),
     Assault("requests in one piece", [SMALL * 20], ([200] * 20,)),
