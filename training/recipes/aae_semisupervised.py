@@ -271,4 +271,9 @@ RECIPE = Recipe(
     examples=examples,
     spot_check=classification.spot_check(mnist),
     source_figure="98.1 % with 100 labels (the paper)",
+    variants={
+        "both": {},
+        "adversaries only": {"consistency": 0.0},
+        "consistency only": {"adversary": 0.0},
+    },
 )
