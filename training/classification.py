@@ -235,12 +235,12 @@ def image(side: int = 28, white: int = 255, description: str = "a white digit on
     )
 
 
-def probabilities(classes: int = 10) -> Declared:
+def probabilities(classes: int = 10, description: str = "one per label, in their order, summing to 1") -> Declared:
     """The output of a classifier."""
     return Declared(
         name="probabilities",
         dtype="float32",
         shape=("batch", classes),
         range=(0, 1),
-        description="one per label, in their order, summing to 1",
+        description=description,
     )

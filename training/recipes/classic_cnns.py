@@ -3,7 +3,8 @@
 Network: the four architectures of `training/architectures.py`, which have the published sizes for ImageNet, here for
 28x28 grey pictures with 0.15 to 0.2 M parameters each: a share of the maps in every layer, dense layers of 128, batch
 normalisation in the two that are older than it, no auxiliary head. `by_architecture` has the answers of each in
-this order, `probabilities` is their mean.
+this order, `probabilities` is their mean, its logarithm divided by the temperature that fits the validation images best
+(Guo et al., ICML 2017): the mean of several is less confident than they are.
 Source: Krizhevsky, 2014; Simonyan and Zisserman, ICLR 2015; Szegedy et al., CVPR 2016; He et al., CVPR 2016. Trained
 together, which for each is the same as alone, on shifted and mirrored pictures, one cycle of the learning rate,
 averaged weights; the curve's training loss is the sum of the four, its validation is that of their mean.
@@ -73,19 +74,27 @@ class Committee(nn.Module):
 
     def forward(self, image_BHW: Tensor) -> Tensor:
         scores_BKN = self.scores(image_BHW)
-        return scores_BKN if self.training else F.log_softmax(scores_BKN, 1).logsumexp(2)
+        return scores_BKN if self.training else common(scores_BKN)
 
 
 class Served(nn.Module):
-    """Images to the mean probabilities [B, K] and to those of every network [B, N, K]."""
+    """Images to the mean probabilities [B, K] at the temperature and to those of every network [B, N, K]."""
 
-    def __init__(self, committee: Committee) -> None:
+    temperature: Tensor
+
+    def __init__(self, committee: Committee, temperature: Tensor) -> None:
         super().__init__()
         self.committee = committee
+        self.register_buffer("temperature", temperature)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        probabilities_BKN = F.softmax(self.committee.scores(image), 1)
-        return probabilities_BKN.mean(2), probabilities_BKN.mT
+        scores_BKN = self.committee.scores(image)
+        return F.softmax(common(scores_BKN) / self.temperature, 1), F.softmax(scores_BKN, 1).mT
+
+
+def common(scores_BKN: Tensor) -> Tensor:
+    """Scores [B, K] whose soft-max is the mean of the networks' probabilities."""
+    return F.log_softmax(scores_BKN, 1).logsumexp(2)
 
 
 def alone(_: Tensor, scores_BKN: Tensor, label_B: Tensor) -> Tensor:
@@ -101,7 +110,7 @@ def train(run: Run[Hyper]) -> nn.Module:
         run, committee, images, labels, augment=lambda image: mirrored(shifted(image)), loss=alone
     )
     assert isinstance(fitted.network, Committee)
-    return Served(fitted.network)
+    return Served(fitted.network, fitted.temperature)
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
@@ -130,13 +139,13 @@ RECIPE = Recipe(
     sources=("fashion-mnist",),
     inputs=(classification.image(description="a piece of clothing, light on black"),),
     outputs=(
-        classification.probabilities(),
+        classification.probabilities(description="the mean of all architectures at a temperature, summing to 1"),
         Declared(
             name="by_architecture",
             dtype="float32",
             shape=("batch", len(NETWORKS), len(CLOTHES)),
             range=(0, 1),
-            description=f"the same of {', '.join(NETWORKS)}",
+            description=f"one per label, in their order, of {', '.join(NETWORKS)}",
         ),
     ),
     train=train,
