@@ -22,7 +22,7 @@ from service.bundle import Tensor as Declared
 from training import pictures
 from training.blocks import Views
 from training.data import Images, Split
-from training.evaluation import Evaluation, Predict, bootstrapped, calibration_error, histogram, proportion
+from training.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.recipe import Recipe
 from training.run import Run
 
@@ -175,16 +175,7 @@ def evaluate(predict: Predict, data: Split, labels: Sequence[object]) -> Evaluat
     sheet = pictures.image_sheet(test.pixels[worst], columns=10, captions=captions, limits=(0, test.white))
     ink = data.train.pixels.reshape(len(data.train), -1).mean(1)
     return Evaluation(
-        metrics=(
-            accuracy(predicted, test),
-            bootstrapped(
-                "calibration error",
-                calibration_error,
-                confidence,
-                predicted == test.labels,
-                description="expected calibration error, 15 bins",
-            ),
-        ),
+        metrics=(accuracy(predicted, test), calibration(confidence, predicted == test.labels)),
         pictures={
             "confusion-matrix": pictures.confusion_matrix(test.labels, predicted, labels),
             "worst-mistakes": sheet,

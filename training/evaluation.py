@@ -52,7 +52,7 @@ def bootstrapped(
     seed: int = 0,
     **details: Any,
 ) -> Metric:
-    """A statistic of paired `samples` (rows along axis 0), with its percentile bootstrap interval, the figure included.
+    """A statistic of paired `samples` (rows along axis 0), with its percentile bootstrap interval.
 
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
@@ -63,9 +63,8 @@ def bootstrapped(
     for _ in range(resamples):
         rows = generator.integers(count, size=count)
         draws.append(statistic(*(column[rows] for column in columns)))
+    low, high = np.quantile(draws, (0.025, 0.975))
     value = float(statistic(*columns))
-    # Resampling adds noise, which a statistic of sizes counts as error: all draws may lie above the figure itself.
-    low, high = min(value, np.quantile(draws, 0.025)), max(value, np.quantile(draws, 0.975))
     return Metric(name=name, value=value, low=float(low), high=float(high), count=count, **details)
 
 
@@ -91,9 +90,66 @@ def _share_below(ordered: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
 
 def calibration_error(confidence: NDArray[Any], correct: NDArray[Any], bins: int = 15) -> float:
     """Expected calibration error in [0, 1] over equal-width bins (Guo et al., ICML 2017, equation 3)."""
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    excess = np.bincount(index, weights=correct - confidence, minlength=bins)
+    excess = _by_bin(confidence, correct - confidence, bins)
     return float(np.abs(excess).sum() / len(confidence))
+
+
+def calibration(
+    confidence: NDArray[Any], correct: NDArray[Any], bins: int = 15, draws: int = 1000, seed: int = 0
+) -> Metric:
+    """The calibration error; its interval holds the true ones under which such a measurement is no surprise.
+
+    A sum of sizes is too large by what chance adds to it, and resampling adds more: the bootstrap's interval lies above
+    the truth. Here true errors are tried out, with normal draws of the excess of correct answers in each bin, and those
+    are kept for which the measured one lies between the 2.5 % and the 97.5 % quantile of what they would measure.
+    """
+    confidence = np.asarray(confidence, np.float64)
+    count, value = len(confidence), calibration_error(confidence, correct, bins)
+    size, excess = (_by_bin(confidence, values, bins) for values in (np.ones(count), correct - confidence))
+    chance, beside = (_deviation(confidence, shift) for shift in (np.zeros(bins), excess / np.maximum(size, 1)))
+    truths = np.linspace(0, value + 2 * np.maximum(chance, beside).sum() / count, 100)
+    noise = np.random.default_rng(seed).standard_normal((draws, bins))
+    misses = []
+    for spread in _spreads(excess, chance) or [-size / count]:
+        for truth in truths * count:
+            deviation = _deviation(confidence, truth * spread / np.maximum(size, 1))
+            measured = np.abs(truth * spread + deviation * noise).sum(1) / count
+            low, high = np.quantile(measured, (0.025, 0.975))
+            misses.append(max(low - value, value - high))
+    miss = np.reshape(misses, (-1, len(truths))).min(0)
+    kept = truths[miss <= max(0, miss.min())]  # the nearest where all miss
+    by_chance = np.abs(chance * noise).sum(1).mean() / count
+    return Metric(
+        name="calibration error",
+        value=value,
+        low=min(value, float(kept.min())),
+        high=max(value, float(kept.max())),
+        count=count,
+        description=f"expected calibration error, {bins} bins; {by_chance:.2g} would be there by chance",
+    )
+
+
+def _spreads(excess: NDArray[Any], chance: NDArray[Any]) -> list[NDArray[Any]]:
+    """How an error may be shared among the bins: as measured, or as what is beyond a standard deviation of chance."""
+    clear = np.sign(excess) * np.maximum(np.abs(excess) - chance, 0)
+    return [shape / np.abs(shape).sum() for shape in (excess, clear) if shape.any()]
+
+
+def _deviation(confidence: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the number of correct answers in each bin, where their probability is the confidence moved by `shift`."""
+    bins = len(shift)
+    probability = np.clip(confidence + shift[_bin(confidence, bins)], 0, 1)
+    deviation: NDArray[np.float64] = np.sqrt(_by_bin(confidence, probability * (1 - probability), bins))
+    return deviation
+
+
+def _by_bin(confidence: NDArray[Any], values: NDArray[Any], bins: int) -> NDArray[Any]:
+    """The sum of `values` in each bin of confidence."""
+    return np.bincount(_bin(confidence, bins), weights=values, minlength=bins)
+
+
+def _bin(confidence: NDArray[Any], bins: int) -> NDArray[np.int64]:
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 
 
 def histogram(feature: str, values: ArrayLike, edges: Iterable[float]) -> Histogram:

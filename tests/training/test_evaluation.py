@@ -5,7 +5,16 @@ import pytest
 from scipy.stats import binomtest
 
 from service.bundle import Metric
-from training.evaluation import auroc, bootstrapped, calibration_error, differences, histogram, proportion, wilson
+from training.evaluation import (
+    auroc,
+    bootstrapped,
+    calibration,
+    calibration_error,
+    differences,
+    histogram,
+    proportion,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 10), (1, 10), (9937, 10_000), (10, 10), (50, 100)])
@@ -45,12 +54,6 @@ def test_a_bootstrap_keeps_pairs_together() -> None:
     assert (metric.low, metric.value, metric.high) == (0, 0, 0)
 
 
-def test_a_bootstrap_holds_the_figure_where_resampling_only_adds_to_it() -> None:
-    sample = np.tile([1.0, -1.0], 50)
-    metric = bootstrapped("distance from balance", lambda values: float(abs(values.mean())), sample)
-    assert metric.low == metric.value == 0 < metric.high
-
-
 def test_a_bootstrap_gives_the_same_interval_every_time() -> None:
     sample = np.arange(50.0)
     assert bootstrapped("mean", np.mean, sample) == bootstrapped("mean", np.mean, sample)
@@ -64,6 +67,37 @@ def test_calibration_error_is_zero_for_honest_confidence() -> None:
 
 def test_calibration_error_is_the_excess_of_confidence() -> None:
     assert calibration_error(np.ones(10), np.array([True] * 6 + [False] * 4)) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 1.03, 1.1, 2.0])
+def test_the_interval_of_calibration_error_holds_the_truth_as_often_as_it_says(exponent: float) -> None:
+    """Of answers that are right with a power of the confidence as their probability; an exponent of 1 is honest."""
+    generator = np.random.default_rng(0)
+    confidence = generator.beta(5, 0.5, 2000)
+    probability = confidence**exponent
+    edges = np.minimum((confidence * 15).astype(int), 14)
+    truth = np.abs(np.bincount(edges, weights=probability - confidence)).sum() / len(confidence)
+    metrics = [calibration(confidence, generator.random(2000) < probability, draws=300) for _ in range(100)]
+    assert np.mean([metric.low <= truth <= metric.high for metric in metrics]) >= 0.9
+
+
+def test_a_calibration_error_says_how_much_of_it_chance_gives() -> None:
+    confidence = np.full(400, 0.8)
+    expected = np.sqrt(2 / np.pi * 0.8 * 0.2 / 400)  # the mean size of a normal draw
+    described = calibration(confidence, np.arange(400) < 330).description
+    assert described.startswith("expected calibration error, 15 bins; 0.01")
+    assert float(described.split("; ")[1].split()[0]) == pytest.approx(expected, abs=0.001)
+
+
+def test_full_confidence_that_is_sometimes_wrong_is_wrong_by_more_or_less_than_was_measured() -> None:
+    found = calibration(np.ones(10), np.arange(10) < 6)
+    assert found.value == pytest.approx(0.4)
+    assert found.low < 0.3 < 0.5 < found.high < 0.8
+
+
+def test_answers_that_nothing_speaks_against_have_no_calibration_error() -> None:
+    found = calibration(np.ones(10), np.ones(10, bool))
+    assert (found.low, found.value, found.high) == (0, 0, 0)
 
 
 def test_auroc_is_the_share_of_pairs_in_order() -> None:
