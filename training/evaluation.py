@@ -68,6 +68,18 @@ def bootstrapped(
     return Metric(name=name, value=value, low=float(low), high=float(high), count=count, **details)
 
 
+def clustered(name: str, successes_CN: ArrayLike, **details: Any) -> Metric:
+    """The share of successes among N samples of each of C clusters, which alone are independent.
+
+    The interval is the bootstrap's over whole clusters, and `count` is their number. Where all succeeded or all failed,
+    which resampling cannot doubt, it is Wilson's of as many samples as there are clusters.
+    """
+    shares = np.asarray(successes_CN).mean(1)
+    if shares.min() == 1 or shares.max() == 0:
+        return proportion(name, int(shares.sum()), len(shares), **details)
+    return bootstrapped(name, np.mean, shares, **details)
+
+
 def auroc(name: str, higher: ArrayLike, lower: ArrayLike, **details: Any) -> Metric:
     """How often one of `higher` exceeds one of `lower`, ties counting half, with DeLong's interval.
 

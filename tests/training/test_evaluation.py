@@ -10,6 +10,7 @@ from training.evaluation import (
     bootstrapped,
     calibration,
     calibration_error,
+    clustered,
     differences,
     histogram,
     proportion,
@@ -98,6 +99,21 @@ def test_full_confidence_that_is_sometimes_wrong_is_wrong_by_more_or_less_than_w
 def test_answers_that_nothing_speaks_against_have_no_calibration_error() -> None:
     found = calibration(np.ones(10), np.ones(10, bool))
     assert (found.low, found.value, found.high) == (0, 0, 0)
+
+
+def test_clusters_count_once_in_an_interval() -> None:
+    successes = np.arange(60) < 40
+    alone = clustered("accuracy", successes[:, None])
+    together = clustered("accuracy", np.repeat(successes[:, None], 15, 1))
+    assert alone == together
+    assert (together.value, together.count) == (pytest.approx(2 / 3), 60)
+    assert (together.low, together.high) == pytest.approx(wilson(40, 60), abs=0.02)
+
+
+@pytest.mark.parametrize("success", [False, True])
+def test_clusters_that_are_all_alike_leave_a_doubt(success: bool) -> None:
+    found = clustered("accuracy", np.full((20, 40), success))
+    assert (found.low, found.high, found.count) == (*wilson(20 * success, 20), 20)
 
 
 def test_auroc_is_the_share_of_pairs_in_order() -> None:

@@ -4,11 +4,12 @@ Networks: convolutions without padding, batch normalisation, ReLU; the mean over
 layer (the form of An et al., An Ensemble of Simple Convolutional Neural Network Models for MNIST, arXiv:2008.10400,
 2020, whose ensembles read 99.87 to 99.91 %; the best single small networks read about 99.7 %). Teachers see MNIST alone
 and differ in kernels and depth. The student starts as the first of them and also sees corrupted and printed digits, and
-pictures of none. It learns from the labels and from the teachers' scores (Hinton et al., Distilling the Knowledge in a
-Neural Network, arXiv:1503.02531, 2015). An eleventh class, no digit, has the constant score 0, so that the logarithm of
-the sum of the exponential scores says how familiar a picture is (Liu et al., Energy-based Out-of-distribution
-Detection, NeurIPS 2020). What the student is unsure of it looks at again, from thirteen views, as others average over
-crops of a photograph (Krizhevsky et al., ImageNet Classification, NeurIPS 2012).
+pictures of none; the corruptions are the fifteen that it is measured under, of other digits. It learns from the labels
+and from the teachers' scores (Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, 2015). An
+eleventh class, no digit, has the constant score 0, so that the logarithm of the sum of the exponential scores says how
+familiar a picture is (Liu et al., Energy-based Out-of-distribution Detection, NeurIPS 2020). What the student is unsure
+of it looks at again, from thirteen views, as others average over crops of a photograph (Krizhevsky et al., ImageNet
+Classification, NeurIPS 2012).
 The first 5,000 training digits choose temperature, threshold and second look, the 10,000 test digits only measure.
 Data: MNIST, 60,000 + 10,000 digits of 28x28, its authors state no licence; characters printed from URW's fonts. Only
 measured with, never trained: Fashion-MNIST, characters of Matplotlib's fonts, UCI's multiple features and 8x8 digits.
@@ -32,8 +33,8 @@ from training.corruptions import CORRUPTIONS, corrupt
 from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
 from training.digit_form import enlarged
 from training.distillation import Teachers
-from training.evaluation import Evaluation, Predict, auroc, proportion
-from training.fonts import LETTERS, printed
+from training.evaluation import Evaluation, Predict, auroc, clustered, proportion
+from training.fonts import LETTERS, STYLES, printed
 from training.outliers import outliers
 from training.recipe import Recipe
 from training.run import Run
@@ -53,6 +54,8 @@ NO_DIGIT = 10
 DIGITS = "0123456789"
 SURE = 0.98  # probability below which a picture is looked at again
 MEASURED = 1000  # test digits under each corruption
+PRINTED = "printed digits"
+UNSEEN = {"split": "all", "description": "never trained with"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +248,7 @@ def _elsewhere(predict: Predict) -> list[Metric]:
     """Digits that MNIST's writers did not write: printed, and of two other collections."""
     small = small_digits()
     sets = {
-        "printed digits": printed("matplotlib-fonts", DIGITS),
+        PRINTED: printed("matplotlib-fonts", DIGITS),
         "multiple-features digits": enlarged(multifeature_digits(), aspect=1.5),
         "8x8 digits": enlarged(
             Images(
@@ -256,27 +259,38 @@ def _elsewhere(predict: Predict) -> list[Metric]:
         ),
     }
     metrics = []
-    details = {"split": "all", "description": "never trained with"}
     for name, images in sets.items():
         answers = _answers(predict, images.pixels)
-        right = int((answers["probabilities"].argmax(1) == images.labels).sum())
-        accepted = int((answers["familiarity"] >= 0).sum())
-        metrics.append(proportion(f"accuracy on {name}", right, len(images), **details))
-        metrics.append(proportion(f"{name} accepted", accepted, len(images), **details))
+        right = answers["probabilities"].argmax(1) == images.labels
+        accepted = answers["familiarity"] >= 0
+        for title, found in ((f"accuracy on {name}", right), (f"{name} accepted", accepted)):
+            if name == PRINTED:
+                metrics.append(_by_face(title, found))
+            else:
+                metrics.append(proportion(title, int(found.sum()), len(found), **UNSEEN))
     return metrics
+
+
+def _by_face(name: str, found: np.ndarray) -> Metric:
+    """The share of printed digits: those of one face succeed or fail together."""
+    of_a_face = len(STYLES) * len(DIGITS)
+    description = f"{UNSEEN['description']}; {of_a_face} digits of each face, the interval counts faces"
+    return clustered(name, found.reshape(-1, of_a_face), **UNSEEN | {"description": description})
 
 
 def _corrupted(predict: Predict, test: Images) -> tuple[list[Metric], bytes]:
     """The accuracy under every corruption and under all of them, and a picture of them."""
-    metrics, rows, total = [], [], 0
+    metrics, rows, found = [], [], []
     pixels, labels = test.pixels[:MEASURED], test.labels[:MEASURED]
     for name in CORRUPTIONS:
         changed = corrupt(name, pixels)
-        right = int((_answers(predict, changed)["probabilities"].argmax(1) == labels).sum())
-        metrics.append(proportion(f"accuracy under {name.replace('_', ' ')}", right, len(labels)))
+        right = _answers(predict, changed)["probabilities"].argmax(1) == labels
+        title, details = f"accuracy under {name.replace('_', ' ')}", {"description": "a kind that it was trained with"}
+        metrics.append(proportion(title, int(right.sum()), len(right), **details))
         rows.append(changed[:12])
-        total += right
-    mean = proportion("accuracy under corruption", total, len(CORRUPTIONS) * len(labels), description="all 15 together")
+        found.append(right)
+    description = "each digit in all 15 ways, kinds that it was trained with; the interval counts digits"
+    mean = clustered("accuracy under corruption", np.transpose(found), description=description)
     names = [name.replace("_", " ") for name in CORRUPTIONS]
     return [mean, *metrics], pictures.image_sheet(np.concatenate(rows), 12, row_names=names)
 
