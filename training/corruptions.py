@@ -32,14 +32,18 @@ def impulse_noise(image: Picture, generator: Generator) -> Picture:
 
 
 def glass_blur(image: Picture, generator: Generator) -> Picture:
-    """Smooth, swap half the pixels with a neighbour, twice, smooth."""
-    blurred = _smooth(image, 0.7)
+    """Smooth, swap half the pixels with a neighbour, twice, smooth.
+
+    Smoothed is from row to row alone: MNIST-C declares a grey picture's columns to be colours, which do not mix.
+    """
+    blurred = _smooth(image, (0.7, 0))
     for _ in range(2):
         swap, up, left = generator.integers(2, size=(3, *image.shape))
-        for row, column in np.argwhere(swap[1:, 1:]) + 1:
+        # From the last pixel to the first, so that what moves up or left may be swapped again.
+        for row, column in np.argwhere(swap[2:, 2:])[::-1] + 2:
             here, there = (row, column), (row - up[row, column], column - left[row, column])
             blurred[here], blurred[there] = blurred[there], blurred[here]
-    return _smooth(blurred, 0.7)
+    return _smooth(blurred, (0.7, 0))
 
 
 def motion_blur(image: Picture, generator: Generator) -> Picture:
@@ -154,7 +158,7 @@ def _moved(image: Picture, down: float, right: float) -> Picture:
     return moved
 
 
-def _smooth(image: Picture, sigma: float) -> Picture:
+def _smooth(image: Picture, sigma: float | tuple[float, float]) -> Picture:
     smooth: Picture = gaussian_filter(image, sigma)
     return smooth
 
@@ -172,19 +176,26 @@ def _line(image: Picture, start: tuple[float, float], end: tuple[float, float]) 
 
 
 def _plasma(generator: Generator, side: int = 256, decay: float = 1.4) -> Picture:
-    """Clouds [side, side] from 0 to 1 by midpoint displacement on a torus (Fournier et al., CACM 25, 1982)."""
+    """Clouds [side, side] from 0 to 1 by midpoint displacement on a torus (Fournier et al., CACM 25, 1982).
+
+    A displacement is, as in MNIST-C, a draw between -h and h times h itself, where h falls by `decay` at each level.
+    """
     clouds = np.zeros((side, side))
     step, height = side, 1.0
+
+    def displacements(places: Picture) -> Picture:
+        return height * generator.uniform(-height, height, places.shape)
+
     while step >= 2:
         half = step // 2
         corners = clouds[::step, ::step]
         squares = (corners + np.roll(corners, -1, 0) + np.roll(corners, -1, 1) + np.roll(corners, -1, (0, 1))) / 4
-        squares += generator.uniform(-height, height, squares.shape)
+        squares += displacements(squares)
         clouds[half::step, half::step] = squares
         above = (squares + np.roll(squares, 1, 0) + corners + np.roll(corners, -1, 1)) / 4
-        clouds[::step, half::step] = above + generator.uniform(-height, height, above.shape)
+        clouds[::step, half::step] = above + displacements(above)
         left = (squares + np.roll(squares, 1, 1) + corners + np.roll(corners, -1, 0)) / 4
-        clouds[half::step, ::step] = left + generator.uniform(-height, height, left.shape)
+        clouds[half::step, ::step] = left + displacements(left)
         step, height = half, height / decay
     scaled: Picture = (clouds - clouds.min()) / np.ptp(clouds)
     return scaled

@@ -56,3 +56,21 @@ def test_impulses_are_black_or_white_and_hit_a_sixth_of_the_pixels(digits: NDArr
     changed = corrupt("impulse_noise", np.full_like(digits, 100))
     assert set(np.unique(changed)) == {0, 100, 255}
     assert (changed != 100).mean() == pytest.approx(0.17, abs=0.01)
+
+
+def test_glass_swaps_pixels_of_neighbouring_columns_and_smooths_from_row_to_row_alone() -> None:
+    right_half = np.zeros((5, 28, 28), np.uint8)
+    right_half[:, :, 14:] = 255
+    beside = corrupt("glass_blur", right_half)
+    assert (beside[:, :, 16:] == 255).all()  # black is swapped to the right once in each round
+    assert (beside[:, :, :12] > 0).any()  # white, from one swap to the next, further to the left
+    below = corrupt("glass_blur", right_half.transpose(0, 2, 1))
+    assert ((below[:, 16] > 200) & (below[:, 16] < 255)).any(axis=1).all()
+
+
+def test_fog_is_nearly_half_as_uneven_at_half_the_distance() -> None:
+    """The square of MNIST-C's decay, 1.4, is nearly 2; with the decay itself the ratio would be 1.3."""
+    clouds = corrupt("fog", np.pad(np.zeros((30, 27, 27), np.uint8), ((0, 0), (0, 1), (0, 1)), constant_values=255))
+    inside = clouds[:, :27, :27].astype(float)
+    near, far = (np.abs(inside[:, step:] - inside[:, :-step]).mean() for step in (4, 8))
+    assert far / near == pytest.approx(1.75, abs=0.1)
