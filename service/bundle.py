@@ -158,11 +158,15 @@ class Source(Record):
 
 
 class Provenance(Record):
-    """How this version came to be: enough to train it again."""
+    """How this version came to be: enough to train it again.
+
+    `git_commit` is what the training began with, `exported_at` the commit of the export where that is another.
+    """
 
     recipe: str
     command: str
     git_commit: str
+    exported_at: str | None = None
     seed: int
     hyperparameters: dict[str, Any]
     sources: tuple[Source, ...]

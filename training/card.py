@@ -35,6 +35,7 @@ def render(manifest: Manifest, about: str, pictures: Sequence[str], repeats: Rep
                 ("recipe", f"`{made.recipe}`"),
                 ("command", f"`{made.command}`"),
                 ("git commit", made.git_commit),
+                *([("exported at", made.exported_at)] if made.exported_at else []),
                 ("training time", f"{made.seconds:.0f} s on {made.device}"),
                 ("hyper-parameters", _settings(made.hyperparameters)),
                 ("libraries", ", ".join(f"{name} {version}" for name, version in made.libraries.items())),

@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -37,6 +36,7 @@ from service.bundle import (
     Tensor,
 )
 from training import card, data, pictures
+from training.commit import git_commit
 from training.recipe import Recipe
 from training.run import H, Run, recorded
 
@@ -213,11 +213,12 @@ def write_golden(inputs: Arrays, outputs: Arrays, path: Path) -> None:
 
 def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
     """How this training came to be; what a reader needs to repeat it."""
-    on_gpu = run.device.type == "cuda"
+    on_gpu, here = run.device.type == "cuda", git_commit()
     return Provenance(
         recipe=recipe.path,
         command=f"python -m training {shlex.join(['run', recipe.name, *(['--device', 'cuda'] if on_gpu else [])])}",
-        git_commit=_git_commit(),
+        git_commit=run.git_commit,
+        exported_at=here if here != run.git_commit else None,
         seed=run.hyper.seed,
         hyperparameters=recorded(run.hyper),
         sources=tuple(data.provenance(name) for name in recipe.sources),
@@ -262,21 +263,3 @@ def _strip(message: Any) -> None:
         elif field.message_type is not None:
             for part in value if isinstance(value, Iterable) else (value,):
                 _strip(part)
-
-
-def _git_commit() -> str:
-    """The commit the sources stand at; "uncommitted" marks sources that differ from it."""
-    changed = _git("status", "--porcelain", "--", "training", "service/bundle.py")
-    if changed is None:
-        return "unknown"
-    commit = _git("rev-parse", "HEAD")
-    return " ".join([*filter(None, [commit]), *(["uncommitted"] if changed or not commit else [])])
-
-
-def _git(*arguments: str) -> str | None:
-    """What git prints, None where there is no git or it fails."""
-    try:
-        answer = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()

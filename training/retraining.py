@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
-from service.bundle import Metric
+from service.bundle import Metric, Provenance
 from training.export import committed, retrained
 from training.recipe import Recipe
 from training.repeats import Repeats, Training
@@ -42,11 +42,16 @@ class Retraining:
             command=self.command, metric=metric.name, unit=metric.unit, seeds=tuple(seeds), trainings=tuple(trainings)
         )
 
+    def is_of(self, provenance: Provenance, hyper: Any) -> bool:
+        """Whether a bundle was trained with `hyper` on this kind of device; a GPU's is called by its name."""
+        device = "cpu" if provenance.device == "cpu" else "cuda"
+        return recorded(hyper) == provenance.hyperparameters and device == self.device
+
     def _figure(self, variant: str, changes: dict[str, Any], seed: int) -> Metric:
         """The headline figure of one training, that of the committed bundle where this is its training."""
         hyper = replace(self.recipe.hyper, seed=seed, **changes)
         manifest = committed(self.recipe.name).manifest
-        if recorded(hyper) == manifest.provenance.hyperparameters and self.device == manifest.provenance.device:
+        if self.is_of(manifest.provenance, hyper):
             return manifest.metrics[0]
         length = f"{self.epochs}-epochs" if self.epochs else "full"
         name = "/".join([self.recipe.name, "repeats", length, variant.replace(" ", "-"), f"seed-{seed}"])

@@ -18,6 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from training.commit import git_commit
+
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.csv"
 
 
@@ -59,7 +61,7 @@ class Run(Generic[H]):
             run.log(train_loss=..., validation_accuracy=...)
 
     Every epoch seeds the generators from (seed, epoch) and ends in a checkpoint, so that a run that was
-    stopped and started again gives the weights of one that was not.
+    stopped and started again gives the weights of one that was not. `git_commit` is that of its first epoch.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Run(Generic[H]):
     def _begin(self) -> None:
         """Nothing is trained yet; the generators are those of the initial weights."""
         self.steps, self._seconds = 0, 0.0
+        self.git_commit = git_commit()
         self.curve: list[dict[str, float]] = []
         self._parts: list[Self] = []
         self._epoch = 0
@@ -122,7 +125,7 @@ class Run(Generic[H]):
     def epochs(self, **state: Stateful) -> Iterator[int]:
         """The epochs still to do, counted from 0. All of `state` is saved after each and restored before the first.
 
-        Raises RunError when the checkpoint found belongs to other hyper-parameters or another network.
+        Raises RunError when the checkpoint found belongs to other hyper-parameters, another network or another device.
         """
         first = self._restore(state) if self.max_steps is None else 0
         if first == self.hyper.epochs:
@@ -183,6 +186,8 @@ class Run(Generic[H]):
     def _save(self, state: dict[str, Stateful]) -> None:
         checkpoint = {
             "hyper": _fields(self.hyper),
+            "git_commit": self.git_commit,
+            "device": self.device.type,
             "epoch": self._epoch + 1,
             "steps": self.steps,
             "seconds": self._seconds,
@@ -206,11 +211,15 @@ class Run(Generic[H]):
             raise RunError(f"{path} cannot be read ({type(error).__name__}): {advice}") from error
         if checkpoint["hyper"] != _fields(self.hyper):
             raise RunError(f"{path} was trained with other hyper-parameters than the recipe has now: {advice}")
+        # Before checkpoints said where they were trained, it was on the CPU.
+        if (device := checkpoint.get("device", "cpu")) != self.device.type:
+            raise RunError(f"{path} was trained on {device} and not on {self.device.type}: {advice}")
         try:
             for name, part in state.items():
                 part.load_state_dict(checkpoint["state"][name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise RunError(f"{path} does not fit the recipe's network: {advice}") from error
+        self.git_commit = checkpoint.get("git_commit", "unknown")
         self.steps, self._seconds, self.curve = checkpoint["steps"], checkpoint["seconds"], checkpoint["curve"]
         return int(checkpoint["epoch"])
 

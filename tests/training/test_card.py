@@ -38,6 +38,17 @@ def test_a_card_names_the_data_its_licence_and_how_to_train_again() -> None:
         assert all(fact in text for fact in (source.address, source.licence, source.sha256))
 
 
+def test_a_card_tells_the_commit_of_the_export_only_where_it_is_another() -> None:
+    found = committed("convnet").manifest
+    made = found.provenance.model_copy(update={"git_commit": "1234567", "exported_at": None})
+    same, later = (
+        card.render(found.model_copy(update={"provenance": provenance}), "", [])
+        for provenance in (made, made.model_copy(update={"exported_at": "89abcde"}))
+    )
+    assert "exported at" not in same
+    assert later == same.replace("| git commit | 1234567 |", "| git commit | 1234567 |\n| exported at | 89abcde |")
+
+
 @pytest.mark.parametrize("epochs", [1, 40])
 def test_a_learning_curve_has_a_panel_for_each_quantity(epochs: int) -> None:
     rows = [{"epoch": epoch + 1, "train_loss": 1 / (epoch + 1), "validation_loss": 1.0} for epoch in range(epochs)]

@@ -1,5 +1,6 @@
 """An export is a bundle that the service would load; a graph that is not what its recipe declares never becomes one."""
 
+import copy
 import dataclasses
 import json
 import re
@@ -17,6 +18,7 @@ from service import bundle
 from service.bundle import Bundle, BundleError
 from service.bundle import Tensor as Declared
 from training import export, recipe
+from training.commit import git_commit
 from training.recipe import Recipe
 from training.run import Run
 
@@ -87,6 +89,14 @@ def test_the_provenance_is_enough_to_train_it_again(exported: Exported) -> None:
     assert [source.name for source in made.sources] == ["mnist"]
     assert made.libraries.keys() == {"python", "numpy", "onnx", "onnxruntime", "torch"}
     assert re.fullmatch(r"unknown|([0-9a-f]{40})?( ?uncommitted)?", made.git_commit)
+
+
+def test_the_commit_is_that_of_the_training_and_another_one_of_the_export_is_told(exported: Exported) -> None:
+    assert exported.bundle.manifest.provenance.exported_at is None
+    earlier = copy.copy(exported.run)
+    earlier.git_commit = "0123456"
+    made = export.provenance(exported.recipe, earlier)
+    assert (made.git_commit, made.exported_at) == ("0123456", git_commit())
 
 
 def test_the_answer_does_not_depend_on_how_rows_are_batched(exported: Exported) -> None:

@@ -83,6 +83,16 @@ def test_the_training_of_the_bundle_is_not_repeated(repeated: Repeats, runs: Pat
     ]
 
 
+def test_a_bundle_is_known_as_one_of_the_cpu_or_of_a_gpu_whatever_its_name(toy: Recipe[Any]) -> None:
+    on_cpu = export.committed("credit-logistic").manifest.provenance
+    on_gpu = on_cpu.model_copy(update={"device": "NVIDIA H200"})
+    for device, own, other in (("cpu", on_cpu, on_gpu), ("cuda", on_gpu, on_cpu)):
+        retraining = Retraining(recipe=toy, device=device)
+        assert retraining.is_of(own, toy.hyper)
+        assert not retraining.is_of(other, toy.hyper)
+        assert not retraining.is_of(own, dataclasses.replace(toy.hyper, seed=5))
+
+
 def test_what_was_trained_is_not_trained_again(
     toy: Recipe[Any], repeated: Repeats, capsys: pytest.CaptureFixture[str]
 ) -> None:

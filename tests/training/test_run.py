@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel
 
+from training.commit import git_commit
 from training.data import mnist
 from training.run import CHECKPOINT, CURVE, Run, RunError, recorded
 
@@ -133,6 +134,38 @@ def test_a_checkpoint_of_another_network_is_refused(digits: tuple[Tensor, Tensor
     train(Run("toy", Hyper()), digits)
     with pytest.raises(RunError, match="does not fit the recipe's network.*--fresh"):
         list(Run("toy", Hyper()).epochs(network=nn.Linear(2, 2)))
+
+
+def test_a_checkpoint_of_another_device_is_refused(digits: tuple[Tensor, Tensor], runs: Path) -> None:
+    train(Run("toy", Hyper()), digits)
+    rewrite(runs / "toy" / CHECKPOINT, device="cuda")
+    with pytest.raises(RunError, match="was trained on cuda and not on cpu.*--fresh"):
+        train(Run("toy", Hyper()), digits)
+
+
+def test_a_run_that_goes_on_keeps_the_commit_that_it_began_with(digits: tuple[Tensor, Tensor], runs: Path) -> None:
+    begun = Run("toy", Hyper())
+    train(begun, digits)
+    assert begun.git_commit == git_commit()
+    rewrite(runs / "toy" / CHECKPOINT, git_commit="0123456")
+    resumed = Run("toy", Hyper())
+    train(resumed, digits)
+    assert resumed.git_commit == "0123456"
+    assert resumed.part("teacher").git_commit == git_commit()
+
+
+def test_a_checkpoint_without_device_and_commit_is_one_of_the_cpu(digits: tuple[Tensor, Tensor], runs: Path) -> None:
+    train(Run("toy", Hyper()), digits)
+    rewrite(runs / "toy" / CHECKPOINT, device=None, git_commit=None)
+    run = Run("toy", Hyper())
+    train(run, digits)
+    assert (run.steps, run.git_commit) == (12, "unknown")
+
+
+def rewrite(path: Path, **changes: str | None) -> None:
+    """Change entries of a checkpoint; None takes one away."""
+    checkpoint = torch.load(path, weights_only=True) | changes
+    torch.save({name: entry for name, entry in checkpoint.items() if entry is not None}, path)
 
 
 def test_a_corrupt_checkpoint_is_refused(runs: Path) -> None:
