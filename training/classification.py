@@ -163,6 +163,15 @@ def first(images: Images, count: int = 4) -> Arrays:
     return {"image": images.pixels[:count].astype(np.float32)}
 
 
+def first_and_doubtful(images: Images) -> Arrays:
+    """The first four images, as the graph takes them, and a fifth to look at again: the first two on top of each other.
+
+    Four plain ones would never run what SecondLook does with a doubt.
+    """
+    plain = images.pixels[:4]
+    return {"image": np.concatenate([plain, plain[:2].max(0, keepdims=True)]).astype(np.float32)}
+
+
 def evaluate(predict: Predict, data: Split, labels: Sequence[object]) -> Evaluation:
     """Accuracy and calibration on the test images, the confusion matrix and the most confident mistakes."""
     test = data.test

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from service import bundle
@@ -88,6 +89,20 @@ def test_a_row_is_answered_alike_alone_and_in_a_batch(committed_bundle: Bundle, 
         alone = predict({name: array[row : row + 1] for name, array in inputs.items()})
         for name, array in alone.items():
             assert np.allclose(array[0], together[name][row], atol=tolerance.atol, rtol=tolerance.rtol)
+
+
+def test_its_golden_inputs_take_both_branches_of_its_graph(committed_bundle: Bundle) -> None:
+    model = onnx.load(committed_bundle.graph)
+    conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
+    if not conditions:
+        return
+    for condition in conditions:
+        model.graph.output.append(onnx.helper.make_tensor_value_info(condition, onnx.TensorProto.BOOL, []))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs, _ = committed_bundle.golden()
+    rows = range(len(next(iter(inputs.values()))))
+    alone = [session.run(conditions, {name: array[row : row + 1] for name, array in inputs.items()}) for row in rows]
+    assert all({bool(taken) for taken in branch} == {True, False} for branch in zip(*alone, strict=True))
 
 
 def test_its_outputs_are_in_the_declared_range(committed_bundle: Bundle) -> None:

@@ -307,8 +307,8 @@ def _answers(predict: Predict, pixels: np.ndarray) -> Arrays:
 
 
 def examples() -> Arrays:
-    """The first four training digits: 5, 0, 4 and 1."""
-    return classification.first(mnist().train)
+    """The first four training digits, 5, 0, 4 and 1, and the 5 and the 0 in one picture."""
+    return classification.first_and_doubtful(mnist().train)
 
 
 RECIPE = Recipe(
