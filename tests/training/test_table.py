@@ -8,6 +8,7 @@ import pytest
 from service import bundle
 from training import export, table
 from training.__main__ import main
+from training.recipes.fashion_cnn import FashionNet
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 
@@ -44,6 +45,11 @@ def test_parameters_are_the_numbers_in_the_initialisers_without_shapes() -> None
     trained = sum(onnx.numpy_helper.to_array(one).size for one in weights)
     assert trained == 10 * 26 + 20 * 91 + 2001 * 500 + 501 * 10
     assert 0 <= table.parameters(found) - trained < 10
+
+
+def test_parameters_of_a_second_look_are_those_of_the_network() -> None:
+    fashion = sum(weight.numel() for name, weight in FashionNet().state_dict().items() if "num_batches" not in name)
+    assert table.parameters(export.committed("fashion-cnn")) == pytest.approx(fashion, rel=0.01)
 
 
 def test_speeds_are_those_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
