@@ -10,7 +10,7 @@ confidence is a label for its own distorted view (FixMatch, Sohn et al., NeurIPS
 Of the 60,000 training digits, 5,000 are set aside to validate choices, 100 (ten of each, `labelled` lists their rows)
 are used with their label, the other 54,900 without. The 10,000 test digits only measure the result.
 Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
-Expected: 98 % of the test digits; its paper has 98.1 %. Run time: 5 minutes on one core.
+Expected: 98 % of the test digits; its paper has 98.1 %. Run time: 14 minutes on one core.
 """
 
 import itertools

@@ -7,7 +7,7 @@ Decision: approve below a probability of 1/6. The Statlog cost matrix charges 5 
 for a good customer who was refused: approving costs 5p, refusing 1 - p. Nothing is tuned.
 Data: 1,000 loan applicants of a German bank, 1973 to 1975 (Hofmann, UCI repository, CC BY 4.0); 900 to train on, 100
 held out.
-Expected: cross-validated AUC 0.79. Run time: half a minute on one core.
+Expected: cross-validated AUC 0.79. Run time: a few seconds on one core.
 Limits: the code table published with the data is wrong in most attributes; names and values here follow the correction
 by U. Groemping (South German Credit Data, Report 4/2019, Beuth University of Applied Sciences Berlin). Sex cannot be
 told from these data, so there is no audit by sex. The audit by age, among the figures, shows that good risks up to 25
