@@ -183,24 +183,19 @@ END: Plan = _D, _E, _E
 
 
 class InceptionV3(nn.Module):
-    """Blocks of parallel convolutions; in training an auxiliary head at two thirds of the depth may help the gradient.
+    """Blocks of parallel convolutions, without the auxiliary head that helps the gradient of the published one."""
 
-    With `auxiliary`, training gives the scores of both heads, [B, K] each, the auxiliary one's second.
-    """
-
-    def __init__(self, form: Form, auxiliary: bool = False) -> None:
+    def __init__(self, form: Form) -> None:
         super().__init__()
         self.middle, maps = _built((*(SMALL_STEM if form.small else STEM), *MIDDLE), form.channels, form)
-        self.auxiliary = _auxiliary(maps, form) if auxiliary else None
         self.end, maps = _built(END, maps, form)
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(form.dropout), nn.Linear(maps, form.classes)
         )
 
-    def forward(self, image_BCHW: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        middle_BCHW = self.middle(image_BCHW)
-        scores_BK: Tensor = self.head(self.end(middle_BCHW))
-        return (scores_BK, self.auxiliary(middle_BCHW)) if self.auxiliary and self.training else scores_BK
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        scores_BK: Tensor = self.head(self.end(self.middle(image_BCHW)))
+        return scores_BK
 
 
 class Stacked(nn.ModuleList):
@@ -208,14 +203,6 @@ class Stacked(nn.ModuleList):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return torch.cat([branch(x_BCHW) for branch in self], 1)
-
-
-def _auxiliary(inputs: int, form: Form) -> nn.Sequential:
-    narrow, wide = form.maps(128), form.maps(768)
-    return nn.Sequential(
-        *(nn.AvgPool2d(5, 3), Convolution(inputs, narrow, 1), Convolution(narrow, wide, 5, padding=0)),
-        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, form.classes)),
-    )
 
 
 def _built(plan: Iterable[Layer], inputs: int, form: Form) -> tuple[nn.Sequential, int]:

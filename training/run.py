@@ -154,13 +154,10 @@ class Run(Generic[H]):
             yield tuple(tensor[rows] for tensor in tensors)
             self._progress.update(self._bar, completed=self._epoch + (start + len(rows)) / len(order))
 
-    def step(self, loss: Tensor, optimizer: Optimizer, clip: float | None = None) -> None:
-        """One step down the gradient of `loss`, its norm limited to `clip`."""
+    def step(self, loss: Tensor, optimizer: Optimizer) -> None:
+        """One step down the gradient of `loss`."""
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if clip is not None:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         self.steps += 1
 

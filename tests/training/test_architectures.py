@@ -28,15 +28,6 @@ def test_the_size_of_imagenet_has_the_published_number_of_parameters(build: Buil
         assert network(torch.empty(2, 3, side, side)).shape == (2, 1000)
 
 
-def test_inception_has_an_auxiliary_head_in_training_alone() -> None:
-    with torch.device("meta"):
-        network = InceptionV3(Form(), auxiliary=True)
-        image_BCHW = torch.empty(2, 3, 299, 299)
-        assert parameters_of(network) == 27_161_264
-        assert [scores.shape for scores in network(image_BCHW)] == [(2, 1000), (2, 1000)]
-        assert network.eval()(image_BCHW).shape == (2, 1000)
-
-
 @pytest.mark.parametrize(
     ("build", "shapes"),
     [

@@ -24,8 +24,8 @@ class WatchedRun(Run[Any]):
         super().__init__(chosen.name, dataclasses.replace(chosen.hyper, **chosen.trial), max_steps=2)
         self.reached: dict[Tensor, bool] = {}
 
-    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
-        super().step(loss, optimizer, clip)
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        super().step(loss, optimizer)
         for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
             gradient = parameter.grad
             assert gradient is None or gradient.isfinite().all()
@@ -57,10 +57,10 @@ class Operations(TorchDispatchMode):
 
 
 class StoppedRun(Run[Any]):
-    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         if self.steps == 5:
             raise KeyboardInterrupt
-        super().step(loss, optimizer, clip)
+        super().step(loss, optimizer)
 
 
 @dataclasses.dataclass(frozen=True)

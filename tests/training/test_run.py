@@ -27,10 +27,10 @@ class Hyper:
 class StoppedRun(Run[Hyper]):
     """A run whose user loses patience in the third epoch."""
 
-    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         if self.steps == 7:
             raise KeyboardInterrupt
-        super().step(loss, optimizer, clip)
+        super().step(loss, optimizer)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def train(run: Run[Hyper], digits: tuple[Tensor, Tensor]) -> AveragedModel:
     for _ in run.epochs(network=network, average=average, optimizer=optimizer, scheduler=scheduler):
         for image, label in run.batches(*digits, size=100):
             loss = cross_entropy(network(image), label)
-            run.step(loss, optimizer, clip=1.0)
+            run.step(loss, optimizer)
             average.update_parameters(network)
         scheduler.step()
         run.log(train_loss=loss.item())
