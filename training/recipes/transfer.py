@@ -41,7 +41,7 @@ SIDE, LAYERS, FEATURES = 64, 12, 112
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper(classification.Hyper):
-    epochs: int = 8
+    epochs: int = 32
     batch: int = 64
     learning_rate: float = 2e-3  # of the head; every older layer has less
     older: float = 0.7  # times the learning rate of the block that follows
