@@ -198,7 +198,7 @@ def accuracy(predicted: NDArray[np.integer], test: Images) -> Metric:
     return proportion("accuracy", right, len(test), description="test images classified correctly")
 
 
-def spot_check(data: Callable[[], Split], count: int = 1000) -> Callable[[Predict], Metric]:
+def spot_check(data: Callable[[], Split], count: int = 2000) -> Callable[[Predict], Metric]:
     """The accuracy on about `count` test images, evenly from the first to the last."""
 
     def check(predict: Predict) -> Metric:

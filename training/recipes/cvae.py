@@ -8,7 +8,7 @@ representation using deep conditional generative models, NeurIPS 2015.
 decoder: how many the committed `convnet` bundle reads as the digit that was asked for, and how much two samples of a
 digit differ, compared with two test digits.
 Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
-Expected: 99.6 % of the samples read as asked. Run time: 10 minutes on one core.
+Expected: 99.6 % of the samples read as asked. Run time: 12 minutes on one core.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ and mirrored pictures, one cycle of the learning rate (Smith and Topin, 2018), a
 average.
 5,000 training pictures are set aside to validate choices; the 10,000 test pictures only measure the result.
 Data: Fashion-MNIST, 60,000 + 10,000 pictures of 28x28 (Xiao, Rasul, Vollgraf, 2017), MIT licence.
-Expected: 90.1 % of the test pictures; the source states no figure. Run time: 4 minutes on one core.
+Expected: 90.1 % of the test pictures; the source states no figure. Run time: 5 minutes on one core.
 """
 
 from dataclasses import dataclass
