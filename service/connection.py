@@ -148,7 +148,7 @@ class Connection(HttpToolsProtocol):
 
     def end(self) -> None:
         """Close the connection behind an answer that is written; for the cork."""
-        if self.cycle.more_body:
+        if self._answering is not None and self._answering.more_body:
             self._lingers = True
         else:
             self.transport.close()
