@@ -120,7 +120,7 @@ def _explainer(bundle: Bundle, settings: Settings, threads: int) -> Batcher:
         ThreadPoolExecutor(1, thread_name_prefix=f"{bundle.manifest.name}-why"),
         max_batch=EXPLAINED_AT_ONCE,
         max_queue_rows=settings.max_queue_rows,
-        cost_s=costs_s(session, tiled(inputs, 1), EXPLAINED_AT_ONCE),
+        cost_s=costs_s(session, inputs, EXPLAINED_AT_ONCE),
         observe=lambda rows, infer_s, queued_s: None,  # the stages of the request that asked hold its time
     )
 
@@ -132,16 +132,16 @@ def warm_up(session: Session, bundle: Bundle, max_batch: int) -> list[float]:
     """
     inputs, _ = bundle.golden()
     bundle.check_golden(session.run(inputs))
-    cost_s = costs_s(session, tiled(inputs, 1), max_batch)
+    cost_s = costs_s(session, inputs, max_batch)
     return [inf] * len(cost_s) if bundle.manifest.any_size else cost_s
 
 
-def costs_s(session: Session, row: Arrays, max_batch: int) -> list[float]:
-    """Run every batch size of a doubling series, the same row over and over: others may be looked at twice.
+def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
+    """Run every batch size of a doubling series, the first row over and over: others may be looked at twice.
 
     Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
     """
-    cost_s = [0.0]
+    cost_s, row = [0.0], tiled(inputs, 1)
     for rows in batch_sizes(max_batch):
         batch = tiled(row, rows)
         session.run(batch)
