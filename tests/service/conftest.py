@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uvicorn.config import HTTP_PROTOCOLS
 
 from service.metrics import Metrics
 from service.repository import Repository
@@ -34,3 +35,8 @@ def loaded(models: Path, **settings: Any) -> Repository:
 @pytest.fixture(scope="session")
 def protocol(echoing: Repository) -> Here:
     return lane_over(echoing, max_body_bytes=2**20, max_rows=32)
+
+
+@pytest.fixture(autouse=True)
+def _protocol_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
