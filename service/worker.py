@@ -7,6 +7,9 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.access import Keys, read_lines
 from service.body import Message, Receive
-from service.bundle import names
+from service.bundle import Bundle, BundleError, current_version, names
 from service.connection import Connection
 from service.exchange import Scope, Send
 from service.lane import App, Lane
@@ -23,7 +26,7 @@ from service.metrics import Metrics, shared_folder
 from service.pages import Pages
 from service.pipeline import Pipeline
 from service.repository import Repository
-from service.session import ProviderError, providers_of
+from service.session import ProviderError, Session, providers_of
 from service.settings import Settings, SettingsError
 
 # Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
@@ -136,7 +139,24 @@ def _check(settings: Settings) -> None:
         read_lines(settings.api_keys)
     if settings.grpc_port:
         _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
+    _check_provider(settings)
+
+
+def _check_provider(settings: Settings) -> None:
+    """Whether it starts, which only a session shows. It has a process of its own: this one would keep GPU memory."""
     providers_of(settings.provider)
+    if settings.provider not in ("cpu", "auto"):
+        with ProcessPoolExecutor(1, get_context("spawn")) as child:
+            child.submit(_try_provider, settings).result()
+
+
+def _try_provider(settings: Settings) -> None:
+    """Raises ProviderError. A bundle that is broken says nothing of it."""
+    for name in settings.models or names(settings.models_dir):
+        with suppress(BundleError):
+            version = current_version(settings.models_dir, name)
+            Session(Bundle(settings.models_dir / name / version), settings.provider, 1)
+            return
 
 
 def _check_port(host: str, port: int) -> None:

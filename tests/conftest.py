@@ -37,6 +37,7 @@ with warnings.catch_warnings():  # the import of a library that BentoML uses cal
     import bentoml.validators  # noqa: F401
 
 PROJECT = Path(__file__).resolve().parent.parent
+PROVIDER: Any = os.environ.get("QUARTET_PROVIDER") or "cpu"  # servers of their own processes read it, too
 
 settings.register_profile("quartet", deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 settings.load_profile("quartet")
@@ -116,7 +117,7 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def repository(toy_models: Path) -> Repository:
     """The toys, loaded."""
-    loaded = Repository(Settings(models_dir=toy_models, threads=1), Metrics())
+    loaded = Repository(Settings(models_dir=toy_models, threads=1, provider=PROVIDER), Metrics())
     asyncio.run(loaded.load())
     return loaded
 

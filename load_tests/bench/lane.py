@@ -21,7 +21,8 @@ TOGETHER = 1, 64
 
 def alone(model: str, contenders: list[Contender]) -> Iterator[dict[str, Any]]:
     """How long a request of each contender takes, asked one at a time and many at a time. Raises WrongAnswer."""
-    worker = Worker(Settings(models=(model,), threads=1))
+    provider = Settings.from_environment().provider
+    worker = Worker(Settings(models=(model,), threads=1, provider=provider))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.repository.load())
         lane = worker.asgi(not_found)

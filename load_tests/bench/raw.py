@@ -4,6 +4,7 @@ from time import perf_counter
 
 from service.bundle import Arrays, Bundle
 from service.session import Session, tiled
+from service.settings import Settings
 
 SECONDS, RUNS = 0.2, 16
 
@@ -13,7 +14,8 @@ class RawModel:
 
     def __init__(self, bundle: Bundle, inputs: Arrays, threads: int) -> None:
         self.name, self.threads = bundle.manifest.name, threads
-        self.inputs, self._session = inputs, Session(bundle, "cpu", threads)
+        provider = Settings.from_environment().provider  # that of the service, too
+        self.inputs, self._session = inputs, Session(bundle, provider, threads)
 
     def outputs(self) -> Arrays:
         return self._session.run(self.inputs)

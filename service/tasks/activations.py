@@ -61,13 +61,23 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
     """One picture's layers fit onto a sheet; those of several are told in JSON."""
     names = [tensor.name for tensor in manifest.explanation]
     rows = list(zip(*(outputs[name] for name in names), strict=True))
-    if request.choose(ANSWER_MEDIA) == PNG:
-        if len(rows) > 1:
-            raise NotAcceptable(f"{len(rows)} pictures fit into {JSON} only; send one per request for {PNG}.", "accept")
+    if _form(len(rows), request) == PNG:
         return Answer(write_png(stacked([activation_sheet(layer) for layer in rows[0]])), PNG)
     activations = [{"layers": [_layer(*layer) for layer in zip(names, row, strict=True)]} for row in rows]
     body = {"model": manifest.identity, "activations": activations}
     return Answer(orjson.dumps(body))
+
+
+def _form(rows: int, request: Request) -> str:
+    """The answer's. Raises NotAcceptable."""
+    if rows == 1:
+        return request.choose(ANSWER_MEDIA)
+    try:
+        return request.choose((JSON,))
+    except NotAcceptable:
+        raise NotAcceptable(
+            f"{rows} pictures fit into {JSON} only; send one per request for {PNG}.", "accept"
+        ) from None
 
 
 def _layer(name: str, activation: NDArray[np.float32]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from tests import toys
-from tests.conftest import PROJECT, Running, free_port
+from tests.conftest import PROJECT, PROVIDER, Running, free_port
 
 TOKEN = "a token of an admin"
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
@@ -41,7 +41,7 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Addre
         QUARTET_THREADS="1",
         QUARTET_WORKERS="2",
     ).wait_until_ready()
-    both = 'quartet_loaded_models{model="toy-tensors",provider="cpu",version="1"} 2.0'
+    both = f'quartet_loaded_models{{model="toy-tensors",provider="{PROVIDER}",version="1"}} 2.0'
     wait_until(lambda: both in httpx.get(f"{running.url}/metrics").text)
     yield f"127.0.0.1:{running.port}", f"127.0.0.1:{port}"
     assert running.stop() == 0, running.log

@@ -11,7 +11,7 @@ from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
 from tests import toys
-from tests.conftest import Here, lane_over
+from tests.conftest import PROVIDER, Here, lane_over
 
 TOKEN = "a token of an admin"
 BY_DTYPE = {"float32": "FP32", "float64": "FP64", "int64": "INT64", "int32": "INT32", "uint8": "UINT8", "bool": "BOOL"}
@@ -27,7 +27,7 @@ def echoing(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 def loaded(models: Path, **settings: Any) -> Repository:
-    repository = Repository(Settings(models_dir=models, threads=1, **settings), Metrics())
+    repository = Repository(Settings(models_dir=models, threads=1, provider=PROVIDER, **settings), Metrics())
     asyncio.run(repository.load())
     return repository
 

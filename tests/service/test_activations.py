@@ -49,8 +49,14 @@ def test_all_layers_of_one_picture_come_as_one_sheet(lane: Here, digits: Images)
     response = lane("POST", PATH, content=write_png(digits.pixels[0]), headers=asked)
     assert response.headers["content-type"] == "image/png"
     assert picture_of(response.content).shape[1] >= 4 * 30 - 2
-    two = lane("POST", PATH, content=npy(digits.pixels[:2]), headers={"content-type": NPY, "accept": "image/png"})
+
+
+def test_a_sheet_holds_one_picture(lane: Here, digits: Images) -> None:
+    asked = {"content-type": NPY, "accept": "image/png"}
+    two = lane("POST", PATH, content=npy(digits.pixels[:2]), headers=asked)
     assert_refused(two, 406, "not_acceptable", "accept")
+    told = lane("POST", PATH, content=npy(digits.pixels[:2]), headers=asked | {"accept": "image/png, */*;q=0.5"})
+    assert len(told.json()["activations"]) == 2
 
 
 def test_several_pictures_are_told_in_their_order(lane: Here, digits: Images) -> None:

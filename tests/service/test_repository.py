@@ -19,10 +19,11 @@ from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
 from tests import toys
+from tests.conftest import PROVIDER
 
 
 def loaded(folder: Path, **settings: Any) -> Repository:
-    repository = Repository(Settings(models_dir=folder, threads=1, **settings), Metrics())
+    repository = Repository(Settings(models_dir=folder, threads=1, provider=PROVIDER, **settings), Metrics())
     asyncio.run(repository.load())
     return repository
 

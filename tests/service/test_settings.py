@@ -113,6 +113,16 @@ def test_what_the_settings_speak_of_has_to_be_there(given: dict[str, Any], says:
         Worker(Settings(**given))
 
 
+def test_a_provider_that_starts_is_taken(toy_models: Path) -> None:
+    Worker(Settings(models_dir=toy_models, provider="CPUExecutionProvider"))
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
+def test_without_a_gpu_cuda_is_refused_at_the_start(toy_models: Path) -> None:
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider was asked for"):
+        Worker(Settings(models_dir=toy_models, provider="cuda"))
+
+
 def test_a_grpc_port_that_another_server_has_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SettingsError, match="QUARTET_GRPC_PORT: "):
         Worker(Settings(grpc_port=other.getsockname()[1]))
