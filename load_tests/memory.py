@@ -1,4 +1,4 @@
-"""What the service holds in memory: python -m load_tests.memory
+"""What the service holds in memory, and how long it takes to start and to end: python -m load_tests.memory
 
 With one and with two worker processes, after the start, after requests to every endpoint, and with connections that
 say nothing. Prints a table.
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -55,11 +56,12 @@ def wait_until_held(serving: Serving, connections: int) -> None:
         raise ServerError(f"the workers have {serving.open_files()} open files, not {connections} connections")
 
 
-def measured(workers: int) -> dict[str, int]:
+def measured(workers: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
+        started = monotonic()
         serving = Serving(Path(folder), workers=workers).start()
         try:
-            row = {"workers": workers, "MB after the start": held(serving)}
+            row = {"workers": workers, "s until ready": monotonic() - started, "MB after the start": held(serving)}
             for name, wanted in requests().items():
                 for path, body in wanted * TIMES:
                     ask(serving.port, path, body)
@@ -69,13 +71,14 @@ def measured(workers: int) -> dict[str, int]:
                     idle.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
                 wait_until_held(serving, IDLE)
                 row[f"with {IDLE:,} connections"] = held(serving)
-            return row
         finally:
+            ending = monotonic()
             serving.terminate()
             serving.ended()
+        return row | {"s to end": monotonic() - ending}
 
 
-def rows() -> Iterator[dict[str, int]]:
+def rows() -> Iterator[dict[str, float]]:
     for workers in (1, 2):
         yield measured(workers)
 
