@@ -27,10 +27,8 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> Any:
         configure_logging()
-        protocol = Connection
-        if settings.processes > 1:
-            protocol = TurnTaking
-            worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
+        worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
+        protocol = TurnTaking if settings.processes > 1 else Connection
         protocol.install(settings, worker.metrics.errors)
         return worker.asgi(super().to_asgi(is_main))
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from itertools import chain
 from time import monotonic, perf_counter
 from typing import Protocol
 
@@ -114,7 +115,6 @@ class Batcher:
         self._running = 0
         self._times = 1.0  # what was measured: the mean of what batches took lately
         self._scheduled: asyncio.Handle | None = None
-        self._idle: list[asyncio.Future[None]] = []
 
     async def submit(self, job: Job) -> Arrays:
         """The outputs of the job's rows, in order.
@@ -134,13 +134,6 @@ class Batcher:
         job.queued_s = parts[0].queued_s
         job.infer_s = sum(part.infer_s for part in parts)
         return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
-
-    async def drained(self) -> None:
-        """Return when nothing waits and nothing runs."""
-        while self.queued_rows or self._running:
-            waiter = asyncio.get_running_loop().create_future()
-            self._idle.append(waiter)
-            await waiter
 
     def _enqueue(self, job: Job) -> "asyncio.Future[Arrays]":
         loop = asyncio.get_running_loop()
@@ -189,8 +182,6 @@ class Batcher:
             if batch and self._start(batch):
                 self._schedule(0)  # an inline batch: let the loop breathe before the next
                 return
-        if not self._running and not self.queued_rows:
-            self._wake()
 
     def _start(self, batch: list[Job]) -> bool:
         """Run the batch; whether it is done already."""
@@ -200,7 +191,7 @@ class Batcher:
             return True
         self._running += 1
         self.running_rows += rows
-        for job in batch:
+        for job in chain(batch, *self._queues):
             self._limit(job)
         running = asyncio.get_running_loop().run_in_executor(self._executor, _attempt, self._run, batch)
         running.add_done_callback(lambda done: self._resume(batch, rows, done))
@@ -214,12 +205,6 @@ class Batcher:
         self._finish(batch, rows, *done.result())
         if self._scheduled is None:
             self._dispatch()
-
-    def _wake(self) -> None:
-        waiters, self._idle = self._idle, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _delay_s(self) -> float:
         """How long the oldest job may still be kept waiting for company."""

@@ -299,7 +299,9 @@ class Bundle:
 
     @property
     def card(self) -> str:
-        return (self.path / CARD).read_text(encoding="utf-8")
+        """Empty where there is none, or no longer: a version may be served when its folder is gone."""
+        path = self.path / CARD
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def golden(self) -> tuple[Arrays, Arrays]:
         """Golden inputs and outputs, by tensor name."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fcntl import ioctl
 from itertools import islice
+from math import ceil
 from termios import TIOCOUTQ
 from typing import Any, ClassVar
 
@@ -80,6 +81,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.config.timeout_graceful_shutdown is None:  # uvicorn would wait for ever
+            self.config.timeout_graceful_shutdown = ceil(self.settings.drain_s)
         self.flow = _Flow(transport, self.pipeline)
         self._answering: RequestResponseCycle | None = None
         self._taken = 0  # bytes since the head
@@ -96,6 +99,7 @@ class Connection(HttpToolsProtocol):
         for timer in (self._head_timer, self._unread_timer):
             if timer is not None:
                 timer.cancel()
+        self._unset_keepalive_if_required()  # uvicorn leaves it to a connection that was reset, for as long as it runs
         super().connection_lost(exc)
         if self._answering is not None:  # uvicorn tells the newest request alone
             self._answering.disconnected = True
@@ -107,6 +111,7 @@ class Connection(HttpToolsProtocol):
         self._piece = data
         self._taken += len(data)
         super().data_received(data)
+        self._piece = b""
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.response_complete:
             self._await_head(len(data))
@@ -154,6 +159,8 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
+        if self._answering is not None:  # an idle connection has no need of what was asked
+            self._answering.body, self._answering.scope["headers"] = bytearray(), []
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_the_end()
@@ -210,6 +217,8 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, error: QuartetError) -> None:
+        if self._lingers:
+            return
         if self._is_answering() and (self.pipeline or not self.cycle.more_body):
             self._refusal = error
             self.flow.pause_reading()

@@ -4,15 +4,16 @@ from typing import Any
 
 
 class Cork:
-    """`with Cork(send):` holds back what uvicorn writes until the block ends. Under another server it does nothing.
+    """`with Cork(receive):` holds back what uvicorn writes until the block ends. Under another server it does nothing.
 
-    Inside the block it stands in for the transport of uvicorn's request cycle, whose bound method `send` is.
+    Inside the block it stands in for the transport of uvicorn's request cycle, whose bound method `receive` is: `send`
+    is not, where middleware has put its own in its place.
     """
 
     __slots__ = ("_cycle", "_held", "_transport")
 
-    def __init__(self, send: Any) -> None:
-        self._cycle: Any = getattr(send, "__self__", None)
+    def __init__(self, receive: Any) -> None:
+        self._cycle: Any = getattr(receive, "__self__", None)
         self._transport: Any = getattr(self._cycle, "transport", None)
         self._held: list[bytes] = []
 

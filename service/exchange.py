@@ -1,10 +1,11 @@
 """One request and its answer on the wire: its id, its headers, what is counted, logged and traced of it."""
 
+import asyncio
 import itertools
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.codecs.compression import CODERS, coding_for
 from service.cork import Cork
 from service.errors import (
     CLOSE,
+    Draining,
     Headers,
     InternalError,
     MethodNotAllowed,
@@ -62,7 +64,7 @@ class Exchange:
         self.started = perf_counter()
         self.scope, self.receive, self.send = scope, receive, send
         self.endpoint, self.metrics, self.journal = endpoint, metrics, journal
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _by_name(scope["headers"])
         self.client = Client(receive)
         self.request_id = request_id(self.headers)
         parent = self.headers.get(b"traceparent")
@@ -102,6 +104,8 @@ class Exchange:
             answer, timing = await work
         except QuartetError as error:
             await self.refuse(error)
+        except asyncio.CancelledError:  # by the server, whose time to drain is up
+            await self.refuse(Draining("The service is going down, and had no more time for this request."))
         except Exception:
             log.exception("request %s to %s failed", self.request_id.decode("latin-1"), self.endpoint)
             await self.refuse(InternalError())
@@ -134,7 +138,9 @@ class Exchange:
             await self._reply(204, [*error.headers(), (b"x-request-id", self.request_id)], b"")
             return
         self.metrics.errors[self.endpoint, error.code] += 1
-        await self._reply(error.status, self._headers(media_type, body) + error.headers(), body)
+        headers = self._headers(media_type, body)
+        headers += [pair for pair in error.headers() if pair not in headers]
+        await self._reply(error.status, headers, body)
         self.journal.refused(self, error)
         if self.trace is not None:
             self.trace.record(self.endpoint, error.status, None)
@@ -148,7 +154,7 @@ class Exchange:
         return headers
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
-        with Cork(self.send):
+        with Cork(self.receive):
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
         self.metrics.replied(self.endpoint, status, perf_counter() - self.started)
@@ -157,6 +163,17 @@ class Exchange:
 def describing(media_type: bytes, body: bytes, identity: bytes) -> Headers:
     """What is said of every body: its type, its length and the request's id."""
     return [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", identity)]
+
+
+def _by_name(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """What comes several times is one list, RFC 9110 section 5.3."""
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(several) for name, several in values.items()}
 
 
 def request_id(headers: dict[bytes, bytes]) -> bytes:

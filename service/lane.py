@@ -1,7 +1,7 @@
 """The fast lane: an ASGI app in front of BentoML's, which answers the inference routes itself.
 
 BentoML's own path to a method costs several times the inference of a small model (docs/decisions.md has the figures);
-the lane keeps to one dictionary look-up, one body, one answer. Whatever it does not know goes on to BentoML's app.
+the lane keeps to one dictionary look-up, one body, one answer. BentoML's app answers what only it knows.
 """
 
 import re
@@ -23,6 +23,8 @@ from service.timing import Timing
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+INNER = "/schema.json", "/docs.json", "/static_content/"  # what BentoML's app answers, beside what the lane does
+NOTHING = "There is nothing here; /docs lists the routes."
 MODEL_PATH = re.compile(rf"/v1/models/([a-z0-9-]{{1,64}})/({'|'.join(OF_A_MODEL)})")
 
 
@@ -59,8 +61,10 @@ class Lane:
         elif path == PREFIX or path.startswith(f"{PREFIX}/"):
             exchange = self._exchange(scope, receive, send, OPEN_INFERENCE)
             await exchange.serve(self._protocol.answer(exchange))
-        else:
+        elif scope["method"] in ("GET", "HEAD") and path.startswith(INNER):
             await self._pass_on(scope, receive, send)
+        else:
+            await self._exchange(scope, receive, send, "unknown").refuse(UnknownRoute(NOTHING))
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """To BentoML's app, whose 404 becomes ours."""
@@ -74,8 +78,7 @@ class Lane:
 
         await self.inner(scope, receive, watched)
         if unknown:
-            error = UnknownRoute("There is nothing here; /docs lists the routes.")
-            await self._exchange(scope, receive, send, "unknown").refuse(error)
+            await self._exchange(scope, receive, send, "unknown").refuse(UnknownRoute(NOTHING))
 
     def _exchange(self, scope: Scope, receive: Receive, send: Send, endpoint: str) -> Exchange:
         form = ProtocolExchange if scope["path"].startswith(PREFIX) else Exchange

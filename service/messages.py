@@ -1,6 +1,7 @@
 """What comes in and what goes out: one HTTP request with its whole body, one answer."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import Message
 from functools import lru_cache
 from types import MappingProxyType
@@ -86,12 +87,16 @@ def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
 
     What is longer than any media type is none.
     """
+    text = value.decode("latin-1")
+    parameters: dict[str, str] = {}
     if b";" not in value or len(value) > LONGEST:
-        media, parameters = value.decode("latin-1").strip().lower(), {}
+        media = text.strip().lower()
     else:
         message = Message()
-        message["content-type"] = value.decode("latin-1")
-        media, parameters = message.get_content_type(), dict(message.get_params(failobj=[])[1:])
+        message["content-type"] = text
+        media = message.get_content_type()
+        with suppress(ValueError, TypeError):  # the email package stumbles over parameters in pieces
+            parameters = dict(message.get_params(failobj=[])[1:])
     return MISSPELT.get(media, media), parameters
 
 
@@ -103,7 +108,7 @@ def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
         media, parameters = parse_media_type(part.strip())
         try:
             weight = float(parameters.get("q", 1))
-        except ValueError:
+        except (ValueError, TypeError):  # the latter where it has a character set
             weight = 0.0
         ranges.append((weight, media))
     for weight, media in sorted(ranges, key=lambda one: -one[0]):

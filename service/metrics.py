@@ -172,6 +172,7 @@ class Metrics(Collector):
         if self.shared is None:
             return
         snapshot = {"counted": _listed(self._counted()), "levels": _listed(self._levels())}
+        self.shared.mkdir(mode=0o700, exist_ok=True)  # something may tidy up there
         target = self.shared / f"{os.getpid()}.json"
         staged = target.with_suffix(".new")
         staged.write_text(json.dumps(snapshot))

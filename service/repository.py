@@ -91,6 +91,8 @@ class Repository:
 
     async def refresh(self) -> None:
         """Bring what is served in line with what is written."""
+        if not self.settings.models_dir.is_dir():  # a volume that is away for a moment
+            return
         async with self._changing:
             self._unloaded = self._read_unloaded()
             for name in set(self.models) - set(self.declared()):
@@ -99,7 +101,7 @@ class Repository:
                 del self._refused[name]
             for name in self.declared():
                 await self._follow(name)
-            self._settled = self._settled or (bool(self.models) and not self._refused)
+            self._settled = self._settled or (bool(self.models or self._unloaded) and not self._refused)
 
     async def set_loaded(self, name: str, loaded: bool) -> None:
         """Load or unload a model, here now and in the other workers when they look next.
@@ -133,14 +135,6 @@ class Repository:
     def manifests(self) -> list[Manifest]:
         return [model.manifest for model in self.models.values()]
 
-    async def drain(self, timeout_s: float) -> None:
-        """Let queued work finish, for `timeout_s` at most."""
-        finished = asyncio.gather(*(model.drained() for model in self.models.values()))
-        try:
-            await asyncio.wait_for(finished, timeout_s)
-        except TimeoutError:
-            log.warning("work was still queued after %.0f s of draining", timeout_s)
-
     def declared(self) -> list[str]:
         """The models that should be served."""
         return [name for name in self._known() if name not in self._unloaded]
@@ -172,7 +166,7 @@ class Repository:
             if refused is not None and (refused.version, refused.seen) == (version, seen):
                 return
             model = await asyncio.to_thread(self._load, name, version)
-        except BundleError as error:
+        except (BundleError, OSError) as error:
             if refused is None or (refused.version, refused.reason) != (version, str(error)):
                 log.error("%s", error)
                 self.metrics.failed_loads[name,] += 1
@@ -237,4 +231,5 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _seen(folder: Path) -> object:
     """What tells a folder's files from what they were before."""
-    return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*"))]
+    entries = [(path.name, path.lstat()) for path in sorted(folder.glob("*"))]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in entries]

@@ -1,6 +1,5 @@
 """One loaded version of a model: its session, its batcher and what is known of their speed."""
 
-import asyncio
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
@@ -57,9 +56,6 @@ class ServedModel:
         job.queued_s += twin.queued_s
         job.infer_s += twin.infer_s
         return outputs
-
-    async def drained(self) -> None:
-        await asyncio.gather(*(one.drained() for one in (self.batcher, self.explainer) if one is not None))
 
     def gauges(self) -> Gauges:
         return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)

@@ -36,7 +36,6 @@ class Session:
         that was asked for is not there; for `auto` that is no error.
         """
         manifest, graph = bundle.manifest, bundle.explanation if explaining else bundle.graph
-        self.provider_asked = provider
         providers = providers_of(provider)
         try:
             self._session = onnxruntime.InferenceSession(

@@ -3,17 +3,20 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from errno import EADDRINUSE
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import Keys, read_lines
@@ -78,7 +81,6 @@ class Worker:
             elif message["type"] == "lifespan.shutdown":
                 if self._grpc is not None:
                     await self._grpc.stop(self.settings.drain_s)
-                await self.repository.drain(self.settings.drain_s)
                 for task in self._tasks:
                     task.cancel()
                 self.metrics.publish()
@@ -100,7 +102,10 @@ class Worker:
 
     async def _publish(self) -> None:
         while self.metrics.shared is not None:
-            self.metrics.publish()
+            try:
+                self.metrics.publish()
+            except OSError:
+                log.exception("the other workers cannot be told of this one's metrics")
             await asyncio.sleep(1)
 
     def _announce_end(self) -> None:
@@ -111,7 +116,12 @@ class Worker:
         def end(number: int, frame: FrameType | None) -> None:
             self.repository.draining = Connection.leaving = True
             if callable(stop):
-                loop.call_soon_threadsafe(loop.call_later, self.settings.drain_delay_s, stop, number, None)
+                loop.call_soon_threadsafe(loop.call_later, self.settings.drain_delay_s, accept_no_more, stop)
+
+        def accept_no_more(stop: Callable[[int, FrameType | None], Any]) -> None:
+            if self._grpc is not None:
+                self._tasks.append(loop.create_task(self._grpc.stop(self.settings.drain_s)))
+            stop(signal.SIGTERM, None)
 
         signal.signal(signal.SIGTERM, end)
 
@@ -122,6 +132,8 @@ class Worker:
             log.critical("%s", error)
             signal.raise_signal(signal.SIGTERM)
             return
+        except Exception:
+            log.exception("loading the models failed")
         # What exists now stays: a collection that walks through it stops every request for tens of milliseconds.
         gc.collect()
         gc.freeze()
@@ -160,14 +172,25 @@ def _try_provider(settings: Settings) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Whether gRPC may listen there, where other workers of the same server may do so already."""
+    """Whether gRPC may listen there: nobody does, or another worker of the same server."""
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        raise SettingsError(f"QUARTET_GRPC_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
+        if error.errno != EADDRINUSE or not _is_shared(port):
+            raise SettingsError(f"QUARTET_GRPC_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _is_shared(port: int) -> bool:
+    """Whether another process with the same parent listens there."""
+    return any(
+        one.laddr.port == port and one.status == psutil.CONN_LISTEN
+        for sibling in psutil.Process(os.getppid()).children()
+        if sibling.pid != os.getpid()
+        for one in sibling.net_connections("tcp")
+    )
 
 
 def configure_logging() -> None:
@@ -181,3 +204,5 @@ def configure_logging() -> None:
     access.handlers, access.propagate = [plain], False
     # The journal is the access log. uvicorn would put one together for every request, for nobody to read.
     logging.getLogger("uvicorn.access").propagate = False
+    # BentoML's line for what is passed on to it holds the path as it was sent, line breaks included.
+    logging.getLogger("bentoml.access").disabled = True

@@ -250,7 +250,7 @@ async def listen(pipeline: Pipeline, settings: Settings, keys: Keys | None) -> S
     service = InferenceService(pipeline, settings, keys)
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", settings.max_body_bytes),
+            ("grpc.max_receive_message_length", settings.body_limit_of(OPEN_INFERENCE)),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", int(settings.processes > 1)),
         ]

@@ -49,7 +49,7 @@ class App:
         wanted = scope["path"].removeprefix("/")
         body = bytes(int(wanted)) if wanted.isdigit() else sent if wanted == "echo" else b"hello"
         length = (b"content-length", b"%d" % len(body))
-        with Cork(send):
+        with Cork(receive):
             await send({"type": "http.response.start", "status": 200, "headers": [length]})
             await send({"type": "http.response.body", "body": body})
 
@@ -112,11 +112,20 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serving(keep_alive_s: float = PATIENCE_S, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    keep_alive_s: float = PATIENCE_S, around: Callable[[Any], Any] = lambda app: app, **settings: Any
+) -> AsyncIterator[Served]:
+    """`around` is middleware."""
     errors: Counter[tuple[str, str]] = Counter()
     Connection.install(Settings(**settings), errors)
     app = App()
-    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", timeout_keep_alive=keep_alive_s)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        around(app),
+        port=0,
+        lifespan="off",
+        log_level="critical",
+        timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
+    )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:

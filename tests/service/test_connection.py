@@ -1,7 +1,11 @@
 """What a connection may cost, seen from its other end: bytes in, bytes out, and when it is closed."""
 
 import asyncio
+import gc
 import socket
+import struct
+import tracemalloc
+import weakref
 from collections import Counter
 from time import monotonic
 
@@ -10,6 +14,8 @@ import pytest
 from service.connection import OTHER_FILES, Connection
 from service.settings import Settings
 from tests.service.connections import BEGUN, LARGE, MIDDLING, SOON_S, WHOLE, Client, asking, codes, run, serving
+
+COUNT = 20  # connections
 
 
 @pytest.mark.parametrize(
@@ -103,6 +109,44 @@ def test_a_connection_without_a_request_is_closed_like_an_idle_one() -> None:
     async def scenario() -> None:
         async with serving(keep_alive_s=SOON_S / 2) as served:
             assert await (await Client.to(served)).is_closed()
+
+    run(scenario)
+
+
+def test_nothing_is_kept_of_a_connection_that_was_reset() -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            client = await Client.to(served)
+            client.writer.write(WHOLE)
+            await client.answer()
+            kept = weakref.ref(next(iter(served.server.server_state.connections)))
+            client.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+            client.writer.transport.abort()
+            await asyncio.sleep(SOON_S)
+            gc.collect()
+            assert kept() is None
+
+    run(scenario)
+
+
+def test_a_connection_that_waits_keeps_nothing_of_what_was_asked() -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            tracemalloc.start()
+            for path in ("echo", "deaf"):
+                for _ in range(COUNT):
+                    client = await Client.to(served)
+                    client.writer.write(b"POST /%s HTTP/1.1\r\nx-a: %s\r\n" % (path.encode(), b"a" * 10_000))
+                    client.writer.write(b"content-length: 200000\r\n\r\n" + bytes(200_000))
+                    await client.answer()
+                    client.reader = asyncio.StreamReader()
+                served.app.heads.clear()
+            gc.collect()
+            held = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(False, __file__)])
+            assert sum(trace.size for trace in held.traces) < 2 * COUNT * 20_000
+            tracemalloc.stop()
 
     run(scenario)
 

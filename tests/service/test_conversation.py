@@ -1,9 +1,11 @@
 """What is said on a connection: nothing of a request is lost or added to it, and no answer at its end."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.middleware.cors import CORSMiddleware
 
 from service.connection import Connection
 from tests.service.connections import BEGUN, LARGE, NONSENSE, SOON_S, WHOLE, Client, asking, codes, run, serving
@@ -27,6 +29,7 @@ def test_what_is_no_http_is_refused_after_what_was(sent: bytes, said: list[str])
             client = await Client.to(served)
             client.writer.write(sent)
             assert codes(await client.answers()) == said
+            assert sum(served.errors.values()) == said.count("malformed_request")
 
     run(scenario)
 
@@ -64,9 +67,10 @@ def test_an_upgrade_that_is_not_taken_loses_nothing(pieces: list[bytes], bodies:
 DEAF = b"POST /deaf HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % LARGE
 
 
-def test_who_sends_all_before_listening_gets_the_answer() -> None:
+@pytest.mark.parametrize("around", [lambda app: app, CORSMiddleware], ids=["alone", "behind middleware"])
+def test_who_sends_all_before_listening_gets_the_answer(around: Callable[[Any], Any]) -> None:
     async def scenario() -> None:
-        async with serving() as served:
+        async with serving(around=around) as served:
             for last_words in (DEAF, WHOLE + b"nonsense\r\n\r\n", BEGUN + b"a" * 100_000):
                 client = await Client.to(served)
                 client.writer.write(last_words)

@@ -28,6 +28,8 @@ class Cycle:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
 
+    def receive(self) -> None: ...
+
     def send(self, *parts: bytes, close: bool = False) -> None:
         for part in parts:
             self.transport.write(part)
@@ -38,7 +40,7 @@ class Cycle:
 def test_head_and_body_leave_in_one_write() -> None:
     transport = Transport()
     cycle = Cycle(transport)
-    with Cork(cycle.send):
+    with Cork(cycle.receive):
         cycle.send(b"head ")
         cycle.send(b"body")
         assert transport.written == []
@@ -49,14 +51,14 @@ def test_head_and_body_leave_in_one_write() -> None:
 def test_what_is_held_leaves_before_the_connection_is_closed() -> None:
     transport = Transport()
     cycle = Cycle(transport)
-    with Cork(cycle.send):
+    with Cork(cycle.receive):
         cycle.send(b"head ", b"body", close=True)
     assert (transport.written, transport.closed) == ([b"head body"], True)
 
 
 def test_a_head_without_a_body_leaves_too() -> None:
     transport = Transport()
-    with Cork((cycle := Cycle(transport)).send):
+    with Cork((cycle := Cycle(transport)).receive):
         cycle.send(b"head")
     assert transport.written == [b"head"]
 

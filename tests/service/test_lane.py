@@ -6,8 +6,10 @@ import re
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
+from load_tests.in_process import scope_of
 from service.repository import Repository
 from tests.conftest import Here, assert_refused, lane_over, npy
 
@@ -87,6 +89,30 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(repository: Repository) 
 
     response = lane_over(repository, body_timeout_s=0.05)("POST", PATH, content=slow(), headers=NPY)
     assert_refused(response, 408, "body_timeout")
+
+
+def test_a_request_that_the_server_gives_up_is_told(lane: Here) -> None:
+    async def scene() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        request = asyncio.create_task(
+            lane.app(scope_of("POST", "/v1/digits/classify", {}, b"{}"), asyncio.Event().wait, send)
+        )
+        await asyncio.sleep(0)
+        request.cancel()
+        await request
+        return sent
+
+    head, body = asyncio.run(scene())
+    assert (head["status"], orjson.loads(body["body"])["code"]) == (503, "draining")
+
+
+def test_a_header_that_comes_in_several_lines_is_one_list(lane: Here) -> None:
+    lines = [*NPY.items(), ("accept", "application/json"), ("accept", "image/png")]
+    assert lane("POST", PATH, content=ONE["content"], headers=lines).status_code == 200
 
 
 def test_a_compressed_body_is_decompressed(lane: Here) -> None:

@@ -20,6 +20,7 @@ OFFERED = (PNG, JSON, NPY)
         (b"image/jpg", "image/jpeg", {}),
         (b"image/JPG; q=0.5", "image/jpeg", {"q": "0.5"}),
         (b"", "", {}),
+        (b"application/json; a*0=b; a*=c", "application/json", {}),
     ],
 )
 def test_a_media_type_is_split_from_its_parameters(value: bytes, media: str, parameters: dict[str, str]) -> None:
@@ -44,6 +45,7 @@ def test_no_header_breaks_the_parser(value: bytes) -> None:
         (b"video/mp4", None),
         (b"image/png;q=0", None),
         (b"image/png;q=abc", None),
+        (b"image/png;q*=utf-8''1", None),
         (b"", None),
         (b"text/html," * 100 + b"image/png", None),
         (b"image/png" + b";" * 60_000, None),  # seconds, for the parser of what mails hold

@@ -153,7 +153,36 @@ def test_readiness_ends_when_draining_begins(toy_models: Path) -> None:
     repository = loaded(toy_models, models=("toy-ct",))
     repository.draining = True
     assert not repository.ready
-    asyncio.run(repository.drain(1))
+
+
+def test_a_file_that_cannot_be_looked_at_keeps_no_other_model_away(tmp_path: Path) -> None:
+    toys.ct(tmp_path)
+    toys.tensors(tmp_path)
+    (tmp_path / "toy-ct" / "1" / "loose").symlink_to("/nowhere")
+    assert "toy-tensors" in loaded(tmp_path).models
+
+
+def test_what_is_served_stays_while_the_folder_is_away(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    toys.tensors(models)
+    repository = loaded(models)
+    models.rename(tmp_path / "elsewhere")
+    asyncio.run(repository.refresh())
+    assert list(repository.models) == ["toy-tensors"]
+
+
+def test_a_worker_that_starts_when_all_is_unloaded_is_ready(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    toys.tensors(models)
+    metrics = Metrics()
+    metrics.shared = tmp_path / "shared"
+    metrics.publish()
+    before, after = (Repository(Settings(models_dir=models, threads=1), metrics) for _ in range(2))
+    asyncio.run(before.load())
+    asyncio.run(before.set_loaded("toy-tensors", False))
+    asyncio.run(after.load())
+    assert after.ready
+    assert after.models == {}
 
 
 AT_ONCE = 4
