@@ -61,12 +61,14 @@ class DigitClassification(Record):
     """Grey images, white on black -> one probability per label. Served by /v1/digits/classify.
 
     With an `acceptance_threshold` the graph also gives `familiarity` [batch], higher for pictures that are more like
-    digits; below the threshold the answer is not accepted.
+    digits; below the threshold the answer is not accepted. A model of digits that were not drawn the way MNIST's were
+    takes no `pictures`, which are prepared that way, but numbers alone.
     """
 
     kind: Literal["digit-classification"] = "digit-classification"
     labels: tuple[int, ...]
     acceptance_threshold: float | None = None
+    pictures: bool = True
 
 
 class ImageClassification(Record):

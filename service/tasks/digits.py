@@ -148,6 +148,9 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     side: tuple[Any, ...] = tensor.shape[1:]
     if not isinstance(sent, Sent):
         return {tensor.name: checked(sent, tensor, limits)}
+    assert isinstance(manifest.task, DigitClassification)
+    if not manifest.task.pictures:
+        raise InvalidValue(f"{manifest.name} reads numbers of its own form, no picture files.", "model")
     limits.check_rows(len(sent.pictures), "image")
     rows = list(islice(_digits(sent, side), limits.max_rows + 1))
     limits.check_rows(len(rows) or 1, "image")
@@ -196,8 +199,11 @@ def checked(images: NDArray[Any], tensor: Tensor, limits: Limits) -> NDArray[np.
     limits.check_rows(len(images), "images")
     low, high = tensor.range or (0, WHITE)
     bytes_fit = images.dtype == np.uint8 and (low, high) == (0, WHITE)
-    if not bytes_fit and not (images.min() >= low and images.max() <= high):  # also false for NaN
+    greatest = images.max()
+    if not bytes_fit and not (images.min() >= low and greatest <= high):  # also false for NaN
         raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", "images")
+    if 0 < greatest <= 1 < high:
+        raise InvalidValue(f"Numbers go from {low:g} to {high:g}; these end at {greatest:g}.", "images")
     return images.astype(np.float32)
 
 

@@ -151,7 +151,7 @@ def test_who_never_finishes_a_request_gets_no_more_than_the_time_to_drain(tmp_pa
         time.sleep(0.5)
         started = time.monotonic()
         assert running.stop(15) == 0
-        assert 2 <= time.monotonic() - started
+        assert time.monotonic() - started >= 2
         answer = stalled.recv(65536)
     assert answer.startswith(b"HTTP/1.1 503")
     assert b'"code":"draining"' in answer

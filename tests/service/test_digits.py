@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.bundle import Tensor
+from service.bundle import DigitClassification, Tensor
 from service.codecs.heat import heat_map
 from service.codecs.pictures import write_png
 from service.errors import InvalidValue
@@ -17,7 +18,8 @@ from service.limits import Limits
 from service.messages import NPY
 from service.tasks.digits import checked, ranged
 from tests import toys
-from tests.conftest import Here, assert_refused, npy
+from tests.conftest import Here, assert_refused, lane_over, npy
+from tests.service.conftest import loaded
 from training.data.images import Images
 
 PATH = "/v1/digits/classify?model=toy-digits"
@@ -290,3 +292,20 @@ def test_a_graph_with_a_range_of_its_own_gets_numbers_and_pictures_in_it() -> No
     with pytest.raises(InvalidValue, match="between 0 and 16"):
         checked(numbers + np.uint8(1), sixteen, Limits(1, 2))
     assert ranged(np.array([[[0, 255]]], np.float32), sixteen).tolist() == [[[0, 16]]]
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/images/classify?model=toy-images"])
+@pytest.mark.parametrize(
+    "scaled", [lambda seven: seven / 255, lambda seven: seven > 127, lambda seven: seven.clip(0, 1)]
+)
+def test_pictures_that_were_scaled_to_one_are_refused(lane: Here, seven: np.ndarray, path: str, scaled: Any) -> None:
+    response = lane("POST", path, content=npy(scaled(seven)), headers={"content-type": NPY})
+    assert_refused(response, 422, "invalid_value", "images")
+    assert "end at 1" in response.json()["detail"]
+
+
+def test_a_model_of_other_digits_takes_numbers_alone(tmp_path: Path, seven: np.ndarray) -> None:
+    toys.digits(tmp_path, changes={"task": DigitClassification(labels=tuple(range(10)), pictures=False)})
+    other = lane_over(loaded(tmp_path))
+    assert other("POST", PATH, content=npy(seven), headers={"content-type": NPY}).status_code == 200
+    assert_refused(other("POST", PATH, content=write_png(seven), headers=PNG), 422, "invalid_value", "model")

@@ -83,7 +83,7 @@ def train(run: Run[Hyper]) -> nn.Module:
 
 RECIPE = classification.recipe(
     small_digits,
-    DigitClassification(labels=tuple(range(10))),
+    DigitClassification(labels=tuple(range(10)), pictures=False),
     description="Reads handwritten digits of 8x8 pixels with a convolutional update-gate recurrent network.",
     hyper=Hyper(),
     sources=("small-digits",),
