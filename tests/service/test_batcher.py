@@ -229,9 +229,11 @@ def test_when_the_time_is_up_the_error_comes_at_once(executor: ThreadPoolExecuto
         graph = Graph(hold=threading.Event())
         queue = batcher(graph, executor, THREADED)
         before = [asyncio.ensure_future(queue.submit(job(1, width=1))) for _ in range(ahead)]
-        await asyncio.sleep(apart_s)
+        if apart_s:
+            await asyncio.sleep(apart_s)
+        late = asyncio.ensure_future(queue.submit(job(2, deadline=monotonic() + 0.05)))
         with pytest.raises(DeadlineExceeded):
-            await asyncio.wait_for(queue.submit(job(2, deadline=monotonic() + 0.05)), 5)
+            await asyncio.wait_for(late, 5)
         assert queue.queued_rows == 0
         graph.hold.set()
         await asyncio.gather(*before)
