@@ -138,6 +138,7 @@ FLOODS = [
 ]
 HEADERS = [
     Assault("two content types", _with(b"content-type: text/csv\r\n" + LENGTH), ([415], [200], [400])),
+    Assault("two lines of what is accepted", _with(b"accept: a/b\r\naccept: */*\r\n" + LENGTH), ([200],)),
     Assault("two hosts", _with(b"host: y\r\n" + LENGTH), ([200], [400])),
     Assault("a NUL in a header", _with(b"x-a: b\x00c\r\n" + LENGTH), REFUSED),
     Assault("a header that is folded", _with(b"x-a: b\r\n c\r\n" + LENGTH), (*REFUSED, [200])),

@@ -54,6 +54,8 @@ VALUES = (
     b"\xff",
     b";" * 500,
     b"a=b;" * 99,
+    b"application/json; a*0=b; a*=c",
+    b"application/json;q*=utf-8''1",
     b"99999",
     b"-1",
     b"9" * 30,
