@@ -43,12 +43,15 @@ def train(name: str, device: str, fresh: bool) -> None:
     print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
 
 
-def repeat(name: str, **options: Any) -> None:
-    """Train under several seeds, in every variant; what came of it goes into the bundle's folder and its card."""
-    retraining = Retraining(recipe=recipe.load(name), **options)
-    result = retraining.repeat()
-    repeats.write(committed(name).path, result)
-    render_card(name)
+def repeat(name: str, epochs: int | None, **options: Any) -> None:
+    """Train under several seeds, in every variant; what came of it goes into the bundle's folder and its card.
+
+    With a number of `epochs` it is a trial: the bundle is another training's, and what came of it is only printed.
+    """
+    result = Retraining(recipe=recipe.load(name), epochs=epochs, **options).repeat()
+    if epochs is None:
+        repeats.write(committed(name).path, result)
+        render_card(name)
     print(card.repeated(result))
 
 
@@ -83,6 +86,13 @@ def show_table(family: str, speeds: bool) -> None:
     print(table.page(family, speeds), end="")
 
 
+def _count(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -104,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     repeating = command(
         repeat, "repeat", "train under several seeds and in every variant: mean and spread", one, training
     )
-    repeating.add_argument("--seeds", type=int, default=3, help="how many, from the recipe's own on; default 3")
-    repeating.add_argument("--epochs", type=int, help="of every training, instead of the recipe's")
+    repeating.add_argument("--seeds", type=_count, default=3, help="two or more, from the recipe's own on; default 3")
+    repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
     command(render_card, "card", "write a bundle's card again", one)
     showing = command(show_table, "table", "one table of a family's committed models")

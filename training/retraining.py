@@ -24,7 +24,7 @@ class Retraining:
     @property
     def command(self) -> str:
         words = ["python", "-m", "training", "repeat", self.recipe.name, "--seeds", str(self.seeds)]
-        words += ["--epochs", str(self.epochs)] if self.epochs else []
+        words += ["--epochs", str(self.epochs)] if self.epochs is not None else []
         return shlex.join([*words, *(["--device", self.device] if self.device != "cpu" else [])])
 
     def repeat(self) -> Repeats:
@@ -33,7 +33,7 @@ class Retraining:
             raise RunError(f"--seeds {self.seeds}: a spread needs two seeds or more")
         first = self.recipe.hyper.seed
         seeds = range(first, first + self.seeds)
-        shared = {"epochs": self.epochs} if self.epochs else {}
+        shared = {"epochs": self.epochs} if self.epochs is not None else {}
         trainings, metric = [], committed(self.recipe.name).manifest.metrics[0]
         for variant, changes in (self.recipe.variants or {"the recipe": {}}).items():
             values = tuple(self._figure(variant, shared | changes, seed).value for seed in seeds)
@@ -53,7 +53,7 @@ class Retraining:
         manifest = committed(self.recipe.name).manifest
         if self.is_of(manifest.provenance, hyper):
             return manifest.metrics[0]
-        length = f"{self.epochs}-epochs" if self.epochs else "full"
+        length = f"{self.epochs}-epochs" if self.epochs is not None else "full"
         name = "/".join([self.recipe.name, "repeats", length, variant.replace(" ", "-"), f"seed-{seed}"])
         run = Run(name, hyper, device=self.device, fresh=self.fresh)
         figure = retrained(self.recipe, run)

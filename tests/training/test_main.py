@@ -45,6 +45,17 @@ def test_an_unknown_source_is_answered_with_the_names_there_are() -> None:
     assert "mnist" in complaint("data", "minst")
 
 
+@pytest.mark.parametrize("option", ["--epochs", "--seeds"])
+@pytest.mark.parametrize("number", ["0", "-3", "1.5", "many"])
+def test_what_is_no_whole_number_of_1_or_more_is_refused(
+    option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["repeat", "convnet", f"{option}={number}"])
+    assert stop.value.code == 2
+    assert f"argument {option}: '{number}' is no whole number of 1 or more" in capsys.readouterr().err
+
+
 def test_evaluate_repeats_the_committed_figures(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["evaluate", "convnet"])
     assert "accuracy 0.99" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service.bundle import Bundle
 from training import card, export, recipe, repeats
 from training.__main__ import main
 from training.evaluation import Evaluation, Predict
@@ -111,18 +112,34 @@ def test_one_seed_has_no_spread(toy: Recipe[Any]) -> None:
         Retraining(recipe=toy, seeds=1).repeat()
 
 
+def copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """The current bundle of `credit-logistic`, in a models folder of its own."""
+    shutil.copytree(export.models_directory() / "credit-logistic", folder / "credit-logistic")
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(folder))
+    monkeypatch.setenv("QUARTET_RUNS", str(folder / "runs"))
+    return export.committed("credit-logistic")
+
+
 def test_the_command_prints_the_spread_and_writes_it_into_the_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(export.ROOT / "models" / "credit-logistic", tmp_path / "credit-logistic")
-    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
-    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path))
-    main(["repeat", "credit-logistic", "--seeds", "2", "--epochs", "2"])
-    made = export.committed("credit-logistic")
+    made = copied(tmp_path, monkeypatch)
+    main(["repeat", "credit-logistic", "--seeds", "2"])
     written = repeats.read(made.path)
     assert written is not None
     assert card.repeated(written) in capsys.readouterr().out
     assert f"## Repeated\n\n{card.repeated(written)}" in made.card
+
+
+def test_a_trial_of_a_few_epochs_is_printed_and_leaves_the_bundle_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = copied(tmp_path, monkeypatch)
+    repeats.write(made.path, THREE)
+    before = {path: path.read_bytes() for path in made.path.iterdir()}
+    main(["repeat", "credit-logistic", "--seeds", "2", "--epochs", "2"])
+    assert "`python -m training repeat credit-logistic --seeds 2 --epochs 2`" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in made.path.iterdir()} == before
 
 
 def test_the_spread_is_that_of_a_sample() -> None:
