@@ -5,6 +5,7 @@ import datetime
 import logging
 import os
 import platform
+import re
 import shlex
 import shutil
 import tempfile
@@ -35,14 +36,16 @@ from service.bundle import (
     Provenance,
     Tensor,
 )
-from training import card, data, pictures
+from training import card, data, pictures, repeats
 from training.commit import git_commit
 from training.recipe import Recipe
+from training.repeats import Repeats
 from training.run import H, Run, recorded
 
 ROOT = Path(__file__).parents[1]
 OPSET = 20
 PARITY_BATCHES = 1, 2, 5
+HASH = re.compile("[0-9a-f]{40}")  # of a commit, and nothing that says that the sources differed from it
 LIBRARIES = "numpy", "onnx", "onnxruntime", "torch"
 
 logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that it could use and does not need
@@ -84,7 +87,8 @@ def committed(name: str) -> Bundle:
 def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:
     """Write, check and measure the bundle of a trained module, make it the current one and drop the one before.
 
-    It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there.
+    It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there. The repeats of
+    the one before go along where it is of the same training.
     """
     home = models_directory() / recipe.name
     home.mkdir(parents=True, exist_ok=True)
@@ -146,8 +150,26 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
         reference=evaluation.reference,
     )
     bundle.write_manifest(stage, manifest)
-    (stage / CARD).write_text(card.render(manifest, recipe.about, card.pictures_in(stage)), encoding="utf-8")
+    if repeated := _repeats_before(manifest):
+        repeats.write(stage, repeated)
+    (stage / CARD).write_text(card.render(manifest, recipe.about, card.pictures_in(stage), repeated), encoding="utf-8")
     return manifest
+
+
+def _repeats_before(manifest: Manifest) -> Repeats | None:
+    """Those of the current bundle, where `manifest` is of the same training and has the same headline figure."""
+    try:
+        before = committed(manifest.name)
+    except BundleError:
+        return None
+    same = HASH.fullmatch(manifest.provenance.git_commit) and _training(before.manifest) == _training(manifest)
+    return repeats.read(before.path) if same else None
+
+
+def _training(manifest: Manifest) -> tuple[Any, ...]:
+    """What a manifest tells of its training, and the figure that came of it."""
+    made = manifest.provenance
+    return made.git_commit, made.hyperparameters, made.device, made.sources, manifest.metrics[0]
 
 
 def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service import bundle
 from service.bundle import Bundle
 from training import card, export, recipe, repeats
 from training.__main__ import main
@@ -140,6 +141,58 @@ def test_a_trial_of_a_few_epochs_is_printed_and_leaves_the_bundle_alone(
     main(["repeat", "credit-logistic", "--seeds", "2", "--epochs", "2"])
     assert "`python -m training repeat credit-logistic --seeds 2 --epochs 2`" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in made.path.iterdir()} == before
+
+
+OLD, COMMIT = "20200101-000000", "0123456789" * 4
+
+
+def exported(toy: Recipe[Any], commit: str = COMMIT, **changes: Any) -> Bundle:
+    """The toy's bundle as if trained at `commit`; the same changes of the hyper-parameters are trained only once."""
+    run = Run(f"{toy.name}/{changes}", dataclasses.replace(toy.hyper, **changes))
+    module = toy.train(run)
+    run.git_commit = commit
+    return export.export(toy, module, run)
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for models."""
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def repeat_long_ago(models: Path, toy: Recipe[Any], commit: str = COMMIT) -> None:
+    made = exported(toy, commit)
+    bundle.write_manifest(made.path, made.manifest.model_copy(update={"version": OLD}))
+    repeats.write(made.path, THREE)
+    made.path.rename(made.path.with_name(OLD))
+    bundle.write_current(models, toy.name, OLD)
+
+
+def test_repeats_go_along_with_another_export_of_the_same_training(models: Path, toy: Recipe[Any]) -> None:
+    repeat_long_ago(models, toy)
+    made = exported(toy)
+    assert made.manifest.version != OLD
+    assert repeats.read(made.path) == THREE
+    assert card.repeated(THREE) in made.card
+
+
+@pytest.mark.parametrize(("commit", "changes"), [("abcdef0123" * 4, {}), (COMMIT, {"learning_rate": 0.01})])
+def test_repeats_of_another_training_are_left_behind(
+    models: Path, toy: Recipe[Any], commit: str, changes: dict[str, Any]
+) -> None:
+    repeat_long_ago(models, toy)
+    made = exported(toy, commit, **changes)
+    assert repeats.read(made.path) is None
+    assert "## Repeated" not in made.card
+
+
+@pytest.mark.parametrize("commit", ["unknown", f"{COMMIT} uncommitted"])
+def test_sources_that_no_commit_tells_may_be_those_of_another_training(
+    models: Path, toy: Recipe[Any], commit: str
+) -> None:
+    repeat_long_ago(models, toy, commit)
+    assert repeats.read(exported(toy, commit).path) is None
 
 
 def test_the_spread_is_that_of_a_sample() -> None:
