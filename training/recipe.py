@@ -20,7 +20,7 @@ Family = Literal["classify", "regress", "denoise", "generate", "sequence", "anal
 
 
 class RecipeError(Exception):
-    """A recipe that does not exist."""
+    """A recipe that does not exist, or a file that declares none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +79,13 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Recipe[Any]:
-    """The recipe called `name`; RecipeError lists the names there are."""
+    """The recipe called `name`. Raises RecipeError with the names there are, or where its file declares no RECIPE."""
     if name not in names():
         raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(names())}")
-    recipe = importlib.import_module(f"{recipes.__name__}.{name.replace('-', '_')}").RECIPE
-    assert isinstance(recipe, Recipe)
-    return recipe
+    module = importlib.import_module(f"{recipes.__name__}.{name.replace('-', '_')}")
+    if not isinstance(found := getattr(module, "RECIPE", None), Recipe):
+        raise RecipeError(f"{module.__file__} declares no RECIPE: each file beside it makes one model")
+    return found
 
 
 def _name(stem: str) -> str:

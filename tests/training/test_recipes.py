@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from service.bundle import Arrays, Manifest
-from training import data, export, recipe
+from training import data, export, recipe, recipes
 from training.recipe import Recipe
 from training.run import Run
 
@@ -149,6 +149,13 @@ def test_no_recipe_imports_another(name: str) -> None:
 def test_a_name_that_is_no_recipe_is_answered_with_those_that_are() -> None:
     with pytest.raises(recipe.RecipeError, match="'resnet'.*convnet"):
         recipe.load("resnet")
+
+
+def test_a_file_without_a_recipe_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_done.py").write_text("RECIPE = None\n")
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
+    with pytest.raises(recipe.RecipeError, match=r"half_done\.py declares no RECIPE"):
+        recipe.load("half-done")
 
 
 def test_a_stopped_recipe_goes_on_to_the_weights_of_one_that_was_not() -> None:
