@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     action = options.pop("action")
     try:
         action(**options)
-    except (recipe.RecipeError, RunError, ExportError, BundleError, data.DataError) as error:
+    except (recipe.RecipeError, RunError, ExportError, BundleError, data.DataError, table.TableError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on after the last finished epoch")

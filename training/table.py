@@ -30,10 +30,20 @@ SPEEDS = 1, 64  # rows at once
 ROUNDS, ROUND = 5, 0.2  # of so many seconds
 
 
+class TableError(Exception):
+    """A table with nothing in it."""
+
+
 def page(family: str, speeds: bool = True) -> str:
-    """The document about `family`, a key of FAMILIES: what its columns mean, and the table."""
+    """The document about `family`, a key of FAMILIES: what its columns mean, and the table.
+
+    Raises TableError when there is no model of the family.
+    """
     head = [*COLUMNS, *(f"batch {size}" for size in SPEEDS if speeds)]
     table = [row + [f"{speed(found, size):,.0f}" for size in SPEEDS if speeds] for found, row in rows(family)]
+    if not table:
+        there = ", ".join(other for other in FAMILIES if any(rows(other)))
+        raise TableError(f"there are no {family} in {models_directory()}; there are {there or 'no models'}")
     measured = (
         f"Batch {' and '.join(map(str, SPEEDS))}: rows a second through ONNX Runtime {onnxruntime.__version__} on one "
         f"thread, nothing around it, on {_processor()}, of its first golden input, over and over, which no model looks "
@@ -57,8 +67,13 @@ def rows(family: str) -> Iterator[tuple[Bundle, list[str]]]:
         found = committed(name)
         if found.manifest.family == FAMILIES[family]:
             size = f"{found.graph.stat().st_size / 1000:,.0f}"
-            figure, source = card.figure(found.manifest.metrics[0]), recipe.load(name).source_figure or "none"
-            yield found, [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, source]
+            figure = card.figure(found.manifest.metrics[0])
+            yield found, [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, _source_figure(name)]
+
+
+def _source_figure(name: str) -> str:
+    """What the source reports; a bundle that was made without a recipe has none."""
+    return (recipe.load(name).source_figure if name in recipe.names() else "") or "none"
 
 
 def parameters(found: Bundle) -> int:

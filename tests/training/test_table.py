@@ -6,6 +6,7 @@ import onnx
 import pytest
 
 from service import bundle
+from tests import toys
 from training import export, table
 from training.__main__ import main
 from training.recipes.fashion_cnn import FashionNet
@@ -61,6 +62,22 @@ def test_speeds_are_those_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     main(["table", "denoisers", "--no-speeds"])
     assert capsys.readouterr().out == table.page("denoisers", speeds=False)
+
+
+def test_a_bundle_without_a_recipe_is_in_the_table_without_a_figure_of_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
+    toys.digits(tmp_path, "my-own")
+    ((_, row),) = table.rows("classifiers")
+    assert (row[0], row[-1]) == ("[my-own](../models/my-own)", "none")
+
+
+def test_a_family_without_models_is_answered_with_those_that_have_some() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["table", "regressors"])
+    models = export.models_directory()
+    assert stop.value.code == f"there are no regressors in {models}; there are classifiers, denoisers, generators"
 
 
 def test_an_unknown_family_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
