@@ -35,7 +35,11 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper:
-    """What `fit` needs to know. `learning_rate` is the cycle's peak; the first `validation` images choose things."""
+    """What `fit` needs to know. `learning_rate` is the cycle's peak; the first `validation` images choose things.
+
+    An `average_decay` of 0.998 wants several thousand optimiser steps: after fewer than about a thousand, the initial
+    weights still count for much in what is served.
+    """
 
     seed: int = 1
     epochs: int = 20
