@@ -29,7 +29,8 @@ class Recipe(Generic[H]):
 
     train     the *served* module: the network with its pre- and post-processing arithmetic, which takes the
               tensors of `inputs` in their order and gives those of `outputs`
-    evaluate  held-out figures and pictures, measured through the exported graph, never through torch
+    evaluate  held-out figures and pictures, measured through the exported graph; a figure of anything else, such as
+              models trained again for a cross-validation, says so in its `split` or description
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
     trial     hyper-parameters to change for a trial run of two steps, where preparing all the data takes long

@@ -25,6 +25,17 @@ FAMILIES: dict[str, Family] = {
     "sequences": "sequence",
     "analyses": "analyse",
 }
+MEANING = (
+    "Every figure stands in the model's card with what it is a figure of. It was measured on held-out data through the "
+    "committed graph; a cross-validated one was measured on models trained again, each without the fold it is measured "
+    "on. Parameters: the numbers in the graph that training or data set, and a few constants. A recipe's header counts "
+    "what training adjusts, before each batch normalisation is folded into the convolution in front of it."
+)
+NOTES = {
+    "classifiers": "The models of clothes, which answer to `/v1/images/classify`, want pictures as Fashion-MNIST has "
+    "them: one light piece on black that fills the frame. A picture is made grey and resized, and nothing is inverted: "
+    "clothes on white are read badly."
+}
 COLUMNS = "model", "parameters", "kB", "headline figure, 95 % interval", "the source's figure"
 SPEEDS = 1, 64  # rows at once
 ROUNDS, ROUND = 5, 0.2  # of so many seconds
@@ -52,10 +63,8 @@ def page(family: str, speeds: bool = True) -> str:
     return "\n\n".join(
         [
             f"# {family.capitalize()}",
-            "Every figure was measured on held-out data through the committed graph, and stands in the model's card "
-            "with what it is a figure of. Parameters: the numbers in the graph that training or data set. "
-            + measured * speeds
-            + f"Made by `python -m training table {family}`.",
+            f"{MEANING} {measured * speeds}Made by `python -m training table {family}`.",
+            *([NOTES[family]] if family in NOTES else []),
             card.table(head, table) + "\n",
         ]
     )

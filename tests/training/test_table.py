@@ -20,10 +20,12 @@ def cells(page: str) -> list[list[str]]:
 
 
 def test_the_documented_table_is_that_of_the_committed_bundles() -> None:
-    documented = cells((DOCUMENTS / "classifiers.md").read_text(encoding="utf-8"))
+    page = (DOCUMENTS / "classifiers.md").read_text(encoding="utf-8")
+    documented = cells(page)
     shortened = [row[: len(table.COLUMNS)] for row in documented]
     advice = "write it with `python -m training table classifiers > docs/classifiers.md`"
     assert shortened == cells(table.page("classifiers", speeds=False)), advice
+    assert all(text in page for text in (table.MEANING, table.NOTES["classifiers"])), advice
     assert all(float(speed.replace(",", "")) > 0 for row in documented[2:] for speed in row[len(table.COLUMNS) :])
 
 
