@@ -1,4 +1,4 @@
-"""The commit that the sources of training stand at."""
+"""Where the repository is, and the commit that the sources of training stand at."""
 
 import subprocess
 from pathlib import Path

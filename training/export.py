@@ -37,12 +37,11 @@ from service.bundle import (
     Tensor,
 )
 from training import card, data, pictures, repeats
-from training.commit import git_commit
+from training.commit import ROOT, git_commit
 from training.recipe import Recipe
 from training.repeats import Repeats
 from training.run import H, Run, recorded
 
-ROOT = Path(__file__).parents[1]
 OPSET = 20
 PARITY_BATCHES = 1, 2, 5
 HASH = re.compile("[0-9a-f]{40}")  # of a commit, and nothing that says that the sources differed from it

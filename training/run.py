@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from training.commit import git_commit
+from training.commit import ROOT, git_commit
 
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.csv"
 
@@ -49,7 +49,7 @@ H = TypeVar("H", bound=Hyper)
 
 
 def runs_directory() -> Path:
-    return Path(os.environ.get("QUARTET_RUNS") or Path(__file__).parents[1] / "runs")
+    return Path(os.environ.get("QUARTET_RUNS") or ROOT / "runs")
 
 
 class Run(Generic[H]):

@@ -18,7 +18,7 @@ from service import bundle
 from service.bundle import Bundle, BundleError
 from service.bundle import Tensor as Declared
 from training import export, recipe
-from training.commit import git_commit
+from training.commit import ROOT, git_commit
 from training.recipe import Recipe
 from training.run import Run
 
@@ -71,7 +71,7 @@ def test_the_graph_has_the_declared_names_types_and_dynamic_batch_axis(exported:
 
 def test_the_graph_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
     contents = exported.bundle.graph.read_bytes()
-    assert str(export.ROOT).encode() not in contents
+    assert str(ROOT).encode() not in contents
     assert not re.search(rb"[a-z_]{4}\.py\b|site-packages", contents)
 
 
