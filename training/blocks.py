@@ -26,11 +26,6 @@ class Standardise(nn.Module):
         return f"{self.mean:.4g}, {self.deviation:.4g}"
 
 
-def parameters_of(module: nn.Module) -> int:
-    """How many numbers a training adjusts."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
 class Mirrored(nn.Module):
     """In use, the mean of a network's scores [B, K] of every image [B, H, W] and of its mirror image."""
 

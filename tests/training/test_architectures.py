@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.training.size import parameters_of
 from training.architectures import AlexNet, Form, InceptionV3, ResNet18, Vgg16
-from training.blocks import parameters_of
 
 Build = Callable[[Form], nn.Module]
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.data import fashion_mnist
-from training.recipes.classic_cnns import Committee, Hyper, Served
+from training.recipes.classic_cnns import Committee, CommitteeAndMembers, Hyper
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def committee() -> Committee:
 
 @torch.no_grad()
 def test_at_temperature_one_the_common_opinion_is_the_mean_of_all(committee: Committee, images: Tensor) -> None:
-    common, each = Served(committee, torch.tensor(1.0))(images)
+    common, each = CommitteeAndMembers(committee, torch.tensor(1.0))(images)
     assert each.shape == (8, 4, 10)
     assert torch.allclose(common, each.mean(1), atol=1e-6)
 
@@ -30,8 +30,8 @@ def test_at_temperature_one_the_common_opinion_is_the_mean_of_all(committee: Com
 def test_the_temperature_divides_the_logarithm_of_the_mean_and_leaves_each_alone(
     committee: Committee, images: Tensor
 ) -> None:
-    mean, each = Served(committee, torch.tensor(1.0))(images)
-    common, same = Served(committee, torch.tensor(0.5))(images)
+    mean, each = CommitteeAndMembers(committee, torch.tensor(1.0))(images)
+    common, same = CommitteeAndMembers(committee, torch.tensor(0.5))(images)
     squared = mean**2
     assert torch.allclose(common, squared / squared.sum(1, keepdim=True), atol=1e-6)
     assert torch.equal(same, each)
@@ -39,5 +39,5 @@ def test_the_temperature_divides_the_logarithm_of_the_mean_and_leaves_each_alone
 
 @torch.no_grad()
 def test_the_temperature_is_fitted_to_the_scores_that_it_divides(committee: Committee, images: Tensor) -> None:
-    common, _ = Served(committee, torch.tensor(0.7))(images)
+    common, _ = CommitteeAndMembers(committee, torch.tensor(0.7))(images)
     assert torch.allclose(common, torch.softmax(committee(images) / 0.7, 1), atol=1e-6)

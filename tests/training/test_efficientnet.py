@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from tests.training.size import parameters_of
 from training import data, efficientnet
-from training.blocks import parameters_of
 
 CATS = 281, 282, 285  # of ImageNet's classes: tabby, tiger cat, Egyptian cat
 

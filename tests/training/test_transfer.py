@@ -9,7 +9,8 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from training.blocks import parameters_of, store_half
+from tests.training.size import parameters_of
+from training.blocks import store_half
 from training.data import fashion_mnist
 from training.recipes.transfer import FEATURES, Hyper, by_age, extractor, subset
 

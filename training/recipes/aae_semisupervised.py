@@ -132,7 +132,7 @@ class Discriminator(nn.Module):
         return F.softplus(-self(code_BC)).mean()
 
 
-class Served(nn.Module):
+class Autoencoder(nn.Module):
     """Images to their label's probabilities, style code and reconstruction in grey levels."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
@@ -157,7 +157,7 @@ def train(run: Run[Hyper]) -> nn.Module:
     images, labels = (tensor.to(run.device) for tensor in classification.grey(mnist().train))
     held, chosen = hyper.validation, torch.tensor(hyper.labelled, device=run.device)
     distort = Affine(rotation=hyper.rotation, shift=hyper.shift, scale=hyper.scale, shear=hyper.shear)
-    network = Served(Encoder(hyper.style), Decoder(hyper.style)).to(run.device)
+    network = Autoencoder(Encoder(hyper.style), Decoder(hyper.style)).to(run.device)
     network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.average_decay), use_buffers=True)  # type: ignore[no-untyped-call]
     on_label, on_style = (Discriminator(size, hyper.noise).to(run.device) for size in (LABELS, hyper.style))

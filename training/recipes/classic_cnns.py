@@ -77,7 +77,7 @@ class Committee(nn.Module):
         return scores_BKN if self.training else common(scores_BKN)
 
 
-class Served(nn.Module):
+class CommitteeAndMembers(nn.Module):
     """Images to the mean probabilities [B, K] at the temperature and to those of every network [B, N, K]."""
 
     temperature: Tensor
@@ -110,7 +110,7 @@ def train(run: Run[Hyper]) -> nn.Module:
         run, committee, images, labels, augment=lambda image: mirrored(shifted(image)), loss=alone
     )
     assert isinstance(fitted.network, Committee)
-    return Served(fitted.network, fitted.temperature)
+    return CommitteeAndMembers(fitted.network, fitted.temperature)
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:

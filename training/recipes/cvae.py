@@ -92,7 +92,7 @@ class Decoder(nn.Module):
         return logit_BP.reshape(-1, 28, 28)
 
 
-class Served(nn.Module):
+class Generator(nn.Module):
     """The decoder's mean image in grey levels, of a latent code drawn in to where training codes are dense.
 
     The truncation trick (Brock, Donahue and Simonyan, ICLR 2019): of far-out codes few samples look like a digit.
@@ -144,7 +144,7 @@ def train(run: Run[Hyper]) -> nn.Module:
             train_divergence_nats=float(torch.stack(divergences).mean()),
             validation_divergence_nats=float(divergence),
         )
-    return Served(decoder)
+    return Generator(decoder)
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:

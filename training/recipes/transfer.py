@@ -53,7 +53,7 @@ class Hyper(classification.Hyper):
     head_rate: float = 5e-3
 
 
-class Served(nn.Module):
+class TunedAndFrozen(nn.Module):
     """Images to the probabilities [B, K] of the tuned and of the frozen network."""
 
     def __init__(self, tuned: nn.Module, frozen: nn.Module) -> None:
@@ -91,7 +91,7 @@ def train(run: Run[Hyper]) -> nn.Module:
     tuned = classification.fit(
         run, network, images, labels, augment=lambda image: mirrored(shifted(image)), groups=by_age(network, hyper)
     )
-    return store_half(Served(tuned, nn.Sequential(features, frozen)))
+    return store_half(TunedAndFrozen(tuned, nn.Sequential(features, frozen)))
 
 
 def by_age(network: nn.Sequential, hyper: Hyper) -> list[dict[str, Any]]:
