@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from service.codecs.handwriting import Box, group, ink_of, label, read_digit, read_digits, strokes_of
@@ -140,6 +140,54 @@ def test_a_rim_and_specks_are_not_part_of_the_digit(digits: Images) -> None:
     assert likeness(seen(dirty), seen(clean)) > 0.99
 
 
+def outlined(scan: Pixels, left: int, top: int, right: int, bottom: int, width: int = 3) -> None:
+    ImageDraw.Draw(drawn := Image.fromarray(scan)).rectangle((left, top, right, bottom), outline=30, width=width)
+    scan[...] = np.asarray(drawn)
+
+
+def on_a_desk(scan: Pixels) -> None:
+    """A sheet that lies askew on a dark desk, which shows all around it."""
+    corners = [(35, 30), (270, 38), (262, 370), (30, 362)]
+    sheet = Image.new("L", scan.shape[::-1], 0)
+    ImageDraw.Draw(sheet).polygon(corners, fill=255)
+    np.copyto(scan, 45, where=np.asarray(sheet) == 0)
+
+
+def slanting(scan: Pixels) -> None:
+    ImageDraw.Draw(drawn := Image.fromarray(scan)).line((0, 320, 299, 340), fill=40, width=4)
+    scan[...] = np.asarray(drawn)
+
+
+SURROUNDINGS = {
+    "a desk": on_a_desk,
+    "a frame": lambda scan: outlined(scan, 5, 15, 290, 385),
+    "a box": lambda scan: outlined(scan, 55, 75, 235, 255),
+    "a margin line": lambda scan: np.copyto(scan[:, 270:273], 60),
+    "a dash": lambda scan: np.copyto(scan[300:306, 10:290], 40),
+    "a slanting line": slanting,
+}
+
+
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_what_is_around_a_digit_is_not_part_of_it(digits: Images, surroundings: str) -> None:
+    for one in digits.pixels[:30]:
+        clean = np.roll(page(one, 6), (40, 50), (0, 1))
+        marked = clean.copy()
+        SURROUNDINGS[surroundings](marked)
+        assert likeness(seen(marked), seen(clean)) > 0.98
+
+
+@pytest.mark.parametrize("hole", [4, 12, 20])
+def test_a_blot_in_a_nought_is_not_the_digit(hole: int) -> None:
+    """In a round one, of 120 pixels; a box of a form has corners, and may hold anything."""
+    drawn = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(drawn).ellipse((50, 40, 150, 160), outline=0, width=12)
+    ImageDraw.Draw(drawn).ellipse((100, 100, 100 + hole, 100 + hole), fill=0)
+    digit = read_digit(np.asarray(drawn), SIDE)
+    assert digit is not None
+    assert digit.box.height > 110
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2), (28, 28), (27, 31), (600, 400, 3)])
 @pytest.mark.parametrize("grey", [0, 100, 255])
 def test_an_empty_picture_has_no_digit(shape: tuple[int, ...], grey: int) -> None:
@@ -201,6 +249,24 @@ def test_digits_side_by_side_are_found_from_left_to_right(digits: Images) -> Non
         if len(read) == 5:
             found += sum(likeness(one.image, other) > 0.8 for one, other in zip(read, five, strict=True))
     assert found > 90
+
+
+@pytest.mark.parametrize("pitch", [112, 130])
+def test_digits_in_the_boxes_of_a_form_are_found(digits: Images, pitch: int) -> None:
+    """Boxes apart and boxes that share their sides, some of them empty then."""
+    likest = []
+    for start in range(0, 40, 4):
+        scan = np.full((160, 760), 255, np.uint8)
+        for place in range(4 if pitch > 112 else 6):
+            left = 24 + pitch * place
+            outlined(scan, left, 24, left + 112, 136)
+            if place < 4:
+                ink = np.kron(digits.pixels[start + place], np.ones((3, 3), np.uint8))
+                scan[38:122, left + 14 : left + 98] -= np.minimum(ink, scan[38:122, left + 14 : left + 98])
+        read = list(read_digits(scan, SIDE))
+        assert len(read) == 4
+        likest += [likeness(one.image, other) for one, other in zip(read, digits.pixels[start:], strict=False)]
+    assert np.quantile(likest, 0.1) > 0.8
 
 
 def test_strokes_one_above_the_other_are_one_digit_and_points_are_none() -> None:
