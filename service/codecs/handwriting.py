@@ -88,7 +88,7 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
 
 
 def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
-    """The digits of a picture [H, W] or [H, W, 3], from left to right. They must not touch each other."""
+    """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
     ink_HW = ink_of(picture)
     if ink_HW is not None:
         pieces = strokes_of(ink_HW)
@@ -371,7 +371,7 @@ def _has_corners(ink: Mask) -> bool:
 
 
 def group(pieces: Pieces) -> Iterator[Mask]:
-    """Which pieces each digit has, from left to right. Marks much lower than the digits, such as points, are none."""
+    """Which pieces each digit has, in reading order. Marks much lower than the digits, such as points, are none."""
     digit = np.arange(len(pieces.area))
     if len(digit) <= MAX_GROUPED:
         digit = _joined(len(digit), *np.nonzero(_together(pieces)))
@@ -379,9 +379,31 @@ def group(pieces: Pieces) -> Iterator[Mask]:
     height = whole.bottom - whole.top
     order = np.argsort(height)
     half = np.searchsorted(np.cumsum(whole.area[order]), whole.area.sum() / 2)
-    for one in np.argsort(whole.left, kind="stable"):
-        if height[one] > LOW * height[order[half]]:
-            yield digit == one
+    for one in _in_reading_order(whole.only(height > LOW * height[order[half]])):
+        yield digit == one
+
+
+def _in_reading_order(digits: Pieces) -> Iterator[int]:
+    """Their numbers, line by line, from left to right.
+
+    From the left on, each digit follows the one whose rows it shares most, half of the lower one's or more. So a line
+    may slant. With countless digits there are no lines.
+    """
+    order = np.argsort(digits.left, kind="stable")
+    height, middle = digits.bottom - digits.top, (digits.top + digits.bottom) / 2
+    if len(order) > MAX_GROUPED:
+        return iter(digits.number[order].tolist())
+    lines: list[list[int]] = []
+    for one in order.tolist():
+        last = [line[-1] for line in lines]
+        share = np.minimum(digits.bottom[one], digits.bottom[last]) - np.maximum(digits.top[one], digits.top[last])
+        share = share / np.minimum(height[one], height[last])
+        if last and share.max() > 1 / 2:
+            lines[share.argmax()].append(one)
+        else:
+            lines.append([one])
+    lines.sort(key=lambda line: float(middle[line].mean()))
+    return iter(digits.number[[one for line in lines for one in line]].tolist())
 
 
 def _together(pieces: Pieces) -> Mask:

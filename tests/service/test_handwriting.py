@@ -285,6 +285,21 @@ def test_digits_of_two_lines_stay_apart(digits: Images) -> None:
     assert len(list(read_digits(picture, SIDE))) == 4
 
 
+@pytest.mark.parametrize("slant", [-0.1, 0, 0.1])
+def test_lines_are_read_from_top_to_bottom_and_each_from_left_to_right(digits: Images, slant: float) -> None:
+    """The second one starts farther left, and its digits are half as large again."""
+    picture = np.full((420, 640), 255, np.uint8)
+    places = [(60 + 110 * place, 90, 3) for place in range(4)] + [(20 + 150 * place, 240, 4) for place in range(4)]
+    for one, (left, top, scale) in zip(digits.pixels, places, strict=False):
+        below = top + round(slant * (left - 300))
+        picture[below : below + 28 * scale, left : left + 28 * scale] -= np.kron(one, np.ones((scale, scale), np.uint8))
+    read = list(read_digits(picture, SIDE))
+    assert len(read) == 8
+    for digit, (left, top, scale) in zip(read, places, strict=True):
+        assert left <= digit.box.left < left + 28 * scale
+        assert abs(digit.box.top - top) < 70
+
+
 def test_a_page_of_countless_marks_is_read_one_by_one() -> None:
     """Who stops reading pays for no more than was read."""
     picture = np.full((1200, 1200), 255, np.uint8)
