@@ -15,6 +15,7 @@ from service.limits import Limits
 from service.messages import JSON, PNG, Answer, Payload, Request
 from service.tasks import digits, images
 from service.tasks.digits import REQUEST_MEDIA as REQUEST_MEDIA
+from service.tasks.digits import Sent
 
 ANSWER_MEDIA = (JSON, PNG)
 OPTIONS = ("many",)
@@ -61,6 +62,8 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
     """One picture's layers fit onto a sheet; those of several are told in JSON."""
     names = [tensor.name for tensor in manifest.explanation]
     rows = list(zip(*(outputs[name] for name in names), strict=True))
+    if isinstance(manifest.task, DigitClassification) and isinstance(payload.samples, Sent):
+        rows = rows[: len(payload.samples.found)]  # no digit was found: the batch has an empty row
     if _form(len(rows), request) == PNG:
         return Answer(write_png(stacked([activation_sheet(layer) for layer in rows[0]])), PNG)
     activations = [{"layers": [_layer(*layer) for layer in zip(names, row, strict=True)]} for row in rows]

@@ -65,6 +65,17 @@ def test_several_pictures_are_told_in_their_order(lane: Here, digits: Images) ->
     np.testing.assert_allclose(means, digits.pixels[:3].mean(axis=(1, 2)) / 2, rtol=1e-5)
 
 
+def test_a_page_without_digits_has_none_as_it_has_no_predictions(lane: Here, digits: Images) -> None:
+    page = np.full((60, 60), 255, np.uint8)
+    assert lane("POST", f"{PATH}?many=true", content=write_png(page), headers=PNG).json()["activations"] == []
+    assert len(lane("POST", PATH, content=write_png(page), headers=PNG).json()["activations"]) == 1
+    page[16:44, 16:44] -= digits.pixels[0]
+    assert len(lane("POST", f"{PATH}?many=true", content=write_png(page), headers=PNG).json()["activations"]) == 1
+    asked = PNG | {"accept": "image/png"}
+    empty = lane("POST", f"{PATH}?many=true", content=write_png(np.full((60, 60), 255, np.uint8)), headers=asked)
+    assert_refused(empty, 406, "not_acceptable", "accept")
+
+
 def test_too_many_pictures_are_refused(lane: Here, digits: Images) -> None:
     response = lane("POST", PATH, content=npy(digits.pixels[:17]), headers={"content-type": NPY})
     assert_refused(response, 422, "too_many_rows", "image")
