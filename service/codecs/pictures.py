@@ -19,6 +19,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
 ENOUGH = 1024 * 768  # pixels: what a model is shown of a picture has far fewer
 
+DEPTHS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)  # white, in pictures of more than 8 bits
+FAINT = 60  # of 255: what their darkest and brightest differ by at least, less than passes for ink in any grain
+SPREAD = 16  # times at most, to get there: what is fainter still is noise
+
 # Sizes are checked here, against the settings, before a single pixel is decoded. This is for pictures inside other
 # files, which other libraries open: at twice the number Pillow refuses.
 Image.MAX_IMAGE_PIXELS = 64 * 2**20
@@ -88,15 +92,26 @@ def _reduced(picture: Image.Image) -> Picture:
 def _flatten(upright: Image.Image) -> Image.Image:
     """Grey ("L") or "RGB"."""
     if upright.mode.startswith("I") or upright.mode == "F":  # 16-bit and deeper: "L" would clip instead of scale
-        deep = np.array(upright, dtype=np.float32)
-        peak = 65535.0 if deep.max() > 255 else 255.0
-        deep *= 255  # in place, for a few kilobytes may decode to a picture of hundreds of megabytes
-        deep /= peak
-        return Image.fromarray(np.clip(deep, 0, 255, out=deep).astype(np.uint8))
+        return Image.fromarray(_as_bytes(np.array(upright, dtype=np.float32)))
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, _paper(layer)), layer)
     return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
+
+
+def _as_bytes(deep: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey values of a depth that the file does not tell, as 0..255: white is the least depth that holds all of them.
+
+    Values that take up little of it are spread, the brightest staying where it is.
+    """
+    deep[~np.isfinite(deep)] = 0
+    low, high = float(deep.min()), float(deep.max())
+    white = next((depth for depth in DEPTHS if high <= depth), high)
+    spread = FAINT / 255 * white / (high - low) if high > low else 1
+    deep -= high  # in place, for a few kilobytes may decode to a picture of hundreds of megabytes
+    deep *= 255 / white * min(max(1, spread), SPREAD)
+    deep += 255 / white * high
+    return np.rint(np.clip(deep, 0, 255, out=deep), out=deep).astype(np.uint8)
 
 
 def _paper(layer: Image.Image) -> str:

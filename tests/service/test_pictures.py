@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from service.codecs.handwriting import read_digit
 from service.codecs.pictures import ENOUGH, FORMATS, read, read_base64, sheet, write_png
 from service.errors import BodyTooLarge, MalformedBody, QuartetError
 from training.data.images import Images
@@ -66,6 +67,49 @@ def test_every_pixel_mode_becomes_the_same_grey(mode: str) -> None:
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
     np.testing.assert_array_equal(read(encoded(Image.fromarray(deep), "PNG"), MAX_PIXELS).grey.ravel(), np.arange(256))
+
+
+RANGES = [("u2", 0, 4095), ("u2", 0, 1023), ("u2", 0, 300), ("u2", 30_000, 35_000), ("u2", 60_000, 65_535),
+          ("i4", 0, 255), ("f4", 0, 1), ("f4", 0, 255), ("f4", 0.4, 0.6)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), RANGES)
+def test_a_digit_shows_whichever_part_of_a_depth_a_picture_uses(
+    digits: Images, dtype: str, low: float, high: float
+) -> None:
+    likest = []
+    for one in digits.pixels[:20]:
+        page = np.pad(255 - np.kron(one, np.ones((6, 6), np.uint8)), 60, constant_values=255)
+        deep = (low + page / 255 * (high - low)).astype(dtype)
+        found, expected = (
+            read_digit(read(encoded(Image.fromarray(array), "TIFF"), MAX_PIXELS).pixels, (28, 28))
+            for array in (deep, page)
+        )
+        assert found is not None
+        assert expected is not None
+        likest.append(np.corrcoef(found.image.ravel(), expected.image.ravel())[0, 1])
+    assert np.quantile(likest, 0.1) > 0.97
+
+
+@pytest.mark.parametrize("noise", [0, 1, 30, 300])
+@pytest.mark.parametrize("grey", [5_000, 40_000, 64_000])
+def test_the_grain_of_a_deep_picture_is_not_spread_to_ink(grey: int, noise: int) -> None:
+    deep = np.random.default_rng(0).normal(grey, noise, (200, 200)).astype(np.uint16)
+    assert read_digit(read(encoded(Image.fromarray(deep), "PNG"), MAX_PIXELS).pixels, (28, 28)) is None
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_a_deep_picture_is_as_bright_as_the_least_depth_that_holds_it_says(bits: int) -> None:
+    deep = np.linspace(0, 0.8 * (2**bits - 1), 64).astype(np.uint16).reshape(8, 8)
+    grey = read(encoded(Image.fromarray(deep), "PNG"), MAX_PIXELS).grey
+    np.testing.assert_allclose(grey, deep * (255 / (2**bits - 1)), atol=0.51)
+
+
+def test_values_that_are_no_numbers_are_black() -> None:
+    deep = np.full((4, 4), 0.5, np.float32)
+    deep[0] = np.nan, np.inf, -np.inf, 1
+    grey = read(encoded(Image.fromarray(deep), "TIFF"), MAX_PIXELS).grey
+    assert grey[0].tolist() == [0, 0, 0, 255]
 
 
 def test_colours_are_kept() -> None:
