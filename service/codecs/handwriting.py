@@ -249,8 +249,9 @@ def strokes_of(ink_HW: Floats) -> Pieces:
     if (dark := strong > pieces.area / 10).any():
         pieces = pieces.only(dark)
     pieces = _but(_rims(pieces), pieces)
-    pieces = pieces.only(~_frames(pieces))
-    pieces = pieces.only(~_broken_frames(pieces))
+    whole = _frames(pieces)
+    others = pieces.only(~whole)
+    pieces = others.only(~_broken_frames(others, pieces.number[whole]))
     pieces = _but(_lines(pieces), pieces)
     length = _length(pieces)
     return pieces.only((length > SPECK * length.max()) | (pieces.area > SPECK**2 * pieces.area.max()))
@@ -302,15 +303,17 @@ def _frames(pieces: Pieces) -> Mask:
     return found
 
 
-def _broken_frames(pieces: Pieces) -> Mask:
+def _broken_frames(pieces: Pieces, whole: Integers) -> Mask:
     """Which pieces are parts of a frame with gaps narrower than a cell, as the edge of a desk is often found.
 
-    Other parts may be faint. What is of one piece is judged by itself.
+    Other parts may be faint, but none is of the `whole` ones: a digit that is near to one would be part of it.
     """
     gap = min(pieces.labels.shape) // CELLS // 2
     if gap == 0 or len(pieces.number) < 2:
         return np.zeros(len(pieces.number), np.bool_)
     inked = pieces.labels >= 0
+    if len(whole):
+        inked &= ~np.isin(pieces.labels, whole)
     joined = label(_widened(inked, gap))
     of_piece = np.zeros(pieces.labels.max() + 1, np.int64)
     of_piece[pieces.labels[inked]] = joined.labels[inked]

@@ -262,7 +262,10 @@ def test_digits_in_the_boxes_of_a_form_are_found(digits: Images, pitch: int) -> 
             outlined(scan, left, 24, left + 112, 136)
             if place < 4:
                 ink = np.kron(digits.pixels[start + place], np.ones((3, 3), np.uint8))
-                scan[38:122, left + 14 : left + 98] -= np.minimum(ink, scan[38:122, left + 14 : left + 98])
+                top = 20 + 10 * place  # from near the upper side of the box to near the lower one
+                scan[top : top + 84, left + 14 : left + 98] -= np.minimum(
+                    ink, scan[top : top + 84, left + 14 : left + 98]
+                )
         read = list(read_digits(scan, SIDE))
         assert len(read) == 4
         likest += [likeness(one.image, other) for one, other in zip(read, digits.pixels[start:], strict=False)]
