@@ -56,7 +56,7 @@ SELECTION = [
     },
 ]
 OPTIONS = {
-    "many": "Find all digits of each picture, from left to right, with their boxes.",
+    "many": "Find all digits of each picture, line by line from left to right, with their boxes.",
     "explain": "Add to each prediction a heat map of what speaks for it and the picture that the model was shown.",
 }
 BINARY = {"type": "string", "format": "binary"}
