@@ -40,6 +40,7 @@ CORNERED = 0.8  # of a rectangle's diagonals; those of an ellipse are 0.75 of th
 THIN = 0.2  # of a line's length: its other side, turned a little
 LINE, LONGER = 0.9, 1.25  # of the picture's height, of the longest other piece: strokes are shorter than ruled lines
 LOW = 0.35  # of the usual height of digits: what is lower is none
+LOOKED_INTO = 16  # of what a frame may hold, the longest pieces: a hostile picture has thousands of pairs
 MAX_GROUPED = 1000  # pieces: with more of them it is no page of digits
 FINE = 4  # pixels per pixel of the graph, where strokes are measured and thickened
 MIN_STROKE, STROKE = 1.25, 2.0  # pixels of 28: thinner strokes, a pen's on a large page, become this thick
@@ -341,8 +342,9 @@ def _is_frame(pieces: Pieces, one: int, held: Integers) -> bool:
     """Whether a piece is around any of those that its bounds hold, and large."""
     _, number, left, top, right, bottom, _ = pieces
     ink = pieces.labels[top[one] : bottom[one], left[one] : right[one]] == number[one]
+    length = _length(pieces)
+    held = held[np.argsort(-length[held], kind="stable")[:LOOKED_INTO]]
     if not _has_corners(ink):
-        length = _length(pieces)
         held = held[length[held] > SPECK * length[one]]
     rows, columns = _first_and_last(ink, 1), _first_and_last(ink, 0)
     return any(
