@@ -10,7 +10,7 @@ from service.batcher import Batcher, Job
 from service.bundle import EXPLANATION, Arrays, Bundle, BundleError
 from service.metrics import Gauges, Metrics
 from service.quota import cpu_quota
-from service.session import Session, batch_sizes, tiled
+from service.session import Session, batch_sizes, plainest, tiled
 from service.settings import Settings
 from service.tune import Profile, Tuning
 
@@ -96,9 +96,7 @@ def _takes_long(session: Session, bundle: Bundle) -> bool:
     """Whether a row does, or may: where a graph takes items of any size, the golden ones are small."""
     if bundle.manifest.any_size:
         return True
-    row = tiled(bundle.golden()[0], 1)
-    session.run(row)
-    return _seconds(session, row) > LONG_S
+    return _seconds(session, plainest(session, bundle.golden()[0])) > LONG_S
 
 
 def _explainer(bundle: Bundle, settings: Settings, threads: int) -> Batcher:
@@ -133,11 +131,11 @@ def warm_up(session: Session, bundle: Bundle, max_batch: int) -> list[float]:
 
 
 def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
-    """Run every batch size of a doubling series, the first row over and over: others may be looked at twice.
+    """Run every batch size of a doubling series, the plainest row over and over.
 
     Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
     """
-    cost_s, row = [0.0], tiled(inputs, 1)
+    cost_s, row = [0.0], plainest(session, inputs)
     for rows in batch_sizes(max_batch):
         batch = tiled(row, rows)
         session.run(batch)
