@@ -7,8 +7,8 @@
                             golden.npz    inputs and the outputs they must give: "in.<name>", "out.<name>"
                             card.md       the model card, for people
 
-A version is immutable. The manifest refuses unknown keys, so a bundle written for another contract
-fails when it is read, not when it is asked.
+A version never changes, its card and what the card shows aside. The manifest refuses unknown keys, so a bundle written
+for another contract fails when it is read, not when it is asked.
 """
 
 import hashlib
