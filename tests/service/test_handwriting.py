@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
-from service.codecs.handwriting import Box, group, ink_of, label, read_digit, read_digits, strokes_of
+from service.codecs.handwriting import Box, read_digit, read_digits
+from service.codecs.handwriting.grouping import group
+from service.codecs.handwriting.ink import ink_of
+from service.codecs.handwriting.pieces import label
+from service.codecs.handwriting.strokes import strokes_of
 from training.data import mnist
 from training.data.images import Images
 

@@ -1,0 +1,56 @@
+"""Pictures of handwriting, as people send them, made into digits as MNIST has them.
+
+    picture -ink-> ink -pieces-> pieces -strokes, grouping-> digits -drawing-> [28, 28], white on black
+
+Light, paper and polarity are taken out by a morphological closing (Serra, Image Analysis and Mathematical Morphology,
+1982). Strokes are told from specks and rims by their connected pieces. A digit is fitted into a box of 20/28 of the
+side, its centre of mass in the middle (LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998,
+section III.A). NumPy and Pillow alone: training prepares pictures with this package, too.
+
+Suffixes: H, W are the sides of the picture; h, w those of the grid on which the paper is estimated.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from service.codecs.handwriting.drawing import Box as Box
+from service.codecs.handwriting.drawing import Digit, Side, centre, draw, extent
+from service.codecs.handwriting.grouping import group
+from service.codecs.handwriting.ink import SOFT, Grey, ink_of
+from service.codecs.handwriting.strokes import strokes_of
+
+DARK, BRIGHT = 16, 160  # grey values of a border that is as good as black, and of ink that is bright enough
+
+
+def read_digit(picture: Grey, side: Side) -> Digit | None:
+    """The digit that a picture [H, W] or [H, W, 3] is of, or None when there is no ink in it.
+
+    What has the form of an MNIST digit already is taken as it is.
+    """
+    if picture.shape == side and _is_ready(picture):
+        return Digit(picture.astype(np.float32), Box(0, 0, side[1], side[0]))
+    ink_HW = ink_of(picture)
+    return None if ink_HW is None else draw(ink_HW, strokes_of(ink_HW), side)
+
+
+def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
+    """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
+    ink_HW = ink_of(picture)
+    if ink_HW is not None:
+        pieces = strokes_of(ink_HW)
+        yield from (draw(ink_HW, pieces.only(digit), side) for digit in group(pieces))
+
+
+def _is_ready(grey: Grey) -> bool:
+    """Whether it is dark around, and as large and as central as all 60,000 training digits of MNIST are."""
+    peak = int(grey.max())
+    if peak < BRIGHT or np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > DARK:
+        return False
+    extents = []
+    for axis, length in enumerate(grey.shape):
+        start, end = extent(grey.max(axis=1 - axis) > SOFT * peak)
+        extents.append((end - start) / length)
+        if abs(centre(grey, axis) / length - 1 / 2) > 1 / 28:
+            return False
+    return bool(17 <= 28 * max(extents) <= 21)
