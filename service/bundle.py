@@ -346,6 +346,17 @@ def current_version(models: Path, name: str) -> str:
     return version
 
 
+def current(models: Path, name: str) -> "Bundle":
+    """The bundle of that version."""
+    return Bundle(models / name / current_version(models, name))
+
+
+def rows_of(arrays: Arrays) -> list[Arrays]:
+    """Each row of batch-first arrays by itself."""
+    count = len(next(iter(arrays.values())))
+    return [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]
+
+
 def names(models: Path) -> list[str]:
     """Every model below `models`, sorted."""
     return sorted(path.parent.name for path in models.glob(f"*/{CURRENT}"))

@@ -48,16 +48,16 @@ class Request:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def choose(self, offered: tuple[str, ...]) -> str:
+    def choose(self, offered: tuple[str, ...], why: str = "") -> str:
         """The media type of `offered` that `accept` prefers; the first when it does not mind.
 
-        Raises NotAcceptable.
+        Raises NotAcceptable, which says `why` there are no others, where that is given.
         """
         if self.headers.get(b"user-agent", b"").startswith(BENTOML_CLIENT):
             return JSON
         chosen = preferred(self.headers.get(b"accept", b"*/*"), offered)
         if chosen is None:
-            raise NotAcceptable(f"The answer can be {' or '.join(offered)}.", "accept")
+            raise NotAcceptable(why or f"The answer can be {' or '.join(offered)}.", "accept")
         return chosen
 
 

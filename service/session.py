@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from service.bundle import Arrays, Bundle, BundleError
+from service.bundle import Arrays, Bundle, BundleError, rows_of
 
 # onnxruntime would report its use to its maker; it has to be told not to before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -111,7 +111,7 @@ def plainest(session: Session, inputs: Arrays) -> Arrays:
         session.run(row)
         return perf_counter() - started
 
-    rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(next(iter(inputs.values()))))]
+    rows = rows_of(inputs)
     session.run(rows[0])
     return min(rows, key=lambda row: min(seconds(row), seconds(row)))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.bundle import Bundle, current_version, names
+from service.bundle import Bundle, current, names
 from service.quota import cpu_quota
 from service.session import Session, batch_sizes, plainest, tiled
 from service.settings import Settings, SettingsError
@@ -63,7 +63,7 @@ def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:
     """Measure the wanted models, or all, printing a line per trial; `seconds` each."""
     chosen = {}
     for name in wanted or names(settings.models_dir):
-        bundle = Bundle(settings.models_dir / name / current_version(settings.models_dir, name))
+        bundle = current(settings.models_dir, name)
         trials = list(_trials(bundle, settings.provider, seconds))
         chosen[name] = best(trials).tuning
         print(f"{name} {bundle.manifest.version}")

@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.access import Keys, read_lines
 from service.body import Message, Receive
-from service.bundle import Bundle, BundleError, current_version, names
+from service.bundle import BundleError, current, names
 from service.connection import Connection
 from service.exchange import Scope, Send
 from service.lane import App, Lane
@@ -166,8 +166,7 @@ def _try_provider(settings: Settings) -> None:
     """Raises ProviderError. A bundle that is broken says nothing of it."""
     for name in settings.models or names(settings.models_dir):
         with suppress(BundleError):
-            version = current_version(settings.models_dir, name)
-            Session(Bundle(settings.models_dir / name / version), settings.provider, 1)
+            Session(current(settings.models_dir, name), settings.provider, 1)
             return
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
 from service.access import Keys
-from service.bundle import Bundle, current_version, names
+from service.bundle import Bundle, current, names
 from service.lane import App, Lane
 from service.metrics import Metrics
 from service.pages import Pages
@@ -158,7 +158,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def bundles() -> dict[str, Bundle]:
     """What the server serves, read from disk."""
     folder = Settings.from_environment().models_dir
-    return {name: Bundle(folder / name / current_version(folder, name)) for name in names(folder)}
+    return {name: current(folder, name) for name in names(folder)}
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def committed(name: str) -> Bundle:
     models = models_directory()
     if name not in bundle.names(models):
         raise BundleError(f"there is no bundle of {name} in {models} yet: python -m training run {name}")
-    return Bundle(models / name / bundle.current_version(models, name))
+    return bundle.current(models, name)
 
 
 def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:

@@ -13,7 +13,7 @@ import onnxruntime
 from onnx import TensorProto
 
 from service import bundle
-from service.bundle import Arrays, Bundle
+from service.bundle import Arrays, Bundle, rows_of
 from training import card, recipe
 from training.export import committed, models_directory
 from training.recipe import Family
@@ -104,9 +104,7 @@ def speed(found: Bundle, size: int) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(found.graph, options, providers=["CPUExecutionProvider"])
-    golden = found.golden()[0]
-    rows = [{name: array[i : i + 1] for name, array in golden.items()} for i in range(len(next(iter(golden.values()))))]
-    row = max(rows, key=lambda row: _runs_per_s(session, row, ROUND / 10))
+    row = max(rows_of(found.golden()[0]), key=lambda row: _runs_per_s(session, row, ROUND / 10))
     inputs = {name: np.repeat(array, size, axis=0) for name, array in row.items()}
     return size * max(_runs_per_s(session, inputs, ROUND) for _ in range(ROUNDS))
 

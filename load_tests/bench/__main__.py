@@ -27,7 +27,7 @@ from load_tests.bench.work import threads
 from load_tests.bench.wrk import LoadError
 from load_tests.report import table
 from load_tests.servers import ServerError
-from service.bundle import Bundle, BundleError, current_version
+from service.bundle import Bundle, BundleError, current
 from service.settings import Settings
 
 LEGEND = """\
@@ -50,7 +50,7 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": describe(), "rounds": rounds, "seconds": seconds}
     results |= {"missing": [], "parts": {}, "multiples": {}, "models": [], "lane": []}
     models = Settings.from_environment().models_dir
-    bundles = {name: Bundle(models / PARTS[name][0] / current_version(models, PARTS[name][0])) for name in names}
+    bundles = {name: current(models, PARTS[name][0]) for name in names}
     with ExitStack() as stack:
         ours = stack.enter_context(servers.bentoml("service.app:service"))
         echo = stack.enter_context(servers.uvicorn("load_tests.bench.echo:app"))

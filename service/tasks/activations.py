@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from service.bundle import Arrays, DigitClassification, ImageClassification, Manifest
 from service.codecs.heat import activation_sheet, stacked
 from service.codecs.pictures import png_text, write_png
-from service.errors import NotAcceptable, NotExplainable, TooManyRows
+from service.errors import NotExplainable, TooManyRows
 from service.limits import Limits
 from service.messages import JSON, PNG, Answer, Payload, Request
 from service.tasks import digits, images
@@ -64,23 +64,13 @@ def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Requ
     rows = list(zip(*(outputs[name] for name in names), strict=True))
     if isinstance(manifest.task, DigitClassification) and isinstance(payload.samples, Sent):
         rows = rows[: len(payload.samples.found)]  # no digit was found: the batch has an empty row
-    if _form(len(rows), request) == PNG:
+    alone = f"{len(rows)} pictures fit into {JSON} only; send one per request for {PNG}."
+    media = request.choose(ANSWER_MEDIA) if len(rows) == 1 else request.choose((JSON,), alone)
+    if media == PNG:
         return Answer(write_png(stacked([activation_sheet(layer) for layer in rows[0]])), PNG)
     activations = [{"layers": [_layer(*layer) for layer in zip(names, row, strict=True)]} for row in rows]
     body = {"model": manifest.identity, "activations": activations}
     return Answer(orjson.dumps(body))
-
-
-def _form(rows: int, request: Request) -> str:
-    """The answer's. Raises NotAcceptable."""
-    if rows == 1:
-        return request.choose(ANSWER_MEDIA)
-    try:
-        return request.choose((JSON,))
-    except NotAcceptable:
-        raise NotAcceptable(
-            f"{rows} pictures fit into {JSON} only; send one per request for {PNG}.", "accept"
-        ) from None
 
 
 def _layer(name: str, activation: NDArray[np.float32]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from service.bundle import Arrays, CtDenoising, Manifest
 from service.codecs import dicom, pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy, write_npy
 from service.codecs.forms import read_form
-from service.errors import BodyTooLarge, InvalidShape, InvalidValue, NotAcceptable, UnsupportedMedia
+from service.errors import BodyTooLarge, InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, NPY, PNG, Answer, Payload, Request, optional_text
 
@@ -77,11 +77,8 @@ def _form(payload: Payload, request: Request) -> str:
     if rows <= 1:
         return request.choose(offered)
     several = tuple(media for media in offered if media in HOLDING_SEVERAL)
-    try:
-        return request.choose(several)
-    except NotAcceptable:
-        alone = "send one per request for another form"
-        raise NotAcceptable(f"{rows} slices fit into {' or '.join(several)} only; {alone}.", "accept") from None
+    alone = "send one per request for another form"
+    return request.choose(several, f"{rows} slices fit into {' or '.join(several)} only; {alone}.")
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:

@@ -26,8 +26,8 @@ def echoing(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return loaded(models)
 
 
-def loaded(models: Path, **settings: Any) -> Repository:
-    repository = Repository(Settings(models_dir=models, threads=1, provider=PROVIDER, **settings), Metrics())
+def loaded(folder: Path, **settings: Any) -> Repository:
+    repository = Repository(Settings(models_dir=folder, threads=1, provider=PROVIDER, **settings), Metrics())
     asyncio.run(repository.load())
     return repository
 

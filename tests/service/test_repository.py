@@ -6,7 +6,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +18,7 @@ from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
 from tests import toys
-from tests.conftest import PROVIDER
-
-
-def loaded(folder: Path, **settings: Any) -> Repository:
-    repository = Repository(Settings(models_dir=folder, threads=1, provider=PROVIDER, **settings), Metrics())
-    asyncio.run(repository.load())
-    return repository
+from tests.service.conftest import loaded
 
 
 def test_every_bundle_of_the_folder_is_served(toy_models: Path) -> None:
@@ -202,8 +195,8 @@ def sharing(models: Path, shared: Path) -> Repository:
 def unload_again_and_again(models: Path, shared: Path, name: str) -> None:
     async def scene() -> None:
         repository = sharing(models, shared)
-        for loaded in [True, False] * 20:
-            await repository.set_loaded(name, loaded)
+        for wanted in [True, False] * 20:
+            await repository.set_loaded(name, wanted)
 
     asyncio.run(scene())
 
