@@ -223,6 +223,7 @@ def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassific
         "evaluate": lambda predict, _: evaluate(predict, data(), task.labels),
         "examples": lambda: first(data().train),
         "spot_check": spot_check(data),
+        "trial": {"validation": 100},
     }
     return Recipe(task=task, **(usual | fields))
 

@@ -33,7 +33,7 @@ class Recipe(Generic[H]):
               models trained again for a cross-validation, says so in its `split` or description
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
-    trial     hyper-parameters to change for a trial run of two steps, where preparing all the data takes long
+    trial     hyper-parameters to change for a trial of a few steps, where all the data would take long
     variants  hyper-parameters to change for each kind of training that `repeat` compares, the recipe's own first
     spot_check     one of the figures on a part of its samples that is always the same, measured in a second
     explain        from the served module, one that takes the same inputs and gives the tensors of `explanation`

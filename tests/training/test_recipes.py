@@ -1,10 +1,11 @@
 """What holds for every recipe: it trains, deterministically, and its graph computes what PyTorch does."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -12,17 +13,35 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from service.bundle import Arrays, Manifest
+from tests.training.apart import APART, Apart
 from training import data, export, recipe, recipes
 from training.recipe import Recipe
-from training.run import Run
+from training.run import CHECKPOINT, Run
 
 
-class WatchedRun(Run[Any]):
-    """Two steps of a recipe's training, remembering which parameters its gradients reached."""
+class ShortRun(Run[Any]):
+    """A recipe's training, of three epochs of a step each, and every part of it."""
 
-    def __init__(self, chosen: Recipe[Any]) -> None:
-        super().__init__(chosen.name, dataclasses.replace(chosen.hyper, **chosen.trial), max_steps=2)
+    def __init__(self, chosen: Recipe[Any], device: str = "cpu") -> None:
+        super().__init__(chosen.name, dataclasses.replace(chosen.hyper, **chosen.trial, epochs=3), device=device)
+
+    def part(self, name: str, **changes: Any) -> Self:
+        return super().part(name, **changes | {"epochs": 3})
+
+    def batches(self, *tensors: Tensor, size: int) -> Iterator[tuple[Tensor, ...]]:
+        return itertools.islice(super().batches(*tensors, size=size), 1)
+
+
+class WatchedRun(ShortRun):
+    """Remembers which parameters its gradients reached, and on which devices they are."""
+
+    def __init__(self, chosen: Recipe[Any], device: str = "cpu") -> None:
+        super().__init__(chosen, device)
         self.reached: dict[Tensor, bool] = {}
+
+    @property
+    def devices(self) -> set[str]:
+        return {parameter.device.type for parameter in self.reached}
 
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         super().step(loss, optimizer)
@@ -56,9 +75,16 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class StoppedRun(Run[Any]):
+class StoppedRun(ShortRun):
+    """Stopped in the second epoch, and so is every part, unless it is among those that were."""
+
+    def __init__(self, chosen: Recipe[Any], stopped: set[str]) -> None:
+        super().__init__(chosen)
+        self.stopped = stopped
+
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        if self.steps == 5:
+        if self.curve and self.name not in self.stopped:
+            self.stopped.add(self.name)
             raise KeyboardInterrupt
         super().step(loss, optimizer)
 
@@ -72,10 +98,14 @@ class Trial:
     examples: Arrays
 
 
-def try_out(chosen: Recipe[Any]) -> tuple[WatchedRun, nn.Module]:
-    """Two steps of training, on real data."""
-    run = WatchedRun(chosen)
-    return run, chosen.train(run).cpu().eval()
+def stopped_and_resumed(chosen: Recipe[Any]) -> tuple[set[str], nn.Module]:
+    """The names of all that was stopped, and what came of it."""
+    stopped: set[str] = set()
+    while True:
+        try:
+            return stopped, chosen.train(StoppedRun(chosen, stopped)).cpu().eval()
+        except KeyboardInterrupt:
+            continue
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,24 +120,43 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def trial(request: pytest.FixtureRequest) -> Trial:
     chosen = recipe.load(request.param)
     with Operations() as operations:
-        run, served = try_out(chosen)
+        run = WatchedRun(chosen)
+        served = chosen.train(run).cpu().eval()
     return Trial(chosen, run, operations.names, served, chosen.examples())
 
 
-def test_two_steps_reach_every_parameter(trial: Trial) -> None:
-    assert trial.run.steps == 2
+def test_a_few_steps_reach_every_parameter(trial: Trial) -> None:
+    assert trial.run.steps >= 2
     assert trial.run.reached
     assert all(trial.run.reached.values())
 
 
-def test_the_same_seed_gives_the_same_weights(trial: Trial) -> None:
-    again = try_out(trial.recipe)[1].state_dict()
+def test_stopped_and_resumed_the_same_seed_gives_the_same_weights(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path))
+    stopped, served = stopped_and_resumed(trial.recipe)
+    again = served.state_dict()
+    assert stopped == {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob(CHECKPOINT)}
     assert all(torch.equal(value, again[name]) for name, value in trial.served.state_dict().items())
 
 
 def test_training_does_nothing_that_is_refused_on_a_gpu(trial: Trial) -> None:
     assert trial.operations
     assert trial.operations & UNSTEADY_ON_CUDA == set()
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_training_keeps_to_the_device_that_it_was_given(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path))
+    chosen = recipe.load(name)
+    with Apart():
+        run = WatchedRun(chosen, device=APART)
+        served = chosen.train(run).cpu()
+    assert run.devices == {APART}
+    assert {tensor.device.type for tensor in served.state_dict().values()} == {"cpu"}
 
 
 def test_the_exported_graph_computes_what_pytorch_does(trial: Trial, tmp_path: Path) -> None:
@@ -127,6 +176,13 @@ def test_the_examples_are_what_the_recipe_declares(trial: Trial) -> None:
         sizes = zip(tensor.shape, example.shape, strict=True)
         assert all(isinstance(axis, str) or axis == size for axis, size in sizes)
         assert low <= example.min() <= example.max() <= high
+
+
+def test_a_tensor_that_was_left_behind_is_noticed() -> None:
+    with Apart():
+        assert (torch.ones(2, device=APART) + 1).tolist() == [2, 2]
+        with pytest.raises(AssertionError, match="here and there"):
+            torch.ones(2, device=APART) + torch.ones(2)
 
 
 @pytest.mark.parametrize("name", recipe.names())
@@ -156,16 +212,6 @@ def test_a_file_without_a_recipe_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
     with pytest.raises(recipe.RecipeError, match=r"half_done\.py declares no RECIPE"):
         recipe.load("half-done")
-
-
-def test_a_stopped_recipe_goes_on_to_the_weights_of_one_that_was_not() -> None:
-    chosen = recipe.load("credit-logistic")
-    hyper = dataclasses.replace(chosen.hyper, epochs=10)
-    expected = chosen.train(Run("unstopped", hyper)).state_dict()
-    with pytest.raises(KeyboardInterrupt):
-        chosen.train(StoppedRun("stopped", hyper))
-    resumed = chosen.train(Run("stopped", hyper)).state_dict()
-    assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
 
 
 def test_every_family_and_task_fits_the_contract() -> None:
