@@ -6,7 +6,7 @@ from service.bundle import Arrays, Bundle
 from service.session import Session, tiled
 from service.settings import Settings
 
-SECONDS, RUNS = 0.2, 16
+RUNS = 16
 
 
 class RawModel:
@@ -20,12 +20,12 @@ class RawModel:
     def outputs(self) -> Arrays:
         return self._session.run(self.inputs)
 
-    def rows_per_s(self, batch: int) -> float:
-        """In batches of `batch` rows, one after the other, for `SECONDS` or `RUNS` batches if those take longer."""
+    def rows_per_s(self, batch: int, seconds: float) -> float:
+        """In batches of `batch` rows, one after the other, for `seconds` or `RUNS` batches if those take longer."""
         inputs = tiled(self.inputs, batch)
         self._session.run(inputs)
         runs, started = 0, perf_counter()
-        while (elapsed := perf_counter() - started) < SECONDS or runs < RUNS:
+        while (elapsed := perf_counter() - started) < seconds or runs < RUNS:
             self._session.run(inputs)
             runs += 1
         return runs * batch / elapsed

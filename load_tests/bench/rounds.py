@@ -12,6 +12,7 @@ from load_tests.bench.wrk import Load
 # A run lasts at least so many times as long as a request in its closed loop. wrk does not count what is under way when
 # the time is up, half a request per connection: in two latencies a quarter of what was done.
 LATENCIES = 32
+BARE = 0.25  # of a run, for the bare model: it meets what the machine is up to, but not for a moment only
 
 
 class Sample(NamedTuple):
@@ -47,7 +48,7 @@ def measure(part: Part, rounds: int, seconds: int) -> Measured:
                 sample = run(contender, part, connections, max(needed, seconds * part.stretch))
                 measured.samples.setdefault((connections, contender.name), []).append(sample)
         for batch in part.batches:
-            measured.raw.setdefault(batch, []).append(part.raw.rows_per_s(batch))
+            measured.raw.setdefault(batch, []).append(part.raw.rows_per_s(batch, BARE * seconds * part.stretch))
     return measured
 
 
@@ -65,7 +66,7 @@ def run(contender: Contender, part: Part, connections: int, seconds: int) -> Sam
         return Sample(load, cpu_us)
     after = contender.work()
     batch = (after.rows - before.rows) / (after.batches - before.batches)
-    return Sample(load, cpu_us, batch, part.raw.rows_per_s(max(1, round(batch))))
+    return Sample(load, cpu_us, batch, part.raw.rows_per_s(max(1, round(batch)), BARE * seconds))
 
 
 def _post(contender: Contender, connections: int, seconds: int) -> Load:
