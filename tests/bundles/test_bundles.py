@@ -11,6 +11,7 @@ import pytest
 
 from service import bundle
 from service.bundle import Bundle
+from service.session import Session
 from training import card, recipe, repeats
 from training.export import Predictor, committed, models_directory
 
@@ -80,6 +81,14 @@ def test_its_graph_is_one_file_of_a_few_megabytes_without_paths(committed_bundle
 def test_its_golden_outputs_are_reproduced(committed_bundle: Bundle, predict: Predictor) -> None:
     inputs, _ = committed_bundle.golden()
     committed_bundle.check_golden(predict(inputs))
+
+
+def test_it_answers_alike_through_an_io_binding(committed_bundle: Bundle) -> None:
+    """As on a GPU, where the arrays are copied; rows come in columns' order here, which no device takes as it is."""
+    session = Session(committed_bundle, "cpu", 1)
+    inputs, _ = committed_bundle.golden()
+    for _ in range(3):
+        committed_bundle.check_golden(session.run_bound({name: np.asfortranarray(a) for name, a in inputs.items()}))
 
 
 def test_a_row_is_answered_alike_alone_and_in_a_batch(committed_bundle: Bundle, predict: Predictor) -> None:
