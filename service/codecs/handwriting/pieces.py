@@ -29,18 +29,23 @@ class Pieces(NamedTuple):
 
 def label(mask_HW: Mask) -> Pieces:
     """The connected pieces of a mask that is not empty. Neighbours touch at sides and corners."""
-    edges = np.diff(mask_HW.astype(np.int8), axis=1, prepend=0, append=0)
-    row, start = np.nonzero(edges == 1)
-    end = np.nonzero(edges == -1)[1]
-    # Each run of a row touches runs of the next one from `first` on, if any, for they are sorted.
-    stride = mask_HW.shape[1] + 2
-    first = np.searchsorted(row * stride + end, (row + 1) * stride + start)
-    count = np.searchsorted(row * stride + start, (row + 1) * stride + end, side="right") - first
+    height, width = mask_HW.shape
+    stride = width + 1  # every row ends off the ink
+    bordered = np.zeros(height * stride + 1, np.bool_)
+    bordered[1:].reshape(height, stride)[:, :width] = mask_HW
+    turns = np.flatnonzero(bordered[1:] != bordered[:-1])
+    starts, ends = turns[::2], turns[1::2]  # of the runs of ink, rows one after the other
+    # Each run touches runs of the next row from `first` on, if any, for they are sorted.
+    first = np.searchsorted(ends, starts + stride)
+    count = np.searchsorted(starts, ends + stride, side="right") - first
     below = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
-    number = joined(len(row), np.repeat(np.arange(len(row)), count), below)
-    labels = np.full(mask_HW.shape, -1)
-    labels[mask_HW] = np.repeat(number, end - start)
-    return merged(labels, number, start, row, end, row + 1, end - start)
+    number = joined(len(starts), np.repeat(np.arange(len(starts)), count), below)
+    values = np.full(len(turns) + 1, -1)
+    values[1::2] = number
+    lengths = np.diff(turns, prepend=0, append=height * stride)
+    labels = np.repeat(values, lengths).reshape(height, stride)[:, :width]
+    row, left = np.divmod(starts, stride)
+    return merged(labels, number, left, row, left + ends - starts, row + 1, ends - starts)
 
 
 def joined(count: int, these: Integers, those: Integers) -> Integers:
