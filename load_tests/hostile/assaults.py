@@ -1,6 +1,7 @@
 """What no HTTP library would send: attacks below the request, on a server that must go on answering."""
 
 import asyncio
+from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
@@ -61,7 +62,9 @@ async def attack(port: int, assault: Assault) -> Outcome:
     except (OSError, asyncio.IncompleteReadError, TimeoutError):
         pass
     sending.cancel()
-    writer.close()
+    writer.transport.abort()  # what was not sent yet is not waited for
+    with suppress(OSError):
+        await writer.wait_closed()
     return Outcome(replies, last - started)
 
 
