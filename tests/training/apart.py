@@ -96,9 +96,8 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     held_args, held_kwargs = tree_map(lambda value: value.held if isinstance(value, There) else value, (args, kwargs))
 
     def placed(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return given.get(id(value)) if id(value) in given else There(value) if goes_there else value
+        new = isinstance(value, Tensor) and id(value) not in given
+        return There(value) if new and goes_there else given.get(id(value), value)
 
     return tree_map(placed, func(*held_args, **held_kwargs))
 
