@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from service.errors import InvalidShape, TooManyRows
+from service.errors import BodyTooLarge, InvalidShape, TooManyRows
+
+MAX_CLAIM = 2**30  # bytes
 
 
 class Limits(NamedTuple):
@@ -14,3 +16,8 @@ class Limits(NamedTuple):
             raise InvalidShape("There is nothing in it.", field)
         if rows > self.max_rows:
             raise TooManyRows(f"{rows} samples in one request, limit {self.max_rows}.", field)
+
+    def claim(self, size: int, field: str | None = None) -> None:
+        """Ask for `size` bytes of working memory before they are taken. Raises BodyTooLarge."""
+        if size > MAX_CLAIM:
+            raise BodyTooLarge(f"It would take {size} bytes of memory, limit {MAX_CLAIM}.", field)
