@@ -14,8 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.lr_scheduler import OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from service.bundle import Arrays, DigitClassification, ImageClassification, Metric
 from service.bundle import Tensor as Declared
@@ -25,6 +23,7 @@ from training.data import Images, Split
 from training.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.recipe import Recipe
 from training.run import Run
+from training.schedule import one_cycle, running_average
 
 # B batch, H height, W width, K classes
 
@@ -112,12 +111,10 @@ def fit(
     hyper: Hyper = run.hyper
     held, inputs, labels = hyper.validation, inputs.to(run.device), labels.to(run.device)
     network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.average_decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    average = running_average(network, hyper.average_decay)
     chosen: list[dict[str, Any]] = list(groups or [{"params": list(network.parameters()), "lr": hyper.learning_rate}])
     optimizer = torch.optim.AdamW(chosen, weight_decay=hyper.weight_decay)
-    steps = -(-(len(inputs) - held) // hyper.batch)
-    peaks = [group["lr"] for group in chosen]
-    scheduler = OneCycleLR(optimizer, peaks, epochs=hyper.epochs, steps_per_epoch=steps, cycle_momentum=False)
+    scheduler = one_cycle(optimizer, epochs=hyper.epochs, rows=len(inputs) - held, batch=hyper.batch)
     for _ in run.epochs(network=network, average=average, optimizer=optimizer, scheduler=scheduler):
         network.train()
         losses = []

@@ -21,8 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.lr_scheduler import OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from service.bundle import Arrays, DigitClassification
 from service.bundle import Tensor as Declared
@@ -33,6 +31,7 @@ from training.data import mnist
 from training.evaluation import Evaluation, Predict, bootstrapped
 from training.recipe import Recipe
 from training.run import Run
+from training.schedule import one_cycle, running_average
 
 # B batch, H height, W width, K classes, S style, C class and style code
 
@@ -159,16 +158,13 @@ def train(run: Run[Hyper]) -> nn.Module:
     distort = Affine(rotation=hyper.rotation, shift=hyper.shift, scale=hyper.scale, shear=hyper.shear)
     network = Autoencoder(Encoder(hyper.style), Decoder(hyper.style)).to(run.device)
     network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.average_decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    average = running_average(network, hyper.average_decay)
     on_label, on_style = (Discriminator(size, hyper.noise).to(run.device) for size in (LABELS, hyper.style))
     optimizer = torch.optim.AdamW(network.parameters(), lr=hyper.learning_rate, weight_decay=hyper.weight_decay)
     adversaries = torch.optim.Adam(
         [*on_label.parameters(), *on_style.parameters()], lr=hyper.discriminator_rate, betas=(0.5, 0.999)
     )
-    steps = -(-hyper.drawn // hyper.batch)
-    scheduler = OneCycleLR(
-        optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps, cycle_momentum=False
-    )
+    scheduler = one_cycle(optimizer, epochs=hyper.epochs, rows=hyper.drawn, batch=hyper.batch)
     state = {"network": network, "average": average, "on_label": on_label, "on_style": on_style}
     for _ in run.epochs(**state, optimizer=optimizer, adversaries=adversaries, scheduler=scheduler):
         network.train()

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.lr_scheduler import OneCycleLR
 
 from service.bundle import Arrays, SampleGeneration, Tolerance
 from service.bundle import Tensor as Declared
@@ -28,6 +27,7 @@ from training.evaluation import Evaluation, Predict, bootstrapped, histogram, pr
 from training.export import Predictor, committed
 from training.recipe import Recipe
 from training.run import Run
+from training.schedule import one_cycle
 
 # B batch, H height, W width, L latent, K labels
 
@@ -124,10 +124,7 @@ def train(run: Run[Hyper]) -> nn.Module:
     held = hyper.validation
     encoder, decoder = Encoder(hyper).to(run.device), Decoder(hyper).to(run.device)
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=hyper.learning_rate)
-    steps = -(-(len(images) - held) // hyper.batch)
-    scheduler = OneCycleLR(
-        optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps, cycle_momentum=False
-    )
+    scheduler = one_cycle(optimizer, epochs=hyper.epochs, rows=len(images) - held, batch=hyper.batch)
     for _ in run.epochs(encoder=encoder, decoder=decoder, optimizer=optimizer, scheduler=scheduler):
         bounds, divergences = [], []
         for image, label in run.batches(images[held:], labels[held:], size=hyper.batch):
