@@ -29,6 +29,7 @@ CARD, CURRENT = "card.md", "CURRENT"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Family = Literal["classify", "regress", "denoise", "generate", "sequence", "analyse"]
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -217,7 +218,7 @@ class Manifest(Record):
     schema_version: Literal[1] = 1
     name: Name
     version: Version
-    family: Literal["classify", "regress", "denoise", "generate", "sequence", "analyse"]
+    family: Family
     description: str
     task: Task
     sha256: dict[str, Sha256]

@@ -72,12 +72,18 @@ def test_what_training_shares_stands_alone(module: str) -> None:
     assert not [name for name in names if name.split(".")[0] in ("service", "training", "onnx", "onnxruntime", "torch")]
 
 
-def test_recipes_do_not_import_recipes() -> None:
+def test_a_recipe_imports_of_the_recipes_only_its_own_parts() -> None:
     for path in modules("training/recipes"):
-        siblings = {one.stem for one in modules("training/recipes")} - {"__init__"}
-        for name in imported(path):
-            assert not name.startswith("training.recipes"), path
-            assert name.split(".")[0] not in siblings - {"training"}, path
+        _, _, *place = path.relative_to(PROJECT).with_suffix("").parts
+        own = ".".join(["training", "recipes", *place[:2]])  # the family's folder, and the recipe
+        foreign = [name for name in imported(path) if name.startswith("training.recipes")]
+        assert all(f"{name}.".startswith(f"{own}.") for name in foreign), path
+
+
+def test_only_its_recipe_and_tests_import_a_recipes_parts() -> None:
+    assert importers("training", "training.recipes") <= {"training/recipe.py"} | {
+        str(path.relative_to(PROJECT)) for path in modules("training/recipes")
+    }
 
 
 def test_pickle_is_imported_only_by_the_restricted_unpickler() -> None:

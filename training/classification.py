@@ -214,7 +214,6 @@ def spot_check(data: Callable[[], Split], count: int = 2000) -> Callable[[Predic
 def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassification, **fields: Any) -> Recipe[Any]:
     """The recipe of a classifier of `data`, with what all of them have; `fields` are Recipe's, and take precedence."""
     usual: dict[str, Any] = {
-        "family": "classify",
         "inputs": (image(),),
         "outputs": (probabilities(),),
         "evaluate": lambda predict, _: evaluate(predict, data(), task.labels),

@@ -1,22 +1,22 @@
 """The recipe: everything that makes one model, in one file below `training/recipes`.
 
-The model's name is the file's: `training/recipes/ct_denoiser.py` makes the bundle `ct-denoiser`.
+The model's family is the folder's name and its own name the file's: `training/recipes/denoise/ct_denoiser.py` makes the
+bundle `ct-denoiser`. A recipe with parts that serve no other is a package of that name.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, get_args
 
 from torch import nn
 
-from service.bundle import Arrays, Metric, Task, Tensor, Tolerance
+from service.bundle import Arrays, Family, Metric, Task, Tensor, Tolerance
 from training import recipes
 from training.evaluation import Evaluation, Predict
 from training.run import H, Run
-
-Family = Literal["classify", "regress", "denoise", "generate", "sequence", "analyse"]
 
 
 class RecipeError(Exception):
@@ -38,9 +38,9 @@ class Recipe(Generic[H]):
     spot_check     one of the figures on a part of its samples that is always the same, measured in a second
     explain        from the served module, one that takes the same inputs and gives the tensors of `explanation`
     source_figure  what the source reports, in its words; nothing where it reports none
+    module         the recipe's module, which `load` fills in
     """
 
-    family: Family
     description: str
     task: Task
     hyper: H
@@ -59,35 +59,54 @@ class Recipe(Generic[H]):
     explain: Callable[[nn.Module], nn.Module] | None = None
     explanation: tuple[Tensor, ...] = ()
 
+    module: str = ""
+
     @property
     def name(self) -> str:
-        return _name(self.train.__module__.rpartition(".")[2])
+        return _name(self.module)
+
+    @property
+    def family(self) -> Family:
+        family: Family = self.module.split(".")[-2]  # type: ignore[assignment]  # a folder of `names`
+        return family
 
     @property
     def path(self) -> str:
-        """The recipe's file, from the repository's root."""
-        return self.train.__module__.replace(".", "/") + ".py"
+        """The recipe's file, or the package's, from the repository's root."""
+        file = Path(importlib.import_module(self.module).__file__ or "")
+        return file.relative_to(Path(__file__).parents[1]).as_posix()
 
     @property
     def about(self) -> str:
         """The header of the recipe's file: what, source, data, licence, expected figure."""
-        return (importlib.import_module(self.train.__module__).__doc__ or "").strip()
+        return (importlib.import_module(self.module).__doc__ or "").strip()
 
 
 def names() -> list[str]:
     """The names of all recipes, sorted."""
-    return sorted(_name(module.name) for module in pkgutil.iter_modules(recipes.__path__))
+    return sorted(_modules())
 
 
 def load(name: str) -> Recipe[Any]:
     """The recipe called `name`. Raises RecipeError with the names there are, or where its file declares no RECIPE."""
-    if name not in names():
-        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(names())}")
-    module = importlib.import_module(f"{recipes.__name__}.{name.replace('-', '_')}")
+    modules = _modules()
+    if name not in modules:
+        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(sorted(modules))}")
+    module = importlib.import_module(modules[name])
     if not isinstance(found := getattr(module, "RECIPE", None), Recipe):
         raise RecipeError(f"{module.__file__} declares no RECIPE: each file beside it makes one model")
+    return replace(found, module=module.__name__)
+
+
+def _modules() -> dict[str, str]:
+    """The module of each recipe by the recipe's name."""
+    found = {}
+    for family in get_args(Family):
+        folders = [str(Path(root) / family) for root in recipes.__path__]
+        for module in pkgutil.iter_modules(folders, f"{recipes.__name__}.{family}."):
+            found[_name(module.name)] = module.name
     return found
 
 
-def _name(stem: str) -> str:
-    return stem.replace("_", "-")
+def _name(module: str) -> str:
+    return module.rpartition(".")[2].replace("_", "-")

@@ -1,7 +1,5 @@
 """What a training's optimiser steps follow: one cycle of the learning rate, and a running average of the weights."""
 
-from typing import Any
-
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
@@ -17,6 +15,6 @@ def one_cycle(optimizer: Optimizer, *, epochs: int, rows: int, batch: int) -> On
     return OneCycleLR(optimizer, peaks, epochs=epochs, steps_per_epoch=-(-rows // batch), cycle_momentum=False)
 
 
-def running_average(network: nn.Module, decay: float) -> Any:
-    """The exponential average of the network's weights and buffers, as an `AveragedModel`."""
+def running_average(network: nn.Module, decay: float) -> AveragedModel:
+    """The exponential average of the network's weights and buffers."""
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]

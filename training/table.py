@@ -13,10 +13,9 @@ import onnxruntime
 from onnx import TensorProto
 
 from service import bundle
-from service.bundle import Arrays, Bundle, rows_of
+from service.bundle import Arrays, Bundle, Family, rows_of
 from training import card, recipe
 from training.export import committed, models_directory
-from training.recipe import Family
 
 FAMILIES: dict[str, Family] = {
     "classifiers": "classify",

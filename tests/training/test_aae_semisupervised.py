@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from training.data import mnist
-from training.recipes.aae_semisupervised import Discriminator, Hyper, agreement
+from training.recipes.classify.aae_semisupervised import Discriminator, Hyper, agreement
 
 
 def test_the_labels_it_sees_are_ten_of_each_digit_and_none_of_the_validation_set() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.data import fashion_mnist
-from training.recipes.classic_cnns import Committee, CommitteeAndMembers, Hyper
+from training.recipes.classify.classic_cnns import Committee, CommitteeAndMembers, Hyper
 
 
 @pytest.fixture(scope="module")

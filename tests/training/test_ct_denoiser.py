@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from training.export import Predictor, committed
-from training.recipes import ct_denoiser
-from training.recipes.ct_denoiser import RECIPE, Denoiser
+from training.recipes.denoise import ct_denoiser
+from training.recipes.denoise.ct_denoiser import RECIPE, Denoiser
 
 HYPER = RECIPE.hyper
 
@@ -17,13 +17,13 @@ HYPER = RECIPE.hyper
 @cache
 def golden_slices() -> NDArray[np.float32]:
     """Parts of real low-dose slices [4, 96, 128] in HU."""
-    slices: NDArray[np.float32] = committed(RECIPE.name).golden()[0]["slice"]
+    slices: NDArray[np.float32] = committed("ct-denoiser").golden()[0]["slice"]
     return slices
 
 
 @cache
 def predictor() -> Predictor:
-    return Predictor(committed(RECIPE.name).graph)
+    return Predictor(committed("ct-denoiser").graph)
 
 
 def denoised(slices: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from training import classification, recipe
 from training.data import mnist
 from training.export import Predictor, write_graph
-from training.recipes.digits import STUDENT, SURE, Hyper, Network, Reader, views
+from training.recipes.classify.digits import STUDENT, SURE, Hyper, Network, Reader, views
 
 
 @pytest.fixture(scope="module")

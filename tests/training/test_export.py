@@ -84,7 +84,7 @@ def test_the_golden_inputs_are_the_examples_and_their_outputs_come_back(exported
 
 def test_the_provenance_is_enough_to_train_it_again(exported: Exported) -> None:
     made = exported.bundle.manifest.provenance
-    assert (made.recipe, made.command) == ("training/recipes/convnet.py", "python -m training run convnet")
+    assert (made.recipe, made.command) == ("training/recipes/classify/convnet.py", "python -m training run convnet")
     assert made.hyperparameters == json.loads(json.dumps(dataclasses.asdict(exported.run.hyper)))
     assert [source.name for source in made.sources] == ["mnist"]
     assert made.libraries.keys() == {"python", "numpy", "onnx", "onnxruntime", "torch"}

@@ -9,7 +9,7 @@ from service import bundle
 from tests import toys
 from training import export, table
 from training.__main__ import main
-from training.recipes.fashion_cnn import FashionNet
+from training.recipes.classify.fashion_cnn import FashionNet
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 

@@ -12,7 +12,7 @@ from torch import nn
 from tests.training.size import parameters_of
 from training.blocks import store_half
 from training.data import fashion_mnist
-from training.recipes.transfer import FEATURES, Hyper, by_age, extractor, subset
+from training.recipes.classify.transfer import FEATURES, Hyper, by_age, extractor, subset
 
 
 def test_the_pictures_are_the_validation_ones_and_as_many_of_every_class() -> None:

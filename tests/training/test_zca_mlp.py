@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from training.data import fashion_mnist
-from training.recipes.zca_mlp import InverseRoot, Whitening, ZcaPerceptron
+from training.recipes.classify.zca_mlp import InverseRoot, Whitening, ZcaPerceptron
 
 
 def pictures(count: int) -> torch.Tensor:

@@ -288,7 +288,6 @@ def examples() -> Arrays:
 
 
 RECIPE = Recipe(
-    family="classify",
     description="Probability that a loan applicant defaults, from the 20 attributes of the Statlog German credit data.",
     task=CreditScoring(attributes=ATTRIBUTES, decision_threshold=THRESHOLD),
     hyper=HYPER,

@@ -324,7 +324,6 @@ def examples() -> Arrays:
 
 
 RECIPE = Recipe(
-    family="denoise",
     description="Takes the noise out of low-dose CT slices of the chest with a residual U-Net.",
     task=CtDenoising(window=WIDE, min_side=32, max_side=1024),
     hyper=Hyper(),

@@ -313,7 +313,6 @@ def examples() -> Arrays:
 
 
 RECIPE = Recipe(
-    family="classify",
     description="Reads handwritten digits, and refuses pictures of anything else.",
     task=DigitClassification(labels=tuple(range(10)), acceptance_threshold=0.0),
     hyper=Hyper(),

@@ -245,7 +245,6 @@ def examples() -> Arrays:
 
 
 RECIPE = Recipe(
-    family="classify",
     description="Reads handwritten digits with an adversarial autoencoder that saw 100 labels.",
     task=DigitClassification(labels=tuple(range(LABELS))),
     hyper=Hyper(),

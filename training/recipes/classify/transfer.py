@@ -122,7 +122,6 @@ def examples() -> Arrays:
 
 
 RECIPE = Recipe(
-    family="classify",
     description="Names pieces of clothing with features that learned from photographs, tuned on 2,000 pictures.",
     task=ImageClassification(labels=CLOTHES),
     hyper=Hyper(),

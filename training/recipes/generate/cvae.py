@@ -201,7 +201,6 @@ def examples() -> Arrays:
 
 HYPER = Hyper()
 RECIPE = Recipe(
-    family="generate",
     description="Draws handwritten digits of a chosen label: a conditional variational autoencoder trained on MNIST.",
     task=SampleGeneration(latent_size=HYPER.latent, labels=tuple(str(label) for label in range(LABELS))),
     hyper=HYPER,

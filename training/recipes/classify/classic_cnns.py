@@ -132,7 +132,6 @@ def examples() -> Arrays:
 
 
 RECIPE = Recipe(
-    family="classify",
     description="Names pieces of clothing by the common opinion of narrow AlexNet, VGG-16, Inception v3 and ResNet-18.",
     task=ImageClassification(labels=CLOTHES),
     hyper=Hyper(),
