@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel
 
-from training.commit import git_commit
+from training.commit import git_commit, sources
 from training.data import mnist
 from training.run import CHECKPOINT, CURVE, Run, RunError, recorded
 
@@ -192,3 +192,9 @@ def test_a_run_that_diverges_says_so() -> None:
 def test_cuda_without_a_gpu_says_so() -> None:
     with pytest.raises(RunError, match="sees no CUDA GPU"):
         Run("toy", Hyper(), device="cuda")
+
+
+def test_what_training_shares_with_the_service_decides_whether_its_sources_are_committed() -> None:
+    from service.codecs import handwriting
+
+    assert {"training", handwriting.__file__} <= set(sources())
