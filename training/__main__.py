@@ -7,8 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from service.bundle import CARD, Bundle, BundleError
-from training import card, data, evaluation, recipe, repeats, table
+from training import data, recipe
 from training.export import ExportError, Predictor, committed, export
+from training.measures import evaluation
+from training.report import card, repeats, table
 from training.retraining import Retraining
 from training.run import Run, RunError
 

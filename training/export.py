@@ -36,10 +36,11 @@ from service.bundle import (
     Provenance,
     Tensor,
 )
-from training import card, data, pictures, repeats
+from training import data
 from training.commit import ROOT, git_commit
 from training.recipe import Recipe
-from training.repeats import Repeats
+from training.report import card, pictures, repeats
+from training.report.repeats import Repeats
 from training.run import H, Run, recorded
 
 OPSET = 20

@@ -15,7 +15,7 @@ from torch import nn
 
 from service.bundle import Arrays, Family, Metric, Task, Tensor, Tolerance
 from training import recipes
-from training.evaluation import Evaluation, Predict
+from training.measures.evaluation import Evaluation, Predict
 from training.run import H, Run
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from service.bundle import Metric, Provenance
 from training.export import committed, retrained
 from training.recipe import Recipe
-from training.repeats import Repeats, Training
+from training.report.repeats import Repeats, Training
 from training.run import Run, RunError, recorded
 
 

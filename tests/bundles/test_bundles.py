@@ -12,8 +12,9 @@ import pytest
 from service import bundle
 from service.bundle import Bundle
 from service.session import Session
-from training import card, recipe, repeats
+from training import recipe
 from training.export import Predictor, committed, models_directory
+from training.report import card, repeats
 
 NAMES = bundle.names(models_directory())
 

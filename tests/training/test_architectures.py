@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.training.size import parameters_of
-from training.architectures import AlexNet, Form, InceptionV3, ResNet18, Vgg16
+from training.networks.architectures import AlexNet, Form, InceptionV3, ResNet18, Vgg16
 
 Build = Callable[[Form], nn.Module]
 

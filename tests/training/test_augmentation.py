@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.augmentation import Erase, mirrored, shifted
 from training.data import fashion_mnist
+from training.images.augmentation import Erase, mirrored, shifted
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from service.bundle import Metric
-from training import card, pictures, recipe
+from training import recipe
 from training.data import mnist
 from training.export import committed
+from training.report import card, pictures
 
 
 def opened(png: bytes) -> Image.Image:

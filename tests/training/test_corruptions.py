@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.corruptions import CORRUPTIONS, corrupt
 from training.data import mnist
+from training.images.corruptions import CORRUPTIONS, corrupt
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from sklearn.preprocessing import StandardScaler
 
 from service.bundle import Attribute
 from training.data.german import ATTRIBUTES, applicants, german_credit
+from training.measures.scoring import auc, cross_validated_auc
 from training.recipes.classify import credit_logistic
 from training.recipes.classify.credit_logistic import HYPER, RECIPE, THRESHOLD, NumericColumns, Scorecard, split
 from training.run import Run
-from training.scoring import auc, cross_validated_auc
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from training import classification, recipe
+from training import recipe
 from training.data import mnist
 from training.export import Predictor, write_graph
+from training.kinds import classification
 from training.recipes.classify.digits import STUDENT, SURE, Hyper, Network, Reader, views
 
 

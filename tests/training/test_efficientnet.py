@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from tests.training.size import parameters_of
-from training import data, efficientnet
+from training import data
+from training.networks import efficientnet
 
 CATS = 281, 282, 285  # of ImageNet's classes: tabby, tiger cat, Egyptian cat
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from service.bundle import Metric
-from training.evaluation import (
+from training.measures.evaluation import (
     auroc,
     bootstrapped,
     calibration,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from training.data import Images, mnist, multifeature_digits, small_digits
-from training.digit_form import as_mnist, enlarged
-from training.fonts import STYLES, dingbats, printed
-from training.outliers import outliers
+from training.images.digit_form import as_mnist, enlarged
+from training.images.fonts import STYLES, dingbats, printed
+from training.images.outliers import outliers
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ import pytest
 
 from service import bundle
 from service.bundle import Bundle
-from training import card, export, recipe, repeats
+from training import export, recipe
 from training.__main__ import main
-from training.evaluation import Evaluation, Predict
+from training.measures.evaluation import Evaluation, Predict
 from training.recipe import Recipe
-from training.repeats import Repeats, Training
+from training.report import card, repeats
+from training.report.repeats import Repeats, Training
 from training.retraining import Retraining
 from training.run import Run, RunError
 

@@ -7,9 +7,10 @@ import pytest
 
 from service import bundle
 from tests import toys
-from training import export, table
+from training import export
 from training.__main__ import main
 from training.recipes.classify.fashion_cnn import FashionNet
+from training.report import table
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 

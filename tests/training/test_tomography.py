@@ -11,8 +11,8 @@ from pydicom.data import get_testdata_file
 from skimage.data import shepp_logan_phantom
 from skimage.transform import iradon, radon, resize
 
-from training import tomography
-from training.tomography import MU_WATER, Geometry, Scan
+from training.images import tomography
+from training.images.tomography import MU_WATER, Geometry, Scan
 
 SIDE = 127  # odd: scikit-image turns a slice about a pixel, we about its middle, and here they coincide
 

@@ -10,8 +10,8 @@ from onnx import TensorProto
 from torch import nn
 
 from tests.training.size import parameters_of
-from training.blocks import store_half
 from training.data import fashion_mnist
+from training.networks.blocks import store_half
 from training.recipes.classify.transfer import FEATURES, Hyper, by_age, extractor, subset
 
 

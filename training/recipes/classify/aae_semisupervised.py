@@ -24,12 +24,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import Arrays, DigitClassification
 from service.bundle import Tensor as Declared
-from training import classification, pictures
-from training.augmentation import Affine
-from training.blocks import MNIST, Standardise
 from training.data import mnist
-from training.evaluation import Evaluation, Predict, bootstrapped
+from training.images.augmentation import Affine
+from training.kinds import classification
+from training.measures.evaluation import Evaluation, Predict, bootstrapped
+from training.networks.blocks import MNIST, Standardise
 from training.recipe import Recipe
+from training.report import pictures
 from training.run import Run
 from training.schedule import one_cycle, running_average
 

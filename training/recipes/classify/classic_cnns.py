@@ -1,9 +1,9 @@
 """AlexNet, VGG-16, Inception v3 and ResNet-18, narrow and for small pictures, and their common opinion.
 
-Network: the four architectures of `training/architectures.py`, which have the published sizes for ImageNet, here for
-28x28 grey pictures with 0.15 to 0.2 M parameters each: a share of the maps in every layer, dense layers of 128, batch
-normalisation in the two that are older than it, no auxiliary head. `by_architecture` has the answers of each in
-this order, `probabilities` is their mean, its logarithm divided by the temperature that fits the validation images best
+Network: the four architectures of `training/networks/architectures.py`, which have the published sizes for ImageNet,
+here for 28x28 grey pictures with 0.15 to 0.2 M parameters each: a share of the maps in every layer, dense layers of
+128, batch normalisation in the two that are older than it, no auxiliary head. `by_architecture` has the answers of each
+in this order, `probabilities` is their mean, its logarithm divided by the temperature that fits the validation images best
 (Guo et al., ICML 2017): the mean of several is less confident than they are.
 Source: Krizhevsky, 2014; Simonyan and Zisserman, ICLR 2015; Szegedy et al., CVPR 2016; He et al., CVPR 2016. Trained
 together, which for each is the same as alone, on shifted and mirrored pictures, one cycle of the learning rate,
@@ -24,12 +24,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import Arrays, ImageClassification
 from service.bundle import Tensor as Declared
-from training import classification
-from training.architectures import AlexNet, Form, InceptionV3, ResNet18, Vgg16
-from training.augmentation import mirrored, shifted
-from training.blocks import FASHION_MNIST, Standardise
 from training.data import CLOTHES, fashion_mnist
-from training.evaluation import Evaluation, Predict, proportion
+from training.images.augmentation import mirrored, shifted
+from training.kinds import classification
+from training.measures.evaluation import Evaluation, Predict, proportion
+from training.networks.architectures import AlexNet, Form, InceptionV3, ResNet18, Vgg16
+from training.networks.blocks import FASHION_MNIST, Standardise
 from training.recipe import Recipe
 from training.run import Run
 

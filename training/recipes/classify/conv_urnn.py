@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from service.bundle import DigitClassification
-from training import classification
-from training.augmentation import Affine
-from training.blocks import Standardise
 from training.data import small_digits
+from training.images.augmentation import Affine
+from training.kinds import classification
+from training.networks.blocks import Standardise
 from training.run import Run
 
 # B batch, C channels, H height, W width, K classes

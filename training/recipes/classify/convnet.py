@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from service.bundle import DigitClassification
-from training import classification
-from training.augmentation import Affine
-from training.blocks import MNIST, Standardise
 from training.data import mnist
+from training.images.augmentation import Affine
+from training.kinds import classification
+from training.networks.blocks import MNIST, Standardise
 from training.run import Run
 
 # B batch, H height, W width, K classes

@@ -30,11 +30,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from service.bundle import Arrays, CreditScoring, Histogram, Metric
 from service.bundle import Tensor as Signature
 from training.data.german import ATTRIBUTES, Applicants, applicants
-from training.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
-from training.pictures import BLUE, ORANGE, png
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
+from training.measures.scoring import auc, cross_validated_auc, draw_reliability, draw_roc
 from training.recipe import Recipe
+from training.report.pictures import BLUE, ORANGE, png
 from training.run import Run
-from training.scoring import auc, cross_validated_auc, draw_reliability, draw_roc
 
 # B applicants, A = 20 attributes, O = 15 ordinals, I = 9 indicators, K = 24 columns, M models side by side
 

@@ -27,17 +27,18 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import Arrays, DigitClassification, Metric
 from service.bundle import Tensor as Declared
-from training import classification, pictures
-from training.augmentation import Affine
-from training.blocks import MNIST, Standardise
-from training.corruptions import CORRUPTIONS, corrupt
 from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
-from training.digit_form import enlarged
-from training.distillation import Teachers
-from training.evaluation import Evaluation, Predict, auroc, clustered, proportion
-from training.fonts import LETTERS, STYLES, printed
-from training.outliers import outliers
+from training.images.augmentation import Affine
+from training.images.corruptions import CORRUPTIONS, corrupt
+from training.images.digit_form import enlarged
+from training.images.fonts import LETTERS, STYLES, printed
+from training.images.outliers import outliers
+from training.kinds import classification
+from training.kinds.distillation import Teachers
+from training.measures.evaluation import Evaluation, Predict, auroc, clustered, proportion
+from training.networks.blocks import MNIST, Standardise
 from training.recipe import Recipe
+from training.report import pictures
 from training.run import Run
 
 # B batch, H height, W width, C channels, K classes, N pictures

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import ImageClassification
-from training import classification
-from training.augmentation import Affine, Erase, mirrored, shifted
-from training.blocks import FASHION_MNIST, Mirrored, Standardise
 from training.data import CLOTHES, fashion_mnist
-from training.distillation import Teachers
+from training.images.augmentation import Affine, Erase, mirrored, shifted
+from training.kinds import classification
+from training.kinds.distillation import Teachers
+from training.networks.blocks import FASHION_MNIST, Mirrored, Standardise
 from training.run import Run
 
 # B batch, C channels, H height, W width, K classes

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import DigitClassification
-from training import classification
-from training.augmentation import Affine
-from training.blocks import MNIST, Standardise
 from training.data import mnist
+from training.images.augmentation import Affine
+from training.kinds import classification
+from training.networks.blocks import MNIST, Standardise
 from training.run import Run
 
 # B batch, D width, H height, W width of the image, K classes

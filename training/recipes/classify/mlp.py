@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from service.bundle import ImageClassification
-from training import classification
-from training.augmentation import mirrored, shifted
-from training.blocks import FASHION_MNIST, Standardise
 from training.data import CLOTHES, fashion_mnist
+from training.images.augmentation import mirrored, shifted
+from training.kinds import classification
+from training.networks.blocks import FASHION_MNIST, Standardise
 from training.run import Run
 
 # B batch, H height, W width

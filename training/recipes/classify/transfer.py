@@ -26,11 +26,12 @@ from torch import Tensor, nn
 
 from service.bundle import Arrays, ImageClassification
 from service.bundle import Tensor as Declared
-from training import classification, efficientnet
-from training.augmentation import mirrored, shifted
-from training.blocks import store_half
 from training.data import CLOTHES, Images, fashion_mnist
-from training.evaluation import Evaluation, Predict, proportion
+from training.images.augmentation import mirrored, shifted
+from training.kinds import classification
+from training.measures.evaluation import Evaluation, Predict, proportion
+from training.networks import efficientnet
+from training.networks.blocks import store_half
 from training.recipe import Recipe
 from training.run import Run
 

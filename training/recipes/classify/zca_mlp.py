@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from service.bundle import ImageClassification
-from training import classification
-from training.augmentation import mirrored, shifted
-from training.blocks import FASHION_MNIST, Standardise
-from training.classification import Served
 from training.data import CLOTHES, fashion_mnist
+from training.images.augmentation import mirrored, shifted
+from training.kinds import classification
+from training.kinds.classification import Served
+from training.networks.blocks import FASHION_MNIST, Standardise
 from training.run import Run
 
 # B batch, D features, G groups of features, S features of a group, H height, W width

@@ -11,8 +11,8 @@ Data: CT of two patients' chests, 5 mm slices, BSD-3-Clause. The first patient t
 slices, 15 mm away from the rest, validate it. The second patient only measures the result: the intervals
 speak of that patient's slices, not of other patients. Who does what was fixed beforehand.
 Dose: slices are projected, measured again with fewer photons (Poisson and electronic noise) and reconstructed, see
-`training/tomography.py`. The noise alone goes through the reconstruction and is laid over the slice, which is the
-reference: nothing asks the network to undo blur. The slice keeps the noise of its own scan (5 HU in soft tissue),
+`training/images/tomography.py`. The noise alone goes through the reconstruction and is laid over the slice, which is
+the reference: nothing asks the network to undo blur. The slice keeps the noise of its own scan (5 HU in soft tissue),
 which nobody can predict and which limits every figure. Training draws the dose and the reconstruction kernel of each
 slice anew in every epoch. 400,000 photons per ray add about as much noise as a slice already has: the normal dose.
 A phantom from another kind of scanner shows how far this carries beyond the simulation.
@@ -38,13 +38,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from service.bundle import Arrays, CtDenoising, Metric, Tolerance
 from service.bundle import Tensor as Declared
-from training import pictures, tomography
 from training.data import Volume, chest_ct, phantom_ct
-from training.evaluation import Evaluation, Predict, bootstrapped, histogram
-from training.image_quality import psnr, rmse, ssim
+from training.images import tomography
+from training.images.tomography import Geometry, Scan
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
+from training.measures.image_quality import psnr, rmse, ssim
 from training.recipe import Recipe
+from training.report import pictures
 from training.run import Run
-from training.tomography import Geometry, Scan
 
 # B batch, C channels, H rows, W columns, 2 low dose and reference
 

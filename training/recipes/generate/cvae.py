@@ -21,11 +21,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import Arrays, SampleGeneration, Tolerance
 from service.bundle import Tensor as Declared
-from training import pictures
 from training.data import mnist
-from training.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.export import Predictor, committed
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.recipe import Recipe
+from training.report import pictures
 from training.run import Run
 from training.schedule import one_cycle
 

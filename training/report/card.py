@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle import Manifest, Metric, Tensor
-from training.repeats import Repeats
+from training.report.repeats import Repeats
 
 FIRST_PICTURE = "learning-curve.png"
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from training.data import Images, fetch
-from training.digit_form import as_mnist
+from training.images.digit_form import as_mnist
 
 # N images, H height, W width
 

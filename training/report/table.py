@@ -14,8 +14,9 @@ from onnx import TensorProto
 
 from service import bundle
 from service.bundle import Arrays, Bundle, Family, rows_of
-from training import card, recipe
+from training import recipe
 from training.export import committed, models_directory
+from training.report import card
 
 FAMILIES: dict[str, Family] = {
     "classifiers": "classify",

@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
 
 from service.bundle import Metric
-from training.evaluation import Z95, wilson
-from training.pictures import BLUE, ORANGE, png
+from training.measures.evaluation import Z95, wilson
+from training.report.pictures import BLUE, ORANGE, png
 
 
 def auc(probability: NDArray[Any], event: NDArray[Any]) -> float:

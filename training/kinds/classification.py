@@ -17,11 +17,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import Arrays, DigitClassification, ImageClassification, Metric
 from service.bundle import Tensor as Declared
-from training import pictures
-from training.blocks import Views
 from training.data import Images, Split
-from training.evaluation import Evaluation, Predict, calibration, histogram, proportion
+from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
+from training.networks.blocks import Views
 from training.recipe import Recipe
+from training.report import pictures
 from training.run import Run
 from training.schedule import one_cycle, running_average
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from training.digit_form import SIDE, as_mnist
-from training.fonts import LETTERS, dingbats, printed
+from training.images.digit_form import SIDE, as_mnist
+from training.images.fonts import LETTERS, dingbats, printed
 
 # N images, H height, W width
 

@@ -1,0 +1,1 @@
+"""Pictures made, changed and simulated to train and to measure with."""

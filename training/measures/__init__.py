@@ -1,0 +1,1 @@
+"""Figures of a model on held-out data, with their intervals."""
