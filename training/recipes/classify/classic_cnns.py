@@ -3,8 +3,8 @@
 Network: the four architectures of `training/networks/architectures.py`, which have the published sizes for ImageNet,
 here for 28x28 grey pictures with 0.15 to 0.2 M parameters each: a share of the maps in every layer, dense layers of
 128, batch normalisation in the two that are older than it, no auxiliary head. `by_architecture` has the answers of each
-in this order, `probabilities` is their mean, its logarithm divided by the temperature that fits the validation images best
-(Guo et al., ICML 2017): the mean of several is less confident than they are.
+in this order, `probabilities` is their mean, its logarithm divided by the temperature that fits the validation images
+best (Guo et al., ICML 2017): the mean of several is less confident than they are.
 Source: Krizhevsky, 2014; Simonyan and Zisserman, ICLR 2015; Szegedy et al., CVPR 2016; He et al., CVPR 2016. Trained
 together, which for each is the same as alone, on shifted and mirrored pictures, one cycle of the learning rate,
 averaged weights; the curve's training loss is the sum of the four, its validation is that of their mean.
