@@ -8,7 +8,9 @@ from typing import Any
 
 from service.bundle import CARD, Bundle, BundleError
 from training import data, recipe
-from training.export import ExportError, Predictor, committed, export
+from training.export.graph import ExportError
+from training.export.parity import Predictor
+from training.export.store import committed, export
 from training.measures import evaluation
 from training.report import card, repeats, table
 from training.retraining import Retraining

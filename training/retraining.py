@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.bundle import Metric, Provenance
-from training.export import committed, retrained
+from training.export.store import committed, retrained
 from training.recipe import Recipe
 from training.report.repeats import Repeats, Training
 from training.run import Run, RunError, recorded

@@ -13,7 +13,8 @@ from service import bundle
 from service.bundle import Bundle
 from service.session import Session
 from training import recipe
-from training.export import Predictor, committed, models_directory
+from training.export.parity import Predictor
+from training.export.store import committed, models_directory
 from training.report import card, repeats
 
 NAMES = bundle.names(models_directory())

@@ -9,7 +9,7 @@ from PIL import Image
 from service.bundle import Metric
 from training import recipe
 from training.data import mnist
-from training.export import committed
+from training.export.store import committed
 from training.report import card, pictures
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training.export import Predictor, committed
+from training.export.parity import Predictor
+from training.export.store import committed
 from training.recipes.denoise import ct_denoiser
 from training.recipes.denoise.ct_denoiser import RECIPE, Denoiser
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from training import recipe
 from training.data import mnist
-from training.export import Predictor, write_graph
+from training.export.graph import write_graph
+from training.export.parity import Predictor
 from training.kinds import classification
 from training.recipes.classify.digits import STUDENT, SURE, Hyper, Network, Reader, views
 

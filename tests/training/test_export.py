@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from service import bundle
 from service.bundle import Bundle, BundleError
 from service.bundle import Tensor as Declared
-from training import export, recipe
+from training import recipe
 from training.commit import ROOT, git_commit
+from training.export import graph, parity, store
 from training.recipe import Recipe
 from training.run import Run
 
@@ -45,7 +46,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
         chosen = recipe.load("convnet")
         run = Run("convnet", chosen.hyper, max_steps=2)
         module = chosen.train(run)
-        yield Exported(export.export(chosen, module, run), chosen, run, module)
+        yield Exported(store.export(chosen, module, run), chosen, run, module)
 
 
 def test_the_bundle_is_whole(exported: Exported) -> None:
@@ -57,7 +58,7 @@ def test_the_bundle_is_whole(exported: Exported) -> None:
 def test_it_is_the_current_version_and_the_only_one(exported: Exported) -> None:
     home = exported.bundle.path.parent
     assert {path.name for path in home.iterdir()} == {"CURRENT", exported.bundle.path.name}
-    assert export.committed("convnet").path == exported.bundle.path
+    assert store.committed("convnet").path == exported.bundle.path
     assert re.fullmatch(r"\d{8}-\d{6}", exported.bundle.manifest.version)
 
 
@@ -79,7 +80,7 @@ def test_the_golden_inputs_are_the_examples_and_their_outputs_come_back(exported
     inputs, outputs = exported.bundle.golden()
     assert all(np.array_equal(inputs[name], array) for name, array in exported.recipe.examples().items())
     assert outputs["probabilities"].shape == (4, 10)
-    exported.bundle.check_golden(export.Predictor(exported.bundle.graph)(inputs))
+    exported.bundle.check_golden(parity.Predictor(exported.bundle.graph)(inputs))
 
 
 def test_the_provenance_is_enough_to_train_it_again(exported: Exported) -> None:
@@ -95,14 +96,14 @@ def test_the_commit_is_that_of_the_training_and_another_one_of_the_export_is_tol
     assert exported.bundle.manifest.provenance.exported_at is None
     earlier = copy.copy(exported.run)
     earlier.git_commit = "0123456"
-    made = export.provenance(exported.recipe, earlier)
+    made = store.provenance(exported.recipe, earlier)
     assert (made.git_commit, made.exported_at) == ("0123456", git_commit())
 
 
 def test_the_answer_does_not_depend_on_how_rows_are_batched(exported: Exported) -> None:
     images = np.concatenate([exported.recipe.examples()["image"]] * 3)
-    whole = export.Predictor(exported.bundle.graph)({"image": images})["probabilities"]
-    parts = export.Predictor(exported.bundle.graph, batch=5)({"image": images})["probabilities"]
+    whole = parity.Predictor(exported.bundle.graph)({"image": images})["probabilities"]
+    parts = parity.Predictor(exported.bundle.graph, batch=5)({"image": images})["probabilities"]
     assert np.allclose(whole, parts, atol=1e-5)
 
 
@@ -111,15 +112,15 @@ def test_a_changed_file_is_found(exported: Exported) -> None:
     contents = golden.read_bytes()
     golden.write_bytes(contents + b"x")
     with pytest.raises(BundleError, match=r"golden.npz does not have the sha256"):
-        export.committed("convnet")
+        store.committed("convnet")
     golden.write_bytes(contents)
 
 
 def test_a_failed_export_leaves_the_bundle_before_it_alone(exported: Exported) -> None:
     before = sorted(exported.bundle.path.parent.rglob("*"))
     broken = dataclasses.replace(exported.recipe, outputs=(declared("scores", 10),))
-    with pytest.raises(export.ExportError):
-        export.export(broken, Miscounting(), exported.run)
+    with pytest.raises(graph.ExportError):
+        store.export(broken, Miscounting(), exported.run)
     assert sorted(exported.bundle.path.parent.rglob("*")) == before
 
 
@@ -137,16 +138,16 @@ def declared(name: str, classes: int) -> Declared:
 def test_a_graph_that_is_not_as_declared_is_refused(exported: Exported, tmp_path: Path) -> None:
     chosen = dataclasses.replace(exported.recipe, outputs=(declared("scores", 10),))
     message = re.escape("the graph has scores float32 ['batch', 11], the recipe declares scores float32 ['batch', 10]")
-    with pytest.raises(export.ExportError, match=message):
-        export.write_graph(chosen, Miscounting(), chosen.examples(), tmp_path / "model.onnx")
+    with pytest.raises(graph.ExportError, match=message):
+        graph.write_graph(chosen, Miscounting(), chosen.examples(), tmp_path / "model.onnx")
 
 
 def test_a_graph_that_computes_something_else_is_refused(exported: Exported) -> None:
     with torch.no_grad():
         for parameter in exported.module.parameters():
             parameter += 0.01
-    with pytest.raises(export.ExportError, match="PyTorch and ONNX Runtime differ by .* at batch 1"):
-        export.check_parity(exported.recipe, exported.module, exported.recipe.examples(), exported.bundle.graph)
+    with pytest.raises(graph.ExportError, match="PyTorch and ONNX Runtime differ by .* at batch 1"):
+        parity.check_parity(exported.recipe, exported.module, exported.recipe.examples(), exported.bundle.graph)
 
 
 class Inside(nn.Module):
@@ -169,10 +170,10 @@ def test_an_explanation_lies_beside_the_graph_with_its_hash(
     monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
     maps = (Declared(name="class_maps", dtype="float32", shape=("batch", 20, 10, 10)),)
     explained = dataclasses.replace(exported.recipe, explain=Inside, explanation=maps)
-    written = export.export(explained, exported.module, exported.run)
+    written = store.export(explained, exported.module, exported.run)
     assert written.manifest.explanation == maps
     assert written.manifest.sha256["explain.onnx"] == bundle.file_sha256(written.path / "explain.onnx")
     inputs, _ = written.golden()
-    shown = export.Predictor(written.path / "explain.onnx")(inputs)["class_maps"]
+    shown = parity.Predictor(written.path / "explain.onnx")(inputs)["class_maps"]
     expected = Inside(exported.module)(torch.from_numpy(inputs["image"])).detach().numpy()
     np.testing.assert_allclose(shown, expected, atol=1e-4)

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from training import export, recipe
+from training import recipe
 from training.__main__ import main
+from training.export import store
 
 
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current bundle of `convnet`, in a models folder of its own."""
-    models = export.models_directory()
+    models = store.models_directory()
     shutil.copytree(models / "convnet", tmp_path / "convnet")
     monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
-    return export.committed("convnet").path
+    return store.committed("convnet").path
 
 
 def complaint(*arguments: str) -> str:
@@ -63,7 +64,7 @@ def test_evaluate_repeats_the_committed_figures(copied: Path, capsys: pytest.Cap
 
 def test_evaluate_fails_when_the_manifest_claims_another_figure(copied: Path) -> None:
     manifest = copied / "bundle.json"
-    found = export.committed("convnet").manifest
+    found = store.committed("convnet").manifest
     claimed = found.metrics[0].model_copy(update={"value": 0.9999})
     manifest.write_text(found.model_copy(update={"metrics": (claimed, *found.metrics[1:])}).model_dump_json())
     assert "and not 0.9999" in complaint("evaluate", "convnet")

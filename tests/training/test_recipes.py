@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from service.bundle import Arrays, Manifest
 from tests.training.apart import APART, Apart
-from training import data, export, recipe, recipes
+from training import data, recipe, recipes
+from training.export.graph import write_graph
+from training.export.parity import Predictor, check_parity
 from training.recipe import Recipe
 from training.run import CHECKPOINT, Run
 
@@ -164,9 +166,9 @@ def test_training_keeps_to_the_device_that_it_was_given(
 
 def test_the_exported_graph_computes_what_pytorch_does(trial: Trial, tmp_path: Path) -> None:
     graph, examples = tmp_path / "model.onnx", trial.examples
-    export.write_graph(trial.recipe, trial.served, examples, graph)
-    export.check_parity(trial.recipe, trial.served, examples, graph)
-    outputs = export.Predictor(graph)(examples)
+    write_graph(trial.recipe, trial.served, examples, graph)
+    check_parity(trial.recipe, trial.served, examples, graph)
+    outputs = Predictor(graph)(examples)
     assert outputs.keys() == {tensor.name for tensor in trial.recipe.outputs}
 
 

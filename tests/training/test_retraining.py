@@ -11,8 +11,9 @@ import pytest
 
 from service import bundle
 from service.bundle import Bundle
-from training import export, recipe
+from training import recipe
 from training.__main__ import main
+from training.export import store
 from training.measures.evaluation import Evaluation, Predict
 from training.recipe import Recipe
 from training.report import card, repeats
@@ -54,7 +55,7 @@ def toy(runs: Path) -> Recipe[Any]:
 
     short = dataclasses.replace(chosen, hyper=hyper, variants=variants, evaluate=evaluate)
     run = Run(short.name, hyper)
-    export.export(short, short.train(run), run)
+    store.export(short, short.train(run), run)
     return short
 
 
@@ -75,7 +76,7 @@ def test_every_variant_is_trained_under_every_seed(repeated: Repeats) -> None:
 
 
 def test_the_training_of_the_bundle_is_not_repeated(repeated: Repeats, runs: Path) -> None:
-    headline = export.committed("credit-logistic").manifest.metrics[0]
+    headline = store.committed("credit-logistic").manifest.metrics[0]
     assert (repeated.metric, repeated.trainings[0].values[0]) == (headline.name, headline.value)
     trained = sorted(path.parent.relative_to(runs).as_posix() for path in runs.rglob("checkpoint.pt"))
     assert trained == [
@@ -87,7 +88,7 @@ def test_the_training_of_the_bundle_is_not_repeated(repeated: Repeats, runs: Pat
 
 
 def test_a_bundle_is_known_as_one_of_the_cpu_or_of_a_gpu_whatever_its_name(toy: Recipe[Any]) -> None:
-    on_cpu = export.committed("credit-logistic").manifest.provenance
+    on_cpu = store.committed("credit-logistic").manifest.provenance
     on_gpu = on_cpu.model_copy(update={"device": "NVIDIA H200"})
     for device, own, other in (("cpu", on_cpu, on_gpu), ("cuda", on_gpu, on_cpu)):
         retraining = Retraining(recipe=toy, device=device)
@@ -116,10 +117,10 @@ def test_one_seed_has_no_spread(toy: Recipe[Any]) -> None:
 
 def copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     """The current bundle of `credit-logistic`, in a models folder of its own."""
-    shutil.copytree(export.models_directory() / "credit-logistic", folder / "credit-logistic")
+    shutil.copytree(store.models_directory() / "credit-logistic", folder / "credit-logistic")
     monkeypatch.setenv("QUARTET_MODELS_DIR", str(folder))
     monkeypatch.setenv("QUARTET_RUNS", str(folder / "runs"))
-    return export.committed("credit-logistic")
+    return store.committed("credit-logistic")
 
 
 def test_the_command_prints_the_spread_and_writes_it_into_the_card(
@@ -152,7 +153,7 @@ def exported(toy: Recipe[Any], commit: str = COMMIT, **changes: Any) -> Bundle:
     run = Run(f"{toy.name}/{changes}", dataclasses.replace(toy.hyper, **changes))
     module = toy.train(run)
     run.git_commit = commit
-    return export.export(toy, module, run)
+    return store.export(toy, module, run)
 
 
 @pytest.fixture

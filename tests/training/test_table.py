@@ -7,8 +7,8 @@ import pytest
 
 from service import bundle
 from tests import toys
-from training import export
 from training.__main__ import main
+from training.export import store
 from training.recipes.classify.fashion_cnn import FashionNet
 from training.report import table
 
@@ -32,7 +32,7 @@ def test_the_documented_table_is_that_of_the_committed_bundles() -> None:
 
 def test_every_bundle_is_in_the_table_of_its_family() -> None:
     listed = [found.manifest.name for family in table.FAMILIES for found, _ in table.rows(family)]
-    assert sorted(listed) == bundle.names(export.models_directory())
+    assert sorted(listed) == bundle.names(store.models_directory())
 
 
 def test_a_row_shows_the_headline_figure_beside_the_one_of_the_source() -> None:
@@ -40,11 +40,11 @@ def test_a_row_shows_the_headline_figure_beside_the_one_of_the_source() -> None:
     link, numbers, size, figure, source = rows["convnet"]
     assert link == "[convnet](../models/convnet)"
     assert (numbers[:6], figure[:12], source) == ("1,007,", "accuracy 0.9", "about 99 %")
-    assert size == f"{export.committed('convnet').graph.stat().st_size / 1000:,.0f}"
+    assert size == f"{store.committed('convnet').graph.stat().st_size / 1000:,.0f}"
 
 
 def test_parameters_are_the_numbers_in_the_initialisers_without_shapes() -> None:
-    found = export.committed("convnet")
+    found = store.committed("convnet")
     weights = [one for one in onnx.load(found.graph).graph.initializer if one.name.startswith("network")]
     trained = sum(onnx.numpy_helper.to_array(one).size for one in weights)
     assert trained == 10 * 26 + 20 * 91 + 2001 * 500 + 501 * 10
@@ -53,12 +53,12 @@ def test_parameters_are_the_numbers_in_the_initialisers_without_shapes() -> None
 
 def test_parameters_of_a_second_look_are_those_of_the_network() -> None:
     fashion = sum(weight.numel() for name, weight in FashionNet().state_dict().items() if "num_batches" not in name)
-    assert table.parameters(export.committed("fashion-cnn")) == pytest.approx(fashion, rel=0.01)
+    assert table.parameters(store.committed("fashion-cnn")) == pytest.approx(fashion, rel=0.01)
 
 
 def test_speeds_are_those_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "ROUND", 0.02)
-    found = export.committed("credit-logistic")
+    found = store.committed("credit-logistic")
     assert table.speed(found, 64) > table.speed(found, 1) > 100
 
 
@@ -79,7 +79,7 @@ def test_a_bundle_without_a_recipe_is_in_the_table_without_a_figure_of_a_source(
 def test_a_family_without_models_is_answered_with_those_that_have_some() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["table", "regressors"])
-    models = export.models_directory()
+    models = store.models_directory()
     assert stop.value.code == f"there are no regressors in {models}; there are classifiers, denoisers, generators"
 
 

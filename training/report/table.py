@@ -15,7 +15,7 @@ from onnx import TensorProto
 from service import bundle
 from service.bundle import Arrays, Bundle, Family, rows_of
 from training import recipe
-from training.export import committed, models_directory
+from training.export.store import committed, models_directory
 from training.report import card
 
 FAMILIES: dict[str, Family] = {

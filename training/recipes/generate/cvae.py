@@ -22,7 +22,8 @@ from torch.nn import functional as F  # noqa: N812
 from service.bundle import Arrays, SampleGeneration, Tolerance
 from service.bundle import Tensor as Declared
 from training.data import mnist
-from training.export import Predictor, committed
+from training.export.parity import Predictor
+from training.export.store import committed
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.recipe import Recipe
 from training.report import pictures
