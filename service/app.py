@@ -41,9 +41,11 @@ def _api(endpoint: Endpoint) -> Any:
 
     async def call(self: Any, **fields: Any) -> Any:
         body = orjson.dumps({name: value for name, value in fields.items() if value is not None})
-        request = Request(body, {b"content-type": JSON.encode(), b"accept": JSON.encode()})
+        headers = {b"content-type": JSON.encode(), b"accept": JSON.encode()}
         try:
-            answer, _ = await worker.pipeline.answer(endpoint, request, lambda: False)
+            with worker.pipeline.budget.lease() as lease:
+                request = Request(body, headers, lease=lease)
+                answer, _ = await worker.pipeline.answer(endpoint, request, lambda: False)
         except QuartetError as error:
             refusal = BentoMLException(f"{error.field}: {error.detail}" if error.field else error.detail)
             refusal.error_code = HTTPStatus(error.status)

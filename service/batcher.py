@@ -27,6 +27,7 @@ import numpy as np
 
 from service.bundle import Arrays
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
+from service.placement import Errand
 
 INLINE_S = 0.003
 LATELY = 16  # batches
@@ -49,8 +50,7 @@ class Job:
     """One request's rows on their way through the batcher."""
 
     __slots__ = (
-        "abandoned",
-        "deadline",
+        "errand",
         "explain",
         "follows",
         "future",
@@ -67,13 +67,12 @@ class Job:
     def __init__(
         self,
         inputs: Arrays,
-        deadline: float,
-        abandoned: Callable[[], bool],
+        errand: Errand,
         priority: int = URGENT,
         explain: bool = False,
         follows: bool = False,
     ) -> None:
-        """`inputs` are batch-first arrays of equal length; `deadline` is on the monotonic clock.
+        """`inputs` are batch-first arrays of equal length.
 
         A job that `follows` is a later part of a request: while its first part runs, it does not count as waiting.
         """
@@ -81,8 +80,7 @@ class Job:
         self.inputs = inputs
         self.rows = len(next(iter(inputs.values())))
         self.shape: Shape = tuple(array.shape[1:] for array in inputs.values())
-        self.deadline = deadline
-        self.abandoned = abandoned
+        self.errand = errand
         self.queued_at = perf_counter()
         self.queued_s = self.infer_s = 0.0
         self.future: asyncio.Future[Arrays]
@@ -127,7 +125,7 @@ class Batcher:
         if job.rows <= self.max_batch:
             return await self._enqueue(job)
         parts = [
-            Job(rows, job.deadline, job.abandoned, job.priority, follows=number > 0)
+            Job(rows, job.errand, job.priority, follows=number > 0)
             for number, rows in enumerate(_cut(job.inputs, range(0, job.rows, self.max_batch)))
         ]
         outputs = await _all_or_error([self._enqueue(part) for part in parts])
@@ -152,7 +150,7 @@ class Batcher:
     def _limit(self, job: Job) -> None:
         """See to it that the job ends when its time is up, wherever it is by then."""
         if job.timer is None:
-            timer = asyncio.get_running_loop().call_later(job.deadline - monotonic(), self._expire, job)
+            timer = asyncio.get_running_loop().call_later(job.errand.deadline - monotonic(), self._expire, job)
             job.timer = timer
             job.future.add_done_callback(lambda _: timer.cancel())
 
@@ -193,6 +191,9 @@ class Batcher:
         self.running_rows += rows
         for job in chain(batch, *self._queues):
             self._limit(job)
+        for job in batch:
+            if job.errand.lease is not None:  # the rows are there until the thread is done with them
+                job.errand.lease.keep()
         running = asyncio.get_running_loop().run_in_executor(self._executor, _attempt, self._run, batch)
         running.add_done_callback(lambda done: self._resume(batch, rows, done))
         return False
@@ -202,6 +203,9 @@ class Batcher:
     ) -> None:
         self._running -= 1
         self.running_rows -= rows
+        for job in batch:
+            if job.errand.lease is not None:
+                job.errand.lease.drop()
         self._finish(batch, rows, *done.result())
         if self._scheduled is None:
             self._dispatch()
@@ -251,9 +255,9 @@ class Batcher:
     def _dead(self, job: Job, now: float) -> bool:
         if job.future.done():
             pass
-        elif job.abandoned():
+        elif job.errand.abandoned():
             job.future.set_exception(ClientGone("The client hung up."))
-        elif now > job.deadline:
+        elif now > job.errand.deadline:
             job.future.set_exception(DeadlineExceeded("The request's time was up before its turn came."))
         else:
             return False

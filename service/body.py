@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
 from typing import Any
 
+from service.budget import Lease
 from service.codecs.compression import decompressed
 from service.errors import BodyTimeout, BodyTooLarge, ClientGone
+from service.placement import Errand, elsewhere
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+
+MOST_TIMES = 1032  # what deflate shrinks by
 
 
 class Client:
@@ -26,36 +31,48 @@ class Client:
     def gone(self) -> bool:
         return getattr(self._cycle, "disconnected", False)
 
+    async def has_read(self) -> None:
+        """Wait until nearly all that was written to it has left this process, or its connection ends."""
+        flow = getattr(self._cycle, "flow", None)
+        if flow is not None and flow.write_paused:
+            await flow.drain()
+
     def sent_all(self) -> bool:
         return not getattr(self._cycle, "more_body", True)
 
 
 async def read_body(
-    headers: dict[bytes, bytes], receive: Receive, client: Client, limit: int, timeout_s: float
+    headers: dict[bytes, bytes], receive: Receive, client: Client, limit: int, timeout_s: float, lease: Lease
 ) -> bytes:
-    """At most `limit` bytes, compressed and decompressed.
+    """At most `limit` bytes, compressed and decompressed, which the lease holds.
 
-    Raises BodyTooLarge, BodyTimeout, ClientGone, and for a content encoding UnsupportedMedia or MalformedBody.
+    Raises BodyTooLarge, BodyTimeout, ClientGone, MemoryFull, and for a content encoding UnsupportedMedia or
+    MalformedBody.
     """
     if int(headers.get(b"content-length", b"0")) > limit:
         raise BodyTooLarge(f"The body has more than {limit} bytes.")
-    body = await (_read(receive, limit) if client.sent_all() else _read_in_time(receive, limit, timeout_s))
+    reading = _read(receive, limit, lease)
+    body = await (reading if client.sent_all() else _in_time(reading, timeout_s))
     encoding = headers.get(b"content-encoding")
     if encoding is None:
         return body
     # Always in a thread: what little there is may decode to much.
-    return await asyncio.to_thread(decompressed, body, encoding, limit)
+    lease.grow(2 * min(limit, MOST_TIMES * len(body)))  # what is decoded grows by being copied
+    errand = Errand(monotonic() + timeout_s, client.gone, lease)
+    decoded = await elsewhere(errand, decompressed, body, encoding, limit)
+    lease.settle(len(decoded))
+    return decoded
 
 
-async def _read_in_time(receive: Receive, limit: int, timeout_s: float) -> bytes:
+async def _in_time(reading: Awaitable[bytes], timeout_s: float) -> bytes:
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read(receive, limit)
+            return await reading
     except TimeoutError:
         raise BodyTimeout(f"The body did not arrive within {timeout_s:g} s.") from None
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _read(receive: Receive, limit: int, lease: Lease) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -66,6 +83,16 @@ async def _read(receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise BodyTooLarge(f"The body has more than {limit} bytes.")
+        lease.grow(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body"):
-            return b"".join(chunks) if len(chunks) > 1 else bytes(chunk)
+            return _joined(chunks, lease) if len(chunks) > 1 else bytes(chunk)
+
+
+def _joined(chunks: list[bytes], lease: Lease) -> bytes:
+    size = lease.held
+    lease.grow(size)
+    body = b"".join(chunks)
+    chunks.clear()
+    lease.settle(size)
+    return body

@@ -33,6 +33,11 @@ Family = Literal["classify", "regress", "denoise", "generate", "sequence", "anal
 Arrays = dict[str, NDArray[Any]]
 
 
+def size_of(arrays: Arrays) -> int:
+    """Bytes."""
+    return sum(array.nbytes for array in arrays.values())
+
+
 class BundleError(Exception):
     """A bundle that must not be served. The message names the file and what to do about it."""
 

@@ -28,6 +28,7 @@
     ├── Overloaded                     try again
     │   ├── TooManyConnections   503   too_many_connections  all of them at work
     │   ├── QueueFull            429   queue_full
+    │   ├── MemoryFull           503   memory_full           other requests take up what it needs
     │   ├── Draining             503   draining
     │   ├── NotReady             503   not_ready
     │   └── DeadlineExceeded     504   deadline_exceeded
@@ -194,6 +195,10 @@ class TooManyConnections(Overloaded):
 
 class QueueFull(Overloaded):
     status, code = 429, "queue_full"
+
+
+class MemoryFull(Overloaded):
+    code = "memory_full"
 
 
 class Draining(Overloaded):

@@ -6,10 +6,11 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from service.body import Client, Receive, read_body
+from service.budget import Budget, Lease
 from service.codecs.compression import CODERS, coding_for
 from service.cork import Cork
 from service.errors import (
@@ -24,7 +25,7 @@ from service.errors import (
 from service.journal import Journal
 from service.messages import Answer, Request
 from service.metrics import Metrics
-from service.placement import placed
+from service.placement import Errand, placed
 from service.settings import Settings
 from service.timing import Timing
 from service.tracing import Trace
@@ -33,6 +34,9 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PROBLEM = b"application/problem+json"
+UNNOTICED = 64 * 1024  # bytes of an answer: what a connection takes without being read
+COMPRESSING_S = 30
+
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 log = logging.getLogger(__name__)
@@ -49,6 +53,7 @@ class Exchange:
         "endpoint",
         "headers",
         "journal",
+        "lease",
         "metrics",
         "receive",
         "request_id",
@@ -66,6 +71,7 @@ class Exchange:
         self.endpoint, self.metrics, self.journal = endpoint, metrics, journal
         self.headers = _by_name(scope["headers"])
         self.client = Client(receive)
+        self.lease: Lease | None = None  # once there is a body
         self.request_id = request_id(self.headers)
         parent = self.headers.get(b"traceparent")
         self.trace = None if parent is None else Trace.follow(parent)
@@ -79,16 +85,18 @@ class Exchange:
         if self.scope["method"] not in methods:
             raise MethodNotAllowed(methods)
 
-    async def read(self, settings: Settings) -> Request:
+    async def read(self, settings: Settings, budget: Budget) -> Request:
         """Raises what `read_body` raises."""
+        self.lease = budget.lease()
         body = await read_body(
             self.headers,
             self.receive,
             self.client,
             settings.body_limit_of(self.endpoint),
             settings.body_timeout_s,
+            self.lease,
         )
-        return Request(body, self.headers, self.scope["query_string"])
+        return Request(body, self.headers, self.scope["query_string"], self.lease)
 
     async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
         """Settle it, and count it meanwhile."""
@@ -97,6 +105,10 @@ class Exchange:
             await self.settle(work)
         finally:
             self.metrics.in_flight -= 1
+            if self.lease is not None:
+                if self.lease.held > UNNOTICED:  # who reads slowly holds what is written
+                    await self.client.has_read()
+                self.lease.drop()
 
     async def settle(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
         """Send what `work` comes to, an answer or an error."""
@@ -117,7 +129,8 @@ class Exchange:
         if b"accept-encoding" in self.headers:
             coding = coding_for(self.headers[b"accept-encoding"], answer.media_type, len(body))
         if coding is not None:
-            body = await placed(len(body), CODERS[coding], body)
+            errand = Errand(monotonic() + COMPRESSING_S, self.client.gone, self.lease)
+            body = await placed(len(body), errand, CODERS[coding], body)
         headers = self._headers(answer.media_type.encode(), body)
         headers += answer.headers
         if coding is not None:

@@ -95,7 +95,7 @@ class Lane:
 
     async def _answer(self, endpoint: Endpoint, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
         exchange.require("POST")
-        request = await exchange.read(self.settings)
+        request = await exchange.read(self.settings, self.pipeline.budget)
         return await self.pipeline.answer(endpoint, request, exchange.client.gone, model_name)
 
     async def _shown(self, page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> tuple[Answer, None]:

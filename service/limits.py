@@ -2,14 +2,18 @@
 
 from typing import NamedTuple
 
+from service.budget import Lease
 from service.errors import BodyTooLarge, InvalidShape, TooManyRows
 
 MAX_CLAIM = 2**30  # bytes
 
 
 class Limits(NamedTuple):
+    """`lease` is that of the request; without one each claim is looked at by itself."""
+
     max_rows: int
     max_pixels: int
+    lease: Lease | None = None
 
     def check_rows(self, rows: int, field: str) -> None:
         if rows == 0:
@@ -18,6 +22,8 @@ class Limits(NamedTuple):
             raise TooManyRows(f"{rows} samples in one request, limit {self.max_rows}.", field)
 
     def claim(self, size: int, field: str | None = None) -> None:
-        """Ask for `size` bytes of working memory before they are taken. Raises BodyTooLarge."""
-        if size > MAX_CLAIM:
+        """Ask for `size` bytes of working memory before they are taken. Raises BodyTooLarge, MemoryFull."""
+        if self.lease is not None:
+            self.lease.grow(size, field)
+        elif size > MAX_CLAIM:
             raise BodyTooLarge(f"It would take {size} bytes of memory, limit {MAX_CLAIM}.", field)

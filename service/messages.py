@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from service.budget import Lease
 from service.errors import InvalidValue, NotAcceptable
 
 JSON, NPY, PNG, DICOM, CSV, FORM = (
@@ -36,10 +37,13 @@ NO_QUERY: Mapping[str, str] = MappingProxyType({})
 class Request:
     """`headers` by lower-case name and `query` undecoded, in bytes as ASGI has them."""
 
-    __slots__ = ("body", "headers", "media_parameters", "media_type", "query")
+    __slots__ = ("body", "headers", "lease", "media_parameters", "media_type", "query")
 
-    def __init__(self, body: bytes, headers: dict[bytes, bytes], query: bytes = b"") -> None:
-        self.body = body
+    def __init__(
+        self, body: bytes, headers: dict[bytes, bytes], query: bytes = b"", lease: Lease | None = None
+    ) -> None:
+        """`lease` is on the memory that the request takes; whoever made it drops it."""
+        self.body, self.lease = body, lease
         self.headers = headers
         self.query = parse_query(query) if query else NO_QUERY
         self.media_type, self.media_parameters = parse_media_type(self.headers.get(b"content-type", b""))

@@ -24,6 +24,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.budget import Budget
+
 STAGES = ("decode", "queue", "infer", "encode")
 SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in (1, 2.5, 5)), 10)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -75,6 +77,8 @@ FAMILIES = (
         ("model", "version", "provider"),
     ),
     Family("gauge", "quartet_memory_bytes", "Resident memory of the workers."),
+    Family("gauge", "quartet_memory_budget_bytes", "What the requests of the workers may hold together."),
+    Family("gauge", "quartet_memory_held_bytes", "What they hold of it."),
     Family("gauge", "quartet_workers", "Workers that are alive."),
 )
 
@@ -150,6 +154,7 @@ class Metrics(Collector):
         self.errors: Counter[tuple[str, str]] = Counter()  # (endpoint, code)
         self.failed_loads: Counter[tuple[str]] = Counter()  # (model,)
         self.in_flight = 0
+        self.budget: Budget | None = None
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -211,6 +216,9 @@ class Metrics(Collector):
             ("quartet_memory_bytes",): [psutil.Process().memory_info().rss],
             ("quartet_workers",): [1],
         }
+        if self.budget is not None:
+            series["quartet_memory_budget_bytes",] = [self.budget.size]
+            series["quartet_memory_held_bytes",] = [self.budget.held]
         for key, model in list(self.models.items()):
             if model.gauges is None:
                 continue

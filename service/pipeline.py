@@ -11,18 +11,22 @@ from time import monotonic, perf_counter
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from service.batcher import PATIENT, URGENT, Job
-from service.bundle import Arrays
+from service.budget import Budget, Lease, default_size
+from service.bundle import Arrays, size_of
 from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, QuartetError
 from service.limits import Limits
-from service.messages import Answer, Payload, Request
-from service.placement import placed
+from service.messages import CSV, JSON, NPY, Answer, Payload, Request
+from service.placement import HEAVY, Errand, placed
 from service.repository import Repository
 from service.served import ServedModel
 from service.settings import Settings, SettingsError
 from service.timing import Timing
 
 OPEN_INFERENCE = "open_inference"  # the protocol's routes, over HTTP and gRPC, under one name
+
+KEPT = 3  # times its inputs: with a payload of a wider type
+WRITTEN = 7  # times its outputs: in JSON, in a buffer that doubles as it fills
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +47,16 @@ class Pipeline:
         if unknown := (settings.timeouts_s.keys() | settings.body_limits.keys()) - names:
             raise SettingsError(f"there is no endpoint {min(unknown)!r}; there are {', '.join(sorted(names))}")
         self.repository, self.settings = repository, settings
-        self.limits = Limits(settings.max_rows, settings.max_pixels)
+        self.budget = Budget(settings.memory_budget or default_size(settings.processes))
+        repository.metrics.budget = self.budget
+
+    def limits(self, lease: Lease | None) -> Limits:
+        """Of one request."""
+        return Limits(self.settings.max_rows, self.settings.max_pixels, lease)
+
+    def settle_budget(self) -> None:
+        """Look again at what is left for requests, now that the models are loaded."""
+        self.budget.size = self.settings.memory_budget or default_size(self.settings.processes)
 
     async def answer(
         self, endpoint: Endpoint, request: Request, abandoned: Callable[[], bool], model_name: str | None = None
@@ -53,25 +66,33 @@ class Pipeline:
         deadline, priority = self.deadline(request, endpoint.name), priority_of(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
-        model, inputs, payload = await placed(len(request.body), self._understand, endpoint, request, model_name)
-        job = Job(inputs, deadline, abandoned, priority, payload.explain)
-        return await self.run(started, model, job, endpoint.present, payload, model.manifest, request)
+        errand, size = Errand(deadline, abandoned, request.lease), len(request.body)
+        model, inputs, payload = await placed(_weight(request), errand, self._understand, endpoint, request, model_name)
+        request.body = b""
+        job = Job(inputs, errand, priority, payload.explain)
+        return await self.run(started, model, job, size, endpoint.present, payload, model.manifest, request)
 
     async def run(
         self,
         started: float,
         model: ServedModel,
         job: Job,
+        size: int,
         present: Callable[Concatenate[Arrays, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[T, Timing]:
-        """The second half of the way: the job's outputs as `present(outputs, *args, **kwargs)` puts them."""
+        """The second half of the way: the job's outputs as `present(outputs, *args, **kwargs)` puts them.
+
+        `size` is that of the request in bytes.
+        """
         try:
+            if job.errand.lease is not None:
+                job.errand.lease.settle(size + KEPT * size_of(job.inputs))
+                job.errand.lease.grow(WRITTEN * model.output_bytes(job))
             outputs = await model.outputs(job)
             answered = perf_counter()
-            size = sum(output.nbytes for output in outputs.values())
-            answer = await placed(size, present, outputs, *args, **kwargs)
+            answer = await placed(size_of(outputs), job.errand, present, outputs, *args, **kwargs)
         except BaseException as error:
             model.metrics.outcomes[_outcome(error)] += 1
             raise
@@ -81,13 +102,14 @@ class Pipeline:
 
     def _understand(self, endpoint: Endpoint, request: Request, model_name: str | None) -> Understood:
         request.choose(endpoint.answer_media)  # an answer that nobody wants is not computed
-        payload = endpoint.decode(request, self.limits)
+        limits = self.limits(request.lease)
+        payload = endpoint.decode(request, limits)
         name = model_name or _wanted(payload.model, request.query.get("model"), "model")
         if name is None:
             name = endpoint.default
         header = request.query.get("version", request.header(b"x-model-version"))
         model = self.repository.pick(name, _wanted(payload.version, header, "version"), endpoint.kind)
-        return Understood(model, endpoint.prepare(payload, model.manifest, self.limits), payload)
+        return Understood(model, endpoint.prepare(payload, model.manifest, limits), payload)
 
     def deadline(self, request: Request, endpoint: str) -> float:
         """On the monotonic clock: after the endpoint's time-out, or the shorter one that `x-timeout-ms` asks for."""
@@ -97,6 +119,11 @@ class Pipeline:
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
             raise InvalidValue("Must be a positive whole number of milliseconds.", "x-timeout-ms")
         return monotonic() + min(int(text) / 1000, within)
+
+
+def _weight(request: Request) -> int:
+    """Its bytes, unless these say little of the time that it takes to read them."""
+    return len(request.body) if request.media_type in (JSON, NPY, CSV) else HEAVY
 
 
 def priority_of(request: Request) -> int:

@@ -1,39 +1,72 @@
-"""Where a stage runs: on the event loop, or in a thread so that no other request waits for it."""
+"""Where a stage runs: on the event loop, or in one of a few threads so that no other request waits for it."""
 
 import asyncio
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import BoundedSemaphore
+from time import monotonic
+from typing import NamedTuple, ParamSpec, TypeVar
 
-# Above these a stage may take milliseconds.
-INLINE_BYTES = 32 * 1024
-INLINE_PIXELS = 256 * 256
-PICTURE = 128 * 128  # pixels: a smaller picture costs as much to prepare
+from service.budget import Lease
+from service.errors import ClientGone, DeadlineExceeded, QueueFull
+from service.quota import cpu_quota
+
+INLINE_BYTES = 32 * 1024  # above these a stage may take milliseconds
+HEAVY = INLINE_BYTES + 1  # for a stage whose bytes say little of its time
+THREADS = cpu_quota() + 1
+MOST_WAITING = 256  # stages, those that run included
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_threads = ThreadPoolExecutor(THREADS, "stage")
+_room = BoundedSemaphore(MOST_WAITING)
 
-class _Heavy(BaseException):
-    """A stage on the event loop has found more to do than its bytes told. No decoder may take it for its own error."""
+
+class Errand(NamedTuple):
+    """Until when a stage is of use (monotonic clock), whether nobody waits any more, and whose memory it takes."""
+
+    deadline: float
+    abandoned: Callable[[], bool]
+    lease: Lease | None = None
 
 
-async def placed(size: int, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a stage here when it handles little, in a thread when it handles much."""
+async def placed(size: int, errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a stage here when it handles little, in a thread when it handles much. Raises what `elsewhere` raises."""
     if size <= INLINE_BYTES:
-        try:
-            return stage(*args, **kwargs)
-        except _Heavy:
-            pass
-    return await asyncio.to_thread(stage, *args, **kwargs)
+        return stage(*args, **kwargs)
+    return await elsewhere(errand, stage, *args, **kwargs)
 
 
-def decodes(sides: tuple[int, int], before: int = 0) -> int:
-    """Pixels of the pictures of a request when one more, of these sides, joins those `before`.
+async def elsewhere(errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a stage in a thread.
 
-    For a decoder to call beforehand, since a small file may hold a large picture: on the event loop it ends the stage,
-    which starts again in a thread, when they are many.
+    Raises QueueFull at once, DeadlineExceeded when the time is up, ClientGone when nobody waits once its turn has come.
+    A thread that has begun cannot be stopped: it goes on by itself, and the lease ends with it.
     """
-    pixels = before + max(sides[0] * sides[1], PICTURE)
-    if pixels > INLINE_PIXELS and asyncio._get_running_loop() is not None:
-        raise _Heavy
-    return pixels
+    if not _room.acquire(blocking=False):
+        raise QueueFull("Too many requests wait to be read already. Try again in a moment.")
+    if errand.lease is not None:
+        errand.lease.keep()
+    done = _threads.submit(_if_wanted, errand, partial(stage, *args, **kwargs))
+    done.add_done_callback(partial(_leave, errand.lease))
+    try:
+        async with asyncio.timeout(errand.deadline - monotonic()) as patience:
+            return await asyncio.wrap_future(done)
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise DeadlineExceeded("The request's time was up before it had been read.") from None
+
+
+def _if_wanted(errand: Errand, stage: Callable[[], T]) -> T:
+    if errand.abandoned():
+        raise ClientGone("The client hung up.")
+    return stage()
+
+
+def _leave(lease: Lease | None, done: object) -> None:
+    _room.release()
+    if lease is not None:
+        lease.drop()

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from time import perf_counter
 
 from service.batcher import Batcher, Job
-from service.bundle import EXPLANATION, Arrays, Bundle, BundleError
+from service.bundle import EXPLANATION, Arrays, Bundle, BundleError, size_of
 from service.metrics import Gauges, Metrics
 from service.quota import cpu_quota
 from service.session import Session, batch_sizes, plainest, tiled
@@ -43,7 +43,11 @@ class ServedModel:
             slots=tuning.instances,
             max_delay_s=tuning.max_delay_ms / 1000,
         )
-        self.explainer = _explainer(bundle, settings, tuning.threads) if self.manifest.explanation else None
+        self._gain, self._explained_gain = _gain(sessions[0], bundle), 0.0  # bytes of outputs for each of inputs
+        self.explainer: Batcher | None = None
+        if self.manifest.explanation:
+            explaining = Session(bundle, settings.provider, tuning.threads, explaining=True)
+            self.explainer, self._explained_gain = _explainer(explaining, bundle, settings), _gain(explaining, bundle)
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:
         """What the graph gives for a job's rows and, where the job asks for it, what explains that."""
@@ -51,11 +55,15 @@ class ServedModel:
 
     async def _explained(self, job: Job) -> Arrays:
         assert self.explainer is not None  # `prepare` has refused what cannot be explained
-        twin = Job(job.inputs, job.deadline, job.abandoned, job.priority)
+        twin = Job(job.inputs, job.errand, job.priority)
         outputs = await self.batcher.submit(job) | await self.explainer.submit(twin)
         job.queued_s += twin.queued_s
         job.infer_s += twin.infer_s
         return outputs
+
+    def output_bytes(self, job: Job) -> int:
+        """What the outputs of a job will take, judging by the golden ones."""
+        return int(size_of(job.inputs) * (self._gain + self._explained_gain * job.explain))
 
     def gauges(self) -> Gauges:
         return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
@@ -99,9 +107,13 @@ def _takes_long(session: Session, bundle: Bundle) -> bool:
     return _seconds(session, plainest(session, bundle.golden()[0])) > LONG_S
 
 
-def _explainer(bundle: Bundle, settings: Settings, threads: int) -> Batcher:
+def _gain(session: Session, bundle: Bundle) -> float:
+    inputs, _ = bundle.golden()
+    return size_of(session.run(inputs)) / size_of(inputs)
+
+
+def _explainer(session: Session, bundle: Bundle, settings: Settings) -> Batcher:
     """The graph that explains, behind a queue and in a thread of its own: who asks for the why delays nobody else."""
-    session = Session(bundle, settings.provider, threads, explaining=True)
     inputs, _ = bundle.golden()
     maps = session.run(inputs)[bundle.manifest.explanation[0].name]
     labels = getattr(bundle.manifest.task, "labels", ())

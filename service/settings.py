@@ -79,6 +79,11 @@ class Settings(BaseModel):
     max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")
     max_rows: int = Field(256, ge=1, description="Most samples in one request.")
     max_queue_rows: int = Field(2048, ge=1, description="Samples that may wait per model before requests get 429.")
+    memory_budget: int = Field(
+        0,
+        ge=0,
+        description="Bytes that the requests of a process may hold together; 0: by the memory limit.",
+    )
     timeout_s: float = Field(30.0, gt=0, le=3600, description="Time a request may take, from its last byte on.")
     timeouts_s: PerEndpoint = Field({}, description="The same for single endpoints, such as `denoise_ct=120`.")
     body_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the body of a request may take to arrive.")

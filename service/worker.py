@@ -137,6 +137,7 @@ class Worker:
         # What exists now stays: a collection that walks through it stops every request for tens of milliseconds.
         gc.collect()
         gc.freeze()
+        self.pipeline.settle_budget()
         gc.set_threshold(YOUNG_OBJECTS)
         await self.repository.watch(self.settings.watch_s)
 

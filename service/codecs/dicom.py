@@ -13,7 +13,6 @@ from pydicom.pixels.utils import decompress
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 from service.errors import BodyTooLarge, InvalidValue, MalformedBody, UnsupportedMedia
-from service.placement import decodes
 
 # pydicom warns by quoting values, and a value of a DICOM file may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -74,7 +73,6 @@ def _check(dataset: Dataset, max_pixels: int, field: str | None) -> None:
         raise InvalidValue("The DICOM object must hold one grey frame.", field)
     if dataset.Rows * dataset.Columns > max_pixels:
         raise BodyTooLarge(f"The slice has {dataset.Rows}x{dataset.Columns} pixels, limit {max_pixels}.", field)
-    decodes((dataset.Rows, dataset.Columns))
 
 
 def _hounsfield(dataset: FileDataset, field: str | None) -> NDArray[np.float32]:

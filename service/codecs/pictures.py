@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageStat
 
 from service.errors import BodyTooLarge, MalformedBody
-from service.placement import decodes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
@@ -52,7 +51,6 @@ def read(data: bytes, max_pixels: int, field: str | None = None) -> Picture:
             if picture.width * picture.height > max_pixels:
                 size = f"{picture.width}x{picture.height}"
                 raise BodyTooLarge(f"The picture has {size} pixels, limit {max_pixels}.", field)
-            decodes(picture.size)
             return _reduced(picture)
     except BodyTooLarge:
         raise
@@ -65,12 +63,10 @@ def read(data: bytes, max_pixels: int, field: str | None = None) -> Picture:
 def read_all(files: Iterable[bytes], max_pixels: int, field: str) -> list[Picture]:
     """Decode pictures that have at most `max_pixels` together. Raises what `read` raises."""
     pictures: list[Picture] = []
-    decoded = 0
     for i, file in enumerate(files):
         pictures.append(read(file, max_pixels, f"{field}[{i}]"))
         width, height = pictures[-1].size
         max_pixels -= width * height
-        decoded = decodes((width, height), decoded)
     return pictures
 
 

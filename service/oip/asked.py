@@ -11,7 +11,7 @@ from service.errors import InvalidValue, QuartetError
 from service.messages import Payload
 from service.oip.datatypes import DTYPES
 from service.pipeline import Pipeline
-from service.placement import placed
+from service.placement import Errand, placed
 from service.served import ServedModel
 from service.tasks import tensors
 from service.timing import Timing
@@ -62,13 +62,12 @@ class Asked(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Which model should answer, by when (monotonic clock), and whether anybody still waits."""
+    """Which model should answer, by when and to whom."""
 
     model: str
     version: str | None
-    deadline: float
+    errand: Errand
     priority: int
-    abandoned: Callable[[], bool]
 
 
 async def infer(
@@ -80,18 +79,20 @@ async def infer(
 ) -> tuple[T, Timing]:
     """The answer to a request of `size` bytes. Raises a QuartetError."""
     started = perf_counter()
-    model, asked, inputs = await placed(size, _understand, pipeline, terms, decode)
+    model, asked, inputs = await placed(size, terms.errand, _understand, pipeline, terms, decode)
     within, priority = asked.parameters.timeout_s, asked.parameters.priority
-    deadline = terms.deadline if within is None else min(terms.deadline, monotonic() + within)
-    job = Job(inputs, deadline, terms.abandoned, max(priority, terms.priority))
-    return await pipeline.run(started, model, job, present, asked, model.manifest)
+    errand = terms.errand
+    if within is not None:
+        errand = errand._replace(deadline=min(errand.deadline, monotonic() + within))
+    job = Job(inputs, errand, max(priority, terms.priority))
+    return await pipeline.run(started, model, job, size, present, asked, model.manifest)
 
 
 def _understand(pipeline: Pipeline, terms: Terms, decode: Callable[[], Asked]) -> tuple[ServedModel, Asked, Arrays]:
     asked = decode()
     model = pipeline.repository.pick(terms.model, terms.version)
     asked.wanted(model.manifest)
-    return model, asked, tensors.prepare(Payload(asked.inputs), model.manifest, pipeline.limits)
+    return model, asked, tensors.prepare(Payload(asked.inputs), model.manifest, pipeline.limits(terms.errand.lease))
 
 
 def flag(parameters: dict[str, Any], name: str, field: str) -> bool | None:

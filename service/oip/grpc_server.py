@@ -20,7 +20,7 @@ from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadat
 from service.oip.grpc_form import decode, present
 from service.oip.wire import SERVICE, ModelInferRequest, ModelStreamInferResponse, message_class, methods
 from service.pipeline import OPEN_INFERENCE, Pipeline
-from service.placement import placed
+from service.placement import Errand, placed
 from service.settings import Settings
 from service.timing import Timing
 from service.tracing import Trace
@@ -165,15 +165,17 @@ class InferenceService:
         most = self._settings.timeout_of(OPEN_INFERENCE)
         within = most if left is None else min(left, most)
         version = request.model_version or None
-        terms = Terms(request.model_name, version, monotonic() + within, URGENT, lambda: False)
-        return await infer(self._pipeline, terms, request.ByteSize(), partial(decode, request), present)
+        with self._pipeline.budget.lease() as lease:
+            terms = Terms(request.model_name, version, Errand(monotonic() + within, waiting, lease), URGENT)
+            lease.grow(size := request.ByteSize())
+            return await infer(self._pipeline, terms, size, partial(decode, request), present)
 
     async def _stream_answer(self, body: bytes, call: Call) -> Any:
         """The ModelStreamInferResponse: an error ends its own request, not the stream."""
         request = ModelInferRequest()
         try:
             self._admit(call)
-            request = await placed(len(body), parsed, ModelInferRequest, body)
+            request = await placed(len(body), self._errand(), parsed, ModelInferRequest, body)
             answer, _ = await self._infer(request, call)
         except Exception as error:
             refused = self._refusal(call, error)
@@ -195,7 +197,7 @@ class InferenceService:
             try:
                 self._admit(call)
                 if not method.client_streaming:
-                    request = await placed(len(request), parsed, asked, request)
+                    request = await placed(len(request), self._errand(), parsed, asked, request)
                 given = await work(request, call)
             except Exception as error:
                 refused = self._refusal(call, error)
@@ -210,6 +212,9 @@ class InferenceService:
 
         return serve
 
+    def _errand(self) -> Errand:
+        return Errand(monotonic() + self._settings.timeout_of(OPEN_INFERENCE), waiting)
+
     def _admit(self, call: Call) -> None:
         """Raises Unauthorized or RateLimited."""
         if self._keys is not None and call.method not in OPEN:
@@ -223,6 +228,11 @@ class InferenceService:
         self._metrics.errors[ENDPOINT, error.code] += 1
         self._journal.refused(call, error)
         return error
+
+
+def waiting() -> bool:
+    """Nobody who is gone: a client that cancels cancels what it waits for."""
+    return False
 
 
 def parsed(message: Any, body: bytes) -> Any:

@@ -14,6 +14,7 @@ from service.messages import Answer
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
 from service.oip.rest import decode, present
 from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of
+from service.placement import Errand
 from service.settings import Settings
 from service.timing import Timing
 
@@ -62,9 +63,10 @@ class Routes:
 
     async def _infer(self, exchange: Exchange, name: str, version: str | None) -> Served:
         exchange.require("POST")
-        request = await exchange.read(self._settings)
+        request = await exchange.read(self._settings, self._pipeline.budget)
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
-        terms = Terms(name, version, deadline, priority_of(request), exchange.client.gone)
+        errand = Errand(deadline, exchange.client.gone, request.lease)
+        terms = Terms(name, version, errand, priority_of(request))
         return await infer(self._pipeline, terms, len(request.body), partial(decode, request), present)
 
     def _server(self) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class Routes:
 
     async def _fields(self, exchange: Exchange) -> dict[str, Any]:
         """Those of the body, which may as well be absent."""
-        return read_object((await exchange.read(self._settings)).body or b"{}")
+        return read_object((await exchange.read(self._settings, self._pipeline.budget)).body or b"{}")
 
 
 def _json(document: Any) -> Answer:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from service.batcher import INLINE_S, PATIENT, Batcher, Job
 from service.bundle import Arrays
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
+from service.placement import Errand
 
 MAX_BATCH, MAX_QUEUE = 8, 24
 POISON = -1.0
@@ -52,7 +53,7 @@ def batcher(graph: Graph, pool: ThreadPoolExecutor, cost_s: list[float] = INLINE
 def job(rows: int, first: float = 1, width: int = 2, deadline: float = FOREVER, gone: Any = lambda: False) -> Job:
     """Rows that count up from `first`, `width` numbers each."""
     x = np.repeat(np.arange(first, first + rows), width).reshape(rows, width)
-    return Job({"x": x}, deadline, gone)
+    return Job({"x": x}, Errand(deadline, gone))
 
 
 class Wish(NamedTuple):
@@ -254,7 +255,7 @@ def test_the_patient_hear_in_time_that_their_turn_did_not_come(executor: ThreadP
 
         urgent = [asyncio.ensure_future(hurry()) for _ in range(2)]
         await asyncio.sleep(0)
-        patient = Job(job(1).inputs, monotonic() + 0.05, lambda: False, PATIENT)
+        patient = Job(job(1).inputs, Errand(monotonic() + 0.05, lambda: False), PATIENT)
         with pytest.raises(DeadlineExceeded):
             await asyncio.wait_for(queue.submit(patient), 5)
         stop.set()

@@ -1,31 +1,86 @@
-"""Small work stays on the event loop; large work leaves it."""
+"""Small work stays on the event loop; large work leaves it, within its time and for somebody who waits."""
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 
-from service.placement import INLINE_BYTES, decodes, placed
+from service import placement
+from service.budget import Budget
+from service.errors import ClientGone, DeadlineExceeded, QueueFull
+from service.placement import INLINE_BYTES, MOST_WAITING, THREADS, Errand, elsewhere, placed
+
+
+def errand(seconds: float = 60, gone: bool = False, budget: Budget | None = None) -> Errand:
+    return Errand(monotonic() + seconds, lambda: gone, budget.lease() if budget else None)
+
+
+@pytest.fixture
+def busy() -> Iterator[threading.Event]:
+    """All threads are at work until it is set."""
+    end = threading.Event()
+    running = [placement._threads.submit(end.wait, 60) for _ in range(THREADS)]
+    yield end
+    end.set()
+    for one in running:
+        one.result()
 
 
 @pytest.mark.parametrize(("size", "here"), [(0, True), (INLINE_BYTES, True), (INLINE_BYTES + 1, False)])
 def test_the_size_decides_where_a_stage_runs(size: int, here: bool) -> None:
-    ran_in = asyncio.run(placed(size, threading.get_ident))
+    ran_in = asyncio.run(placed(size, errand(), threading.get_ident))
     assert (ran_in == threading.get_ident()) is here
 
 
-@pytest.mark.parametrize(
-    ("pictures", "here"), [([(28, 28)] * 4, True), ([(28, 28)] * 5, False), ([(256, 256)], True), ([(257, 256)], False)]
-)
-def test_a_stage_that_finds_large_pictures_leaves(pictures: list[tuple[int, int]], here: bool) -> None:
-    def stage() -> int:
-        pixels = 0
-        for sides in pictures:
-            pixels = decodes(sides, pixels)
-        return threading.get_ident()
-
-    assert (asyncio.run(placed(0, stage)) == threading.get_ident()) is here
+def test_what_waits_for_a_thread_when_its_time_is_up_never_runs(busy: threading.Event) -> None:
+    ran: list[int] = []
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(elsewhere(errand(0.01), ran.append, 1))
+    busy.set()
+    asyncio.run(elsewhere(errand(), int))
+    assert not ran
 
 
-def test_outside_of_an_event_loop_all_is_decoded_where_it_is() -> None:
-    assert decodes((4000, 4000)) == 16_000_000
+def test_nothing_is_read_for_somebody_who_hung_up_meanwhile() -> None:
+    ran: list[int] = []
+    with pytest.raises(ClientGone):
+        asyncio.run(elsewhere(errand(gone=True), ran.append, 1))
+    assert not ran
+
+
+def test_only_so_many_wait_for_a_thread(busy: threading.Event) -> None:
+    async def crowd() -> list[object]:
+        many = [asyncio.ensure_future(elsewhere(errand(), int)) for _ in range(MOST_WAITING + 3)]
+        await asyncio.sleep(0)
+        busy.set()
+        return await asyncio.gather(*many, return_exceptions=True)
+
+    answers = asyncio.run(crowd())
+    assert answers.count(0) == MOST_WAITING
+    assert sum(isinstance(answer, QueueFull) for answer in answers) == 3
+
+
+def test_memory_is_held_until_the_thread_is_done_with_it() -> None:
+    budget, begun, end = Budget(10), threading.Event(), threading.Event()
+    given_up = errand(0.05, budget=budget)
+    assert given_up.lease is not None
+
+    def slow() -> None:
+        begun.set()
+        end.wait(60)
+
+    given_up.lease.grow(10)
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(elsewhere(given_up, slow))
+    assert begun.wait(60)
+    given_up.lease.drop()
+    assert budget.held == 10
+    end.set()
+    asyncio.run(elsewhere(errand(), int))  # no sooner than a thread is free
+    for _ in range(1000):
+        if not budget.held:
+            break
+        threading.Event().wait(0.01)
+    assert budget.held == 0

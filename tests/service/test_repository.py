@@ -15,6 +15,7 @@ from service.batcher import Job
 from service.bundle import Manifest
 from service.errors import UnknownModel, UnknownVersion
 from service.metrics import Metrics
+from service.placement import Errand
 from service.repository import Repository
 from service.settings import Settings
 from tests import toys
@@ -81,7 +82,7 @@ def test_a_new_version_replaces_the_old_and_a_broken_one_does_not(tmp_path: Path
         toys.ct(tmp_path, version="2")
         await repository.refresh()
         assert repository.pick("toy-ct", None).manifest.version == "2"
-        job = Job(old.bundle.golden()[0], float("inf"), lambda: False)
+        job = Job(old.bundle.golden()[0], Errand(float("inf"), lambda: False))
         old.bundle.check_golden(await old.batcher.submit(job))  # whoever still holds the old one finishes on it
         (toys.ct(tmp_path, version="3") / bundle.GRAPH).write_bytes(b"broken")
         await repository.refresh()

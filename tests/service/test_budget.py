@@ -1,0 +1,133 @@
+"""What requests hold together stays within a budget; whoever does not fit is told so at once."""
+
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from service.budget import Budget, default_size
+from service.errors import BodyTooLarge, MemoryFull
+from service.limits import Limits
+from service.quota import memory_limit
+from service.repository import Repository
+from tests.conftest import Here, assert_refused, lane_over, npy
+
+
+def test_a_lease_holds_what_it_claims_and_gives_it_back() -> None:
+    budget = Budget(100)
+    with budget.lease() as lease:
+        lease.grow(60)
+        lease.grow(40)
+        assert budget.held == 100
+        lease.settle(30)
+        assert budget.held == 30
+    assert budget.held == 0
+
+
+def test_one_request_may_have_all_of_it_and_no_more() -> None:
+    limits = Limits(1, 1, Budget(100).lease())
+    limits.claim(60)
+    with pytest.raises(BodyTooLarge):
+        limits.claim(41, "image")
+    limits.claim(40)
+
+
+def test_what_fits_only_later_is_to_be_tried_again() -> None:
+    budget = Budget(100)
+    first, second = budget.lease(), budget.lease()
+    first.grow(60)
+    with pytest.raises(MemoryFull) as refusal:
+        second.grow(60)
+    assert refusal.value.retry_after_s
+    first.drop()
+    second.grow(60)
+
+
+def test_a_lease_ends_with_its_last_user() -> None:
+    budget = Budget(100)
+    lease = budget.lease()
+    lease.grow(10)
+    lease.keep()
+    lease.drop()
+    assert budget.held == 10
+    lease.drop()
+    assert budget.held == 0
+
+
+def test_threads_count_together() -> None:
+    budget = Budget(10**9)
+
+    def work() -> None:
+        for _ in range(2000):
+            with budget.lease() as lease:
+                lease.grow(7)
+                lease.settle(3)
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert budget.held == 0
+
+
+@pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_the_limit_is_that_of_the_container(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(f"{2**30}\n")
+    assert memory_limit(tmp_path) == 2**30
+
+
+@pytest.mark.parametrize("content", ["max\n", "9223372036854771712\n"])
+def test_without_a_limit_it_is_half_of_the_machine(tmp_path: Path, content: str) -> None:
+    (tmp_path / "memory.max").write_text(content)
+    assert memory_limit(tmp_path) == psutil.virtual_memory().total // 2
+
+
+def test_processes_share_what_there_is() -> None:
+    assert default_size(1) > default_size(2) > default_size(10**6) > 0
+
+
+@pytest.fixture(scope="module")
+def tight(repository: Repository) -> Here:
+    return lane_over(repository, memory_budget=2**20)
+
+
+def held(lane: Here) -> int:
+    return int(lane.app.pipeline.budget.held)  # type: ignore[attr-defined]
+
+
+def test_answers_leave_nothing_held(tight: Here) -> None:
+    answer = tight("POST", "/v1/digits/classify", content=npy(np.zeros((2, 4, 4), np.uint8)))
+    assert answer.status_code in (200, 415, 422)
+    assert held(tight) == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/digits/classify", "/v1/ct/denoise"])
+def test_a_body_that_never_fits_is_too_large(tight: Here, path: str) -> None:
+    answer = tight("POST", path, content=bytes(2**20 + 1), headers={"content-type": "application/x-npy"})
+    assert_refused(answer, 413, "body_too_large")
+    assert held(tight) == 0
+
+
+def test_a_body_that_does_not_fit_now_is_told_when_to_come_again(tight: Here) -> None:
+    with tight.app.pipeline.budget.lease() as other:  # type: ignore[attr-defined]
+        other.grow(2**20)
+        answer = tight("POST", "/v1/digits/classify", content=bytes(10))
+    assert_refused(answer, 503, "memory_full")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_the_protocol_has_the_same_budget(tight: Here) -> None:
+    answer: httpx.Response = tight("POST", "/v2/models/any/infer", content=bytes(2**20 + 1))
+    assert answer.status_code == 413
+    assert held(tight) == 0
+
+
+def test_the_budget_is_to_be_seen_in_the_metrics(tight: Here) -> None:
+    page = tight("GET", "/metrics").text
+    assert "quartet_memory_held_bytes 0.0" in page
+    assert "quartet_memory_budget_bytes 1.048576e+06" in page
