@@ -10,6 +10,7 @@ import orjson
 from bentoml.exceptions import BentoMLException
 
 from service import __version__
+from service.allocator import give_back_early
 from service.connection import Connection
 from service.endpoints import ENDPOINTS, Endpoint
 from service.errors import QuartetError
@@ -27,6 +28,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> Any:
         configure_logging()
+        give_back_early()
         worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
         protocol = TurnTaking if settings.processes > 1 else Connection
         protocol.install(settings, worker.metrics.errors)

@@ -46,6 +46,12 @@ class Lease:
             self.held += size
             budget.held += size
 
+    def shrink(self, size: int) -> None:
+        """Hold `size` bytes less."""
+        with self._budget.lock:
+            self._budget.held -= size
+            self.held -= size
+
     def settle(self, size: int) -> None:
         """Hold `size` bytes in place of all until now."""
         with self._budget.lock:

@@ -27,3 +27,8 @@ class Limits(NamedTuple):
             self.lease.grow(size, field)
         elif size > MAX_CLAIM:
             raise BodyTooLarge(f"It would take {size} bytes of memory, limit {MAX_CLAIM}.", field)
+
+    def release(self, size: int) -> None:
+        """Give back what was claimed and is no longer taken."""
+        if self.lease is not None:
+            self.lease.shrink(size)

@@ -66,12 +66,16 @@ class Request:
 
 
 class Payload(NamedTuple):
-    """A decoded body: the samples in a task's own form, and the model and the extras the client asked for, if any."""
+    """A decoded body: the samples in a task's own form, and the model and the extras the client asked for, if any.
+
+    `work` is what is left to decode, in the bytes of a body that takes as long.
+    """
 
     samples: Any
     model: str | None = None
     version: str | None = None
     explain: bool = False
+    work: int = 0
 
 
 class Answer(NamedTuple):

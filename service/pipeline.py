@@ -8,7 +8,7 @@ Nothing that a client can get wrong lies beyond `prepare`.
 import asyncio
 from collections.abc import Callable
 from time import monotonic, perf_counter
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from service.batcher import PATIENT, URGENT, Job
 from service.budget import Budget, Lease, default_size
@@ -16,7 +16,7 @@ from service.bundle import Arrays, size_of
 from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, QuartetError
 from service.limits import Limits
-from service.messages import CSV, JSON, NPY, Answer, Payload, Request
+from service.messages import DICOM, FORM, Answer, Payload, Request
 from service.placement import HEAVY, Errand, placed
 from service.repository import Repository
 from service.served import ServedModel
@@ -30,14 +30,6 @@ WRITTEN = 7  # times its outputs: in JSON, in a buffer that doubles as it fills
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Understood(NamedTuple):
-    """A request that is right in every respect: who answers it, and with which inputs."""
-
-    model: ServedModel
-    inputs: Arrays
-    payload: Payload
 
 
 class Pipeline:
@@ -67,8 +59,11 @@ class Pipeline:
         if not request.body:
             raise EmptyBody("The request has no body.")
         errand, size = Errand(deadline, abandoned, request.lease), len(request.body)
-        model, inputs, payload = await placed(_weight(request), errand, self._understand, endpoint, request, model_name)
+        limits = self.limits(request.lease)
+        payload = await placed(_weight(request), errand, _decoded, endpoint, request, limits)
         request.body = b""
+        model = self._pick(endpoint, request, model_name, payload)
+        inputs = await placed(max(size, payload.work), errand, endpoint.prepare, payload, model.manifest, limits)
         job = Job(inputs, errand, priority, payload.explain)
         return await self.run(started, model, job, size, endpoint.present, payload, model.manifest, request)
 
@@ -100,16 +95,12 @@ class Pipeline:
         model.metrics.answered(timing.decode, timing.encode)
         return answer, timing
 
-    def _understand(self, endpoint: Endpoint, request: Request, model_name: str | None) -> Understood:
-        request.choose(endpoint.answer_media)  # an answer that nobody wants is not computed
-        limits = self.limits(request.lease)
-        payload = endpoint.decode(request, limits)
+    def _pick(self, endpoint: Endpoint, request: Request, model_name: str | None, payload: Payload) -> ServedModel:
         name = model_name or _wanted(payload.model, request.query.get("model"), "model")
-        if name is None:
-            name = endpoint.default
         header = request.query.get("version", request.header(b"x-model-version"))
-        model = self.repository.pick(name, _wanted(payload.version, header, "version"), endpoint.kind)
-        return Understood(model, endpoint.prepare(payload, model.manifest, limits), payload)
+        return self.repository.pick(
+            endpoint.default if name is None else name, _wanted(payload.version, header, "version"), endpoint.kind
+        )
 
     def deadline(self, request: Request, endpoint: str) -> float:
         """On the monotonic clock: after the endpoint's time-out, or the shorter one that `x-timeout-ms` asks for."""
@@ -121,9 +112,14 @@ class Pipeline:
         return monotonic() + min(int(text) / 1000, within)
 
 
+def _decoded(endpoint: Endpoint, request: Request, limits: Limits) -> Payload:
+    request.choose(endpoint.answer_media)  # an answer that nobody wants is not computed
+    return endpoint.decode(request, limits)
+
+
 def _weight(request: Request) -> int:
-    """Its bytes, unless these say little of the time that it takes to read them."""
-    return len(request.body) if request.media_type in (JSON, NPY, CSV) else HEAVY
+    """Its bytes, unless these say little of the time that it takes to read them: elements and parts may be empty."""
+    return HEAVY if request.media_type in (DICOM, FORM) else len(request.body)
 
 
 def priority_of(request: Request) -> int:

@@ -5,26 +5,49 @@ import binascii
 import io
 import warnings
 from collections.abc import Iterable
-from math import ceil, sqrt
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, PngImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile
 
-from service.errors import BodyTooLarge, MalformedBody
+from service.codecs.flattening import ENOUGH, factor, flat
+from service.codecs.picture_header import Header, look
+from service.errors import BodyTooLarge, MalformedBody, QuartetError
+from service.limits import Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
-ENOUGH = 1024 * 768  # pixels: what a model is shown of a picture has far fewer
+NO_PICTURE = "Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one."
+SMALL = 128 * 128  # pixels: a smaller picture costs as much to prepare
+MOST_PASSES = 64  # over the pixels of a progressive JPEG, of which encoders make about ten
+MOST_WORK = 2**29  # pixels in all passes: a second or two
+MOST_PARTS = 2**14  # strips or tiles of a TIFF
 
-DEPTHS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)  # white, in pictures of more than 8 bits
-FAINT = 60  # of 255: what their darkest and brightest differ by at least, less than passes for ink in any grain
-SPREAD = 16  # times at most, to get there: what is fainter still is noise
+# Bytes of memory.
+MOST_BYTES = 200 * 10**6  # for one picture
+PART = 512
+STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # for a pixel, by mode; 4 in others
+STRIPWISE = 16  # for a pixel of a strip: its layers while it is flattened
+
+ORIENTATION = 0x0112  # in EXIF
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
 
 # Sizes are checked here, against the settings, before a single pixel is decoded. This is for pictures inside other
 # files, which other libraries open: at twice the number Pillow refuses.
 Image.MAX_IMAGE_PIXELS = 64 * 2**20
+PngImagePlugin.MAX_TEXT_MEMORY = 2**20  # bytes that comments may decompress to
 
 # Pillow warns of damage in every file that has some, and Python remembers each different text for good.
 warnings.filterwarnings("ignore", module="PIL")
@@ -41,80 +64,105 @@ class Picture(NamedTuple):
         return self.pixels if self.pixels.ndim == 2 else np.asarray(Image.fromarray(self.pixels).convert("L"))
 
 
-def read(data: bytes, max_pixels: int, field: str | None = None) -> Picture:
-    """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.
+class Encoded(NamedTuple):
+    """A picture file of which the header alone has been read; `field` is its path in the request."""
 
-    Raises MalformedBody when it is no picture or a truncated one, BodyTooLarge before decoding a bomb.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > max_pixels:
-                size = f"{picture.width}x{picture.height}"
-                raise BodyTooLarge(f"The picture has {size} pixels, limit {max_pixels}.", field)
-            return _reduced(picture)
-    except BodyTooLarge:
-        raise
-    except Image.DecompressionBombError:
-        raise BodyTooLarge(f"The picture has more than {max_pixels} pixels.", field) from None
-    except Exception:  # Pillow's decoders raise nearly anything on hostile bytes
-        raise MalformedBody("Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one.", field) from None
+    data: bytes
+    header: Header
+    field: str | None = None
+
+    @property
+    def pixels(self) -> int:
+        return self.header.width * self.header.height
+
+    @property
+    def work(self) -> int:
+        """In the bytes of numbers that take as long to prepare."""
+        return max(self.pixels * self.header.passes, SMALL) // 2
+
+    def read(self, limits: Limits) -> Picture:
+        """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.
+
+        Raises MalformedBody when it is no picture or a truncated one, BodyTooLarge or MemoryFull before it is decoded
+        where that takes more memory than there is.
+        """
+        claimed = self._claim(self.header.beside + PART * self.header.parts, limits)
+        try:
+            with Image.open(io.BytesIO(self.data), formats=(self.header.kind,)) as picture:
+                # A TIFF may lie on its side.
+                if sorted(picture.size) != sorted((self.header.width, self.header.height)):
+                    raise MalformedBody(NO_PICTURE, self.field)
+                if self.header.kind != "WEBP":
+                    claimed += self._claim(claimed + _decoding(picture), limits, claimed)
+                return _reduced(picture)
+        except QuartetError:
+            raise
+        except Exception:  # Pillow's decoders raise nearly anything on hostile bytes
+            raise MalformedBody(NO_PICTURE, self.field) from None
+        finally:
+            limits.release(claimed)
+
+    def _claim(self, size: int, limits: Limits, already: int = 0) -> int:
+        """What is claimed of `size` bytes beside what has been."""
+        if size > MOST_BYTES:
+            cost = f"{size // 10**6} MB of memory to decode, limit {MOST_BYTES // 10**6}"
+            raise BodyTooLarge(f"The picture would take {cost}: send a smaller one.", self.field)
+        limits.claim(size - already, self.field)
+        return size - already
 
 
-def read_all(files: Iterable[bytes], max_pixels: int, field: str) -> list[Picture]:
-    """Decode pictures that have at most `max_pixels` together. Raises what `read` raises."""
-    pictures: list[Picture] = []
+def opened(data: bytes, max_pixels: int, field: str | None = None) -> Encoded:
+    """Raises MalformedBody when it is no picture, BodyTooLarge when it has too many pixels or takes too long."""
+    header = look(data)
+    if header is None or not (header.width and header.height):
+        raise MalformedBody(NO_PICTURE, field)
+    encoded = Encoded(data, header, field)
+    if encoded.pixels > max_pixels:
+        raise BodyTooLarge(f"The picture has {header.width}x{header.height} pixels, limit {max_pixels}.", field)
+    if header.passes > MOST_PASSES or encoded.pixels * header.passes > MOST_WORK:
+        raise BodyTooLarge(f"The picture goes over its pixels {header.passes} times: save it as baseline JPEG.", field)
+    if header.parts > MOST_PARTS:
+        raise BodyTooLarge(f"The picture has {header.parts} strips or tiles, limit {MOST_PARTS}.", field)
+    return encoded
+
+
+def open_all(files: Iterable[bytes], max_pixels: int, field: str) -> list[Encoded]:
+    """Pictures that have at most `max_pixels` together. Raises what `opened` raises."""
+    pictures: list[Encoded] = []
     for i, file in enumerate(files):
-        pictures.append(read(file, max_pixels, f"{field}[{i}]"))
-        width, height = pictures[-1].size
-        max_pixels -= width * height
+        pictures.append(opened(file, max_pixels, f"{field}[{i}]"))
+        max_pixels -= pictures[-1].pixels
     return pictures
 
 
+def read(data: bytes, limits: Limits, field: str | None = None) -> Picture:
+    """Raises what `opened` and `Encoded.read` raise."""
+    return opened(data, limits.max_pixels, field).read(limits)
+
+
+def _decoding(picture: Image.Image) -> int:
+    """Bytes for the pixels as they are decoded and, strip by strip, reduced."""
+    whole = picture.width * picture.height
+    stored = whole
+    if isinstance(picture, JpegImageFile) and picture.mode in ("L", "RGB"):
+        stored = min(whole, 4 * whole // factor(whole) ** 2)
+    return STORED.get(picture.mode, 4) * stored + STRIPWISE * min(whole, max(picture.width, 2 * ENOUGH))
+
+
 def _reduced(picture: Image.Image) -> Picture:
-    sent = picture.size
-    factor = ceil(sqrt(sent[0] * sent[1] / ENOUGH))
-    if factor > 1:  # JPEG is decoded at a fraction of its size in a fraction of the time
-        picture.draft(None, (ceil(sent[0] / factor), ceil(sent[1] / factor)))
+    sent, times = picture.size, factor(picture.width * picture.height)
+    if times > 1:  # JPEG is decoded at a fraction of its size in a fraction of the time
+        picture.draft(None, (ceil(sent[0] / times), ceil(sent[1] / times)))
     drafted = picture.size
-    upright = ImageOps.exif_transpose(picture)
-    flat = _flatten(upright)
-    rest = ceil(sqrt(flat.width * flat.height / ENOUGH))
-    pixels = np.asarray(flat.reduce(rest) if rest > 1 else flat)
+    picture.load()
+    small = Image.fromarray(flat(picture))
+    turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
+    upright = small if turn is None else small.transpose(turn)
+    pixels = np.asarray(upright)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
-    return Picture(pixels, sent if upright.size == drafted else sent[::-1])
-
-
-def _flatten(upright: Image.Image) -> Image.Image:
-    """Grey ("L") or "RGB"."""
-    if upright.mode.startswith("I") or upright.mode == "F":  # 16-bit and deeper: "L" would clip instead of scale
-        return Image.fromarray(_as_bytes(np.array(upright, dtype=np.float32)))
-    if upright.has_transparency_data:
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, _paper(layer)), layer)
-    return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
-
-
-def _as_bytes(deep: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Grey values of a depth that the file does not tell, as 0..255: white is the least depth that holds all of them.
-
-    Values that take up little of it are spread, the brightest staying where it is.
-    """
-    deep[~np.isfinite(deep)] = 0
-    low, high = float(deep.min()), float(deep.max())
-    white = next((depth for depth in DEPTHS if high <= depth), high)
-    spread = FAINT / 255 * white / (high - low) if high > low else 1
-    deep -= high  # in place, for a few kilobytes may decode to a picture of hundreds of megabytes
-    deep *= 255 / white * min(max(1, spread), SPREAD)
-    deep += 255 / white * high
-    return np.rint(np.clip(deep, 0, 255, out=deep), out=deep).astype(np.uint8)
-
-
-def _paper(layer: Image.Image) -> str:
-    """White, unless the picture is light strokes on nothing."""
-    alpha = layer.getchannel("A")
-    light = ImageStat.Stat(layer.convert("L"), alpha).mean[0] > 127
-    return "black" if light and ImageStat.Stat(alpha).mean[0] < 127 else "white"
+    turned = (picture.size != drafted) != (turn in SIDEWAYS)
+    return Picture(pixels, sent[::-1] if turned else sent)
 
 
 def read_base64(text: str, field: str) -> bytes:

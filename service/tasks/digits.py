@@ -17,7 +17,7 @@ from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.forms import read_form
 from service.codecs.handwriting import Box, read_digit, read_digits
 from service.codecs.heat import heat_map
-from service.codecs.pictures import Picture
+from service.codecs.pictures import Encoded, Picture
 from service.errors import InvalidShape, InvalidValue, NotExplainable, UnsupportedMedia
 from service.limits import Limits
 from service.messages import FORM, JSON, NPY, Answer, Payload, Request, optional_text
@@ -74,11 +74,11 @@ class Found(NamedTuple):
 
 
 class Sent:
-    """Pictures of a request and, once prepared, what was found in them and what the graph is shown [N, H, W]."""
+    """Picture files of a request and, once prepared, what was found in them and what the graph is shown [N, H, W]."""
 
     __slots__ = ("found", "many", "pictures", "shown")
 
-    def __init__(self, sent: list[Picture], many: bool) -> None:
+    def __init__(self, sent: list[Encoded], many: bool) -> None:
         self.pictures, self.many = sent, many
         self.found: list[Found] = []
         self.shown: NDArray[np.float32]
@@ -87,7 +87,7 @@ class Sent:
 def decode(request: Request, limits: Limits) -> Payload:
     """Samples are arrays [N, H, W] of numbers as sent, or pictures."""
     media = request.media_type
-    samples: NDArray[Any] | list[Picture]
+    samples: NDArray[Any] | list[Encoded]
     fields: Mapping[str, object] = {}
     if media == JSON:
         samples, fields = _decode_json(request.body, limits)
@@ -97,9 +97,9 @@ def decode(request: Request, limits: Limits) -> Payload:
     elif media == FORM:
         files, fields = read_form(request, "image")
         limits.check_rows(len(files), "image")
-        samples = pictures.read_all(files, limits.max_pixels, "image")
+        samples = pictures.open_all(files, limits.max_pixels, "image")
     elif media in pictures.MEDIA_TYPES:
-        samples = [pictures.read(request.body, limits.max_pixels)]
+        samples = [pictures.opened(request.body, limits.max_pixels)]
     else:
         raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
     if not isinstance(samples, list) and len(fields) < 2 and not request.query:
@@ -108,7 +108,9 @@ def decode(request: Request, limits: Limits) -> Payload:
     if many and not isinstance(samples, list):
         raise InvalidValue("Numbers are one digit each: send picture files, or base64 of them.", "many")
     model, version = (optional_text(fields.get(name), name) for name in ("model", "version"))
-    return Payload(Sent(samples, many) if isinstance(samples, list) else samples, model, version, explain)
+    if not isinstance(samples, list):
+        return Payload(samples, model, version, explain)
+    return Payload(Sent(samples, many), model, version, explain, sum(one.work for one in samples))
 
 
 def _flag(name: str, fields: Mapping[str, object], query: Mapping[str, str]) -> bool:
@@ -120,7 +122,7 @@ def _flag(name: str, fields: Mapping[str, object], query: Mapping[str, str]) -> 
     raise InvalidValue("Must be true or false.", name)
 
 
-def _decode_json(body: bytes, limits: Limits) -> tuple[NDArray[Any] | list[Picture], dict[str, Any]]:
+def _decode_json(body: bytes, limits: Limits) -> tuple[NDArray[Any] | list[Encoded], dict[str, Any]]:
     """The images and all fields."""
     document = parse_object(body, {"images", "model", "version", *OPTIONS})
     if "images" not in document:
@@ -131,7 +133,7 @@ def _decode_json(body: bytes, limits: Limits) -> tuple[NDArray[Any] | list[Pictu
     limits.check_rows(len(images), "images")
     if isinstance(images[0], str):
         files = (_read_base64(text, f"images[{i}]") for i, text in enumerate(images))
-        return pictures.read_all(files, limits.max_pixels, "images"), document
+        return pictures.open_all(files, limits.max_pixels, "images"), document
     return numeric_array(images, "images", body), document
 
 
@@ -152,7 +154,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     if not manifest.task.pictures:
         raise InvalidValue(f"{manifest.name} reads numbers of its own form, no picture files.", "model")
     limits.check_rows(len(sent.pictures), "image")
-    rows = list(islice(_digits(sent, side), limits.max_rows + 1))
+    rows = list(islice(_digits(sent, side, limits), limits.max_rows + 1))
     limits.check_rows(len(rows) or 1, "image")
     sent.found = [found for found, _ in rows]
     # A batch has rows. Where no digit was found, what is said of an empty one is not told.
@@ -165,8 +167,9 @@ def check_explainable(payload: Payload, manifest: Manifest) -> None:
         raise NotExplainable(f"The bundle of {manifest.name} holds no graph that explains it.", "model")
 
 
-def _digits(sent: Sent, side: tuple[int, int]) -> Iterator[tuple[Found, NDArray[np.float32]]]:
-    for number, picture in enumerate(sent.pictures):
+def _digits(sent: Sent, side: tuple[int, int], limits: Limits) -> Iterator[tuple[Found, NDArray[np.float32]]]:
+    for number, encoded in enumerate(sent.pictures):
+        picture = encoded.read(limits)
         if sent.many:
             for digit in read_digits(picture.pixels, side):
                 yield Found(number, _in_file(digit.box, picture)), digit.image

@@ -55,7 +55,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     if not isinstance(sent, Sent):
         return {tensor.name: digits.checked(sent, tensor, limits)}
     limits.check_rows(len(sent.pictures), "image")
-    sent.shown = np.stack([_resized(picture, side) for picture in sent.pictures])
+    sent.shown = np.stack([_resized(encoded.read(limits), side) for encoded in sent.pictures])
     return {tensor.name: digits.ranged(sent.shown, tensor)}
 
 

@@ -52,7 +52,7 @@ def read_message(data: bytes) -> None:
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {
     "npy": read_npy,
-    "picture": lambda data: read(data, LIMITS.max_pixels).grey,
+    "picture": lambda data: read(data, LIMITS).grey,
     "base64": lambda data: read_base64(data.decode("latin-1"), "image"),
     "DICOM": lambda data: read_slice(data, LIMITS.max_pixels),
     "form": lambda data: read_form(requests(content_type="multipart/form-data; boundary=edge")(data), "image"),

@@ -14,12 +14,14 @@ from service.bundle import Bundle
 from service.codecs.dicom import read_slice
 from service.codecs.pictures import read, sheet, write_png
 from service.endpoints import ENDPOINTS
+from service.limits import Limits
 from tests.conftest import npy
 from training.data import german_credit
 from training.data.german import ATTRIBUTES
 from training.data.images import Images
 
 NPY, DICOM, PNG, JSON = "application/x-npy", "application/dicom", "image/png", "application/json"
+LIMITS = Limits(max_rows=1, max_pixels=2**24)
 pytestmark = pytest.mark.filterwarnings("ignore:::pydicom")
 
 
@@ -161,7 +163,7 @@ def test_a_slice_comes_back_as_dicom_array_and_picture(client: httpx.Client, ct_
     assert dataset.ImageType[0] == "DERIVED"
     array = np.load(io.BytesIO(post(client, "/v1/ct/denoise", ct_slice, DICOM, NPY).content))
     np.testing.assert_allclose(read_slice(derived.content, 2**20).hu, array[0], atol=0.51)
-    preview = read(post(client, "/v1/ct/denoise", ct_slice, DICOM, PNG).content, 2**20).grey
+    preview = read(post(client, "/v1/ct/denoise", ct_slice, DICOM, PNG).content, LIMITS).grey
     assert preview.shape == array[0].shape
 
 
@@ -189,12 +191,12 @@ def test_samples_come_as_sheet_array_and_json(client: httpx.Client) -> None:
     wish = '{"model": "cvae", "label": 7, "count": 16, "seed": 1}'
     array = np.load(io.BytesIO(post(client, "/v1/samples/generate", wish, JSON, NPY).content))
     assert array.shape[0] == 16
-    grid = read(post(client, "/v1/samples/generate", wish, JSON).content, 2**24).grey
+    grid = read(post(client, "/v1/samples/generate", wish, JSON).content, LIMITS).grey
     np.testing.assert_array_equal(grid, sheet(array))
     answer = post(client, "/v1/samples/generate", wish, JSON, JSON).json()
     assert answer["labels"] == ["7"] * 16
     for text, image in zip(answer["samples"], array, strict=True):
-        np.testing.assert_array_equal(read(base64.b64decode(text), 2**20).grey, image)
+        np.testing.assert_array_equal(read(base64.b64decode(text), LIMITS).grey, image)
 
 
 def test_generated_digits_are_recognised_as_what_was_asked_for(client: httpx.Client) -> None:

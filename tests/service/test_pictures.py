@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from service.codecs import pictures
+from service.codecs.flattening import ENOUGH
 from service.codecs.handwriting import read_digit
-from service.codecs.pictures import ENOUGH, FORMATS, read, read_base64, sheet, write_png
+from service.codecs.pictures import FORMATS, Picture, read_base64, sheet, write_png
 from service.errors import BodyTooLarge, MalformedBody, QuartetError
+from service.limits import Limits
 from training.data.images import Images
 
 MAX_PIXELS = 2**20
 GREY = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
+
+
+def read(data: bytes, max_pixels: int, field: str | None = None) -> Picture:
+    return pictures.read(data, Limits(1, max_pixels), field)
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:

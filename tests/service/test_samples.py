@@ -86,7 +86,7 @@ def test_the_forms_of_an_answer_hold_the_same_pictures(lane: Here) -> None:
     assert png.headers["content-type"] == PNG
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png.content))), sheet(grid))
     answer = generate(lane, JSON, seed=5, count=6).json()
-    np.testing.assert_array_equal([read(base64.b64decode(one), 2**20).grey for one in answer["samples"]], grid)
+    np.testing.assert_array_equal([read(base64.b64decode(one), LIMITS).grey for one in answer["samples"]], grid)
     assert answer["seed"] == 5
     assert len(answer["labels"]) == 6
     assert set(answer["labels"]) <= set("0123456789")

@@ -1,0 +1,121 @@
+"""What the first bytes of a picture file say of the work that lies behind them, read without decoding anything.
+
+Pillow takes hundreds of megabytes for the canvas of a WebP file of 34 bytes when it opens it, and seconds for a JPEG of
+hundreds of scans, which no thread can be stopped at. So nothing is handed to it before its header is known.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+START_OF_SCAN = b"\xff\xda"
+FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # markers that begin one
+STRIPS = 273, 279, 324, 325  # TIFF: where strips and tiles lie, and how long they are
+WIDTH, HEIGHT, COMPRESSION, ORIENTATION, ROWS_PER_STRIP, TILE_WIDTH, TILE_HEIGHT = 256, 257, 259, 274, 278, 322, 323
+CANVASES = 16  # bytes for a pixel of a WebP: the decoder's and Pillow's
+SIZES = {3: "H", 4: "I"}  # of TIFF values
+
+
+class Header(NamedTuple):
+    """`passes` over the pixels; `parts` (strips, tiles), each a Python object once the file is open.
+
+    `beside`: bytes that decoding takes beside the pixels themselves.
+    """
+
+    kind: str
+    width: int
+    height: int
+    passes: int = 1
+    parts: int = 1
+    beside: int = 0
+
+
+def look(data: bytes) -> Header | None:
+    """None for what is no PNG, JPEG, WebP, BMP or TIFF, or is cut off in its header."""
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return Header("PNG", *struct.unpack_from(">II", data, 16))
+        if data.startswith(b"\xff\xd8\xff"):
+            return _jpeg(data)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return _webp(data)
+        if data.startswith(b"BM"):
+            return _bmp(data)
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            return _tiff(data)
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _jpeg(data: bytes) -> Header | None:
+    at = 2
+    while data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        if marker in FRAMES:
+            height, width, planes = struct.unpack_from(">HHB", data, at + 5)
+            passes = max(1, data.count(START_OF_SCAN, at))
+            beside = _coefficients(width * height, data[at + 11 : at + 10 + 3 * planes : 3]) if passes > 1 else 0
+            return Header("JPEG", width, height, passes, beside=beside)
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return None
+
+
+def _coefficients(pixels: int, sampling: bytes) -> int:
+    """Two bytes for each sample of each plane: those of all passes are added up before there is any pixel."""
+    shares = [(one >> 4) * (one & 15) for one in sampling]
+    return 2 * pixels * sum(shares) // max(1, *shares)
+
+
+def _webp(data: bytes) -> Header | None:
+    form = data[12:16]
+    if form == b"VP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return _canvas(width, height)
+    if form == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return _canvas(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    if form == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return _canvas(width & 0x3FFF, height & 0x3FFF)
+    return None
+
+
+def _canvas(width: int, height: int) -> Header:
+    return Header("WEBP", width, height, beside=CANVASES * width * height)
+
+
+def _bmp(data: bytes) -> Header:
+    (size,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
+    return Header("BMP", abs(width), abs(height))
+
+
+def _tiff(data: bytes) -> Header | None:
+    """Of the first page."""
+    order = "<" if data.startswith(b"II") else ">"
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    numbers: dict[int, int] = {}
+    parts = 1
+    for tag, kind, count, value in _entries(data, order, at):
+        if tag in STRIPS:
+            parts = max(parts, count)
+        elif kind in SIZES:
+            (numbers[tag],) = struct.unpack_from(order + SIZES[kind], value)
+    if not {WIDTH, HEIGHT} <= numbers.keys():
+        return None
+    width, height = numbers[WIDTH], numbers[HEIGHT]
+    part = numbers.get(TILE_WIDTH, width) * numbers.get(TILE_HEIGHT, min(numbers.get(ROWS_PER_STRIP, height), height))
+    if numbers.get(COMPRESSION, 1) == 1:
+        part = 0  # it is read as it lies there
+    turned = width * height if numbers.get(ORIENTATION, 1) > 1 else 0
+    return Header("TIFF", width, height, parts=parts, beside=4 * (part + turned))
+
+
+def _entries(data: bytes, order: str, at: int) -> Iterator[tuple[int, int, int, bytes]]:
+    (count,) = struct.unpack_from(order + "H", data, at)
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        yield struct.unpack_from(order + "HHI4s", data, entry)
