@@ -60,7 +60,7 @@ load: $(VENV)/.bench  ## Locust without its page, against a service on $(HOST):$
 faults: $(VENV)/.dev  ## Swap, break, overload, restart and kill a service under load
 	$(BIN)/python -m load_tests.faults $(ARGS)
 
-hostile: $(VENV)/.dev  ## Damaged requests, requests from the OpenAPI document, attacks below HTTP
+hostile: $(VENV)/.dev  ## Damaged and dear requests, requests from the OpenAPI document, attacks below HTTP
 	$(BIN)/python -m load_tests.hostile $(ARGS)
 
 protocol: $(VENV)/.dev  ## Compile service/oip/inference.proto

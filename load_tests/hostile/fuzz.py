@@ -1,21 +1,18 @@
-"""Damaged requests without end, given to the service in this process."""
+"""Hostile requests without end, given to the service in this process: damaged ones, and bombs."""
 
 import faulthandler
-import gc
-import json
 import random
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from time import perf_counter
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
-import psutil
-
+from load_tests.hostile.bombs import BOMBS
+from load_tests.hostile.cost import MEMORY, Excess
 from load_tests.hostile.inside import Inside
 from load_tests.hostile.mutations import ENCODERS, mutated
 from load_tests.hostile.seeds import Seed, seeds
+from load_tests.hostile.shot import Finding, Shot
 from load_tests.hostile.verdict import objections
+from load_tests.wire import Reply
 
 HANG_S = 60
 MOST_BYTES = 2**20 + 1
@@ -64,36 +61,11 @@ VALUES = (
 )
 
 
-class Shot(NamedTuple):
-    """A hostile request."""
-
-    method: str
-    path: str
-    query: bytes
-    headers: dict[bytes, bytes]
-    body: bytes
-
-
-class Finding(NamedTuple):
-    """A request, and what is wrong with its answer."""
-
-    shot: Shot
-    objection: str
-
-    def write(self, folder: Path, number: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.shot.headers.items()}
-        query = self.shot.query.decode("latin-1")
-        head = self.shot._asdict() | {"headers": headers, "query": query, "body": None, "objection": self.objection}
-        (folder / f"{number}.json").write_text(json.dumps(head, indent=1))
-        (folder / f"{number}.body").write_bytes(self.shot.body)
-
-
 class Fuzz:
-    """What came of it: statuses, what was wrong, and by how much memory grew once caches were full."""
+    """What came of it: statuses, and what was wrong with answers or costs."""
 
-    def __init__(self, inside: Inside, seed: int) -> None:
-        self._inside, self._shots = inside, shots(random.Random(seed))
+    def __init__(self, inside: Inside, shots: Iterator[Shot]) -> None:
+        self._inside, self._shots = inside, shots
         self.statuses: Counter[int] = Counter()
         self.findings: list[Finding] = []
 
@@ -102,17 +74,31 @@ class Fuzz:
             self.fire(next(self._shots))
 
     def fire(self, shot: Shot) -> None:
-        faulthandler.dump_traceback_later(HANG_S, exit=True)
-        started = perf_counter()
-        reply = self._inside.ask(shot.method, shot.path, shot.headers, shot.body, shot.query)
-        seconds = perf_counter() - started
-        faulthandler.cancel_dump_traceback_later()
+        reply, excesses = self._fire(shot)
         self.statuses[reply.status if reply else 0] += 1
+        if excesses:  # something else may have come between; what takes too long does so again
+            again = {MEMORY, *(one.kind for one in self._fire(shot)[1])}
+            excesses = [excess for excess in excesses if excess.kind in again]
+        found = [str(excess) for excess in excesses]
         if shot.method != "HEAD":
-            self.findings += [Finding(shot, objection) for objection in objections(shot.path, reply, seconds)]
+            found += objections(shot.path, reply)
+        self.findings += [Finding(shot, objection) for objection in found]
+
+    def _fire(self, shot: Shot) -> tuple[Reply | None, list[Excess]]:
+        faulthandler.dump_traceback_later(HANG_S, exit=True)
+        reply, cost = self._inside.measured(shot)
+        faulthandler.cancel_dump_traceback_later()
+        return reply, list(cost.excesses(len(shot.body), self._inside.max_pixels))
 
 
-def shots(chance: random.Random) -> Iterator[Shot]:
+def bombs(chance: random.Random, names: Sequence[str] = ()) -> Iterator[Shot]:
+    """`names` of some of BOMBS."""
+    chosen = [BOMBS[name] for name in names or BOMBS]
+    while True:
+        yield chance.choice(chosen)(chance)
+
+
+def damaged(chance: random.Random) -> Iterator[Shot]:
     whole = seeds()
     bodies = [seed.body for seed in whole]
     while True:
@@ -129,8 +115,3 @@ def _shot(seed: Seed, body: bytes, chance: random.Random) -> Shot:
         headers[b"content-encoding"], body = coding, ENCODERS[coding](body)
     query = seed.query if chance.random() < 0.5 else chance.choice(QUERIES)
     return Shot(chance.choice(METHODS), seed.path, query, headers, body[:MOST_BYTES])
-
-
-def resident_mb() -> float:
-    gc.collect()
-    return float(psutil.Process().memory_info().rss) / 2**20

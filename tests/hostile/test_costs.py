@@ -1,27 +1,30 @@
 """Small requests that want to cost much: each is done with in a moment, and memory is back to what it was."""
 
+import asyncio
 import base64
 import io
-from collections.abc import Iterator
-from time import perf_counter
+import random
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from load_tests.hostile.fuzz import resident_mb
-from load_tests.hostile.inside import Inside
+from load_tests.hostile.bombs import BOMBS
+from load_tests.hostile.cost import MEGABYTE, MEMORY, Cost, Meter, resident_mb
+from load_tests.hostile.inside import TIGHT, Inside
 from load_tests.hostile.seeds import CLASSIFY, CSV, FORM, GENERATE, INFER, PREDICT, SCORE, form
+from load_tests.hostile.shot import Finding, Shot
 from tests.conftest import npy
 
 JSON, NPY = "application/json", "application/x-npy"
-MOMENT_S = 3.0
-MEGABYTE = 10**6
 
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    with Inside(tmp_path_factory.mktemp("inside")) as service:
+    with Inside(tmp_path_factory.mktemp("inside"), **TIGHT) as service:
         yield service
 
 
@@ -60,18 +63,17 @@ EXPENSIVE = {
     "many parts": (CLASSIFY, FORM, form("image", *[b"x"] * 10_000), 422),
     "a part with many headers": (CLASSIFY, FORM, b"--edge\r\n" + b"a: b\r\n" * 150_000 + b"\r\nx\r\n--edge--\r\n", 400),
     "black pictures in parts": (CLASSIFY, FORM, form("image", *[bomb()] * 16), 413),
-    "a wide header": (CLASSIFY, NPY, wide_npy(MEGABYTE), 400),
+    "a wide header": (CLASSIFY, NPY, wide_npy(10**6), 400),
     "a header of brackets": (CLASSIFY, NPY, b"\x93NUMPY\x01\x00\x10\x27" + b"(" * 10_000, 400),
 }
 
 
 @pytest.mark.parametrize(("path", "media_type", "body", "status"), EXPENSIVE.values(), ids=EXPENSIVE)
-def test_it_is_refused_in_a_moment(inside: Inside, path: str, media_type: str, body: bytes, status: int) -> None:
-    started = perf_counter()
-    reply = inside.ask("POST", path, {b"content-type": media_type.encode()}, body)
-    assert perf_counter() - started < MOMENT_S
+def test_it_is_refused_at_little_cost(inside: Inside, path: str, media_type: str, body: bytes, status: int) -> None:
+    reply, cost = inside.measured(Shot("POST", path, b"", {b"content-type": media_type.encode()}, body))
     assert reply is not None
     assert reply.status == status, reply.body
+    assert list(cost.excesses(len(body), inside.max_pixels)) == []
 
 
 def test_pictures_count_together_against_the_limit(inside: Inside) -> None:
@@ -86,8 +88,59 @@ def test_headers_of_arrays_are_not_kept(inside: Inside) -> None:
     def ask(size: int) -> None:
         inside.ask("POST", CLASSIFY, {b"content-type": NPY.encode()}, wide_npy(size))
 
-    ask(MEGABYTE)
+    ask(10**6)
     before = resident_mb()
     for size in range(64):
-        ask(MEGABYTE - size)
+        ask(10**6 - size)
     assert resident_mb() - before < 32
+
+
+def cost_of(work: Awaitable[object]) -> Cost:
+    async def measure() -> Cost:
+        async with Meter() as meter:
+            await work
+        return meter.cost
+
+    return asyncio.run(measure())
+
+
+def busy() -> None:
+    started = process_time()
+    while process_time() - started < 0.5:
+        pass
+
+
+async def busy_here() -> None:
+    busy()
+
+
+async def large() -> None:
+    bytearray(300 * MEGABYTE)[:: 2**12] = b"1" * (300 * 2**8)
+
+
+def test_what_is_taken_for_a_moment_is_seen() -> None:
+    spent = {one.kind: one.spent for one in cost_of(large()).excesses(sent=10_000, max_pixels=2**25)}
+    assert round(spent[MEMORY], -2) == 300
+
+
+def test_work_on_the_event_loop_is_a_stall_and_in_a_thread_it_is_none() -> None:
+    here, beside = cost_of(busy_here()), cost_of(asyncio.to_thread(busy))
+    assert here.stall_s > 0.45 > beside.stall_s
+    assert 0.45 < beside.seconds < 1
+
+
+def test_waiting_costs_nothing() -> None:
+    cost = cost_of(asyncio.sleep(0.5))
+    assert (cost.peak < MEGABYTE, cost.seconds < 0.25) == (True, True)
+
+
+def test_a_finding_can_be_sent_again(tmp_path: Path) -> None:
+    shot = Shot("POST", "/v1/\xff", b"a=\xfe", {b"x": b"\x80"}, bytes(range(256)))
+    Finding(shot, "too dear").write(tmp_path, 7)
+    assert Shot.read(tmp_path / "7.json") == shot
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_seed_makes_the_same_bombs_again(name: str) -> None:
+    first, again = ([BOMBS[name](chance) for _ in range(2)] for chance in (random.Random(1), random.Random(1)))
+    assert first == again

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from load_tests.hostile.inside import Inside
+from load_tests.hostile.inside import TIGHT, Inside
 from load_tests.hostile.mutations import mutated
 from load_tests.hostile.seeds import CLASSIFY, DENOISE, GENERATE, INFER, PREDICT, SCORE, seeds
 from load_tests.hostile.verdict import objections
@@ -98,7 +98,7 @@ def test_a_decoder_knows_every_error_of_its_own(decode: Callable[[bytes], Any], 
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    with Inside(tmp_path_factory.mktemp("inside")) as service:
+    with Inside(tmp_path_factory.mktemp("inside"), **TIGHT) as service:
         yield service
 
 
@@ -137,4 +137,4 @@ def test_any_document_is_answered_in_form(inside: Inside, path: str, data: st.Da
     document = data.draw(st.dictionaries(names, values, max_size=5) | VALUES)
     body = orjson.dumps(document)
     reply = inside.ask("POST", path, {b"content-type": b"application/json"}, body)
-    assert list(objections(path, reply, 0)) == [], body
+    assert list(objections(path, reply)) == [], body
