@@ -13,6 +13,19 @@ from pydicom import dcmread
 PAYLOADS = Path(__file__).parent / "payloads"
 JSON, NPY, PNG, DICOM = "application/json", "application/x-npy", "image/png", "application/dicom"
 
+THINGS = (
+    "t-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
 
 class Body(NamedTuple):
     content: bytes
@@ -26,6 +39,19 @@ def digit(label: int) -> NDArray[np.uint8]:
 
 def digit_png(label: int) -> Body:
     return Body((PAYLOADS / f"digit-{label}.png").read_bytes(), PNG)
+
+
+def thing(label: str) -> NDArray[np.uint8]:
+    """A test picture of Fashion-MNIST, [28, 28], light on black."""
+    return np.asarray(Image.open(PAYLOADS / f"thing-{THINGS.index(label)}.png"))
+
+
+def thing_png(label: str) -> Body:
+    return Body((PAYLOADS / f"thing-{THINGS.index(label)}.png").read_bytes(), PNG)
+
+
+def things_json(*labels: str) -> Body:
+    return as_json({"images": [thing(label).tolist() for label in labels]})
 
 
 def digits_json(*labels: int) -> Body:

@@ -1,4 +1,4 @@
-"""Locust users for the four endpoints, with real payloads. A wrong answer counts as a failure, whatever its status.
+"""Locust users for every endpoint, with real payloads. A wrong answer counts as a failure, whatever its status.
 
 locust --locustfile load_tests/locustfile.py --host http://127.0.0.1:3000
 """
@@ -20,6 +20,7 @@ from load_tests.bodies import (
     JSON,
     NPY,
     PNG,
+    THINGS,
     Body,
     applicants,
     as_json,
@@ -29,6 +30,9 @@ from load_tests.bodies import (
     digits_json,
     slice_dicom,
     slice_hu,
+    thing,
+    thing_png,
+    things_json,
 )
 
 Check = Callable[[bytes], None]
@@ -90,11 +94,31 @@ class DigitUser(ApiUser):
         self.send(self.path, "json x 10", digits_json(*range(10)), saying(*range(10)))
 
 
-def saying(*labels: int) -> Check:
+class ThingUser(ApiUser):
+    weight = 3
+    path = "/v1/images/classify"
+    labels = itertools.cycle(THINGS)
+
+    @task(4)
+    def classify_png(self) -> None:
+        label = next(self.labels)
+        self.send(self.path, "png", thing_png(label), saying(label, key="label"))
+
+    @task(2)
+    def classify_npy(self) -> None:
+        label = next(self.labels)
+        self.send(self.path, "npy", as_npy(thing(label)), saying(label, key="label"))
+
+    @task(1)
+    def classify_all_things(self) -> None:
+        self.send(self.path, "json x 10", things_json(*THINGS), saying(*THINGS, key="label"))
+
+
+def saying(*labels: int | str, key: str = "digit") -> Check:
     def check(answer: bytes) -> None:
         predictions = json.loads(answer)["predictions"]
-        digits = [prediction["digit"] for prediction in predictions]
-        expect(digits == list(labels), f"sent {list(labels)}, answered {digits}")
+        found = [prediction[key] for prediction in predictions]
+        expect(found == list(labels), f"sent {list(labels)}, answered {found}")
         for prediction in predictions:
             total = sum(prediction["probabilities"])
             expect(len(prediction["probabilities"]) == 10 and abs(total - 1) < 1e-3, f"probabilities sum to {total}")

@@ -23,10 +23,17 @@ from load_tests.bodies import (
     slice_dicom,
     slice_hu,
 )
+from service.endpoints import ENDPOINTS, OF_A_MODEL
 
 CLASSIFY, SCORE, DENOISE, GENERATE = "/v1/digits/classify", "/v1/credit/score", "/v1/ct/denoise", "/v1/samples/generate"
 IMAGES, ACTIVATIONS = "/v1/images/classify", "/v1/models/digits/activations"
 PREDICT, INFER = "/v1/models/toy-tensors/predict", "/v2/models/toy-tensors/infer"
+ASKED = {"predict_tensors": "toy-tensors", "show_activations": "digits"}  # where the path names the model
+# Every path that takes JSON, and the fields of it.
+FIELDS: dict[str, tuple[str, ...]] = {
+    one.path.format(name=ASKED.get(one.name)): tuple(one.request_form.model_fields)
+    for one in (*ENDPOINTS, *OF_A_MODEL.values())
+} | {INFER: ("inputs", "outputs", "parameters", "id")}
 FORM, CSV = "multipart/form-data; boundary=edge", "text/csv"
 
 

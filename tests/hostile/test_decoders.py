@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from load_tests.hostile.inside import TIGHT, Inside
 from load_tests.hostile.mutations import mutated
-from load_tests.hostile.seeds import CLASSIFY, DENOISE, GENERATE, INFER, PREDICT, SCORE, seeds
+from load_tests.hostile.seeds import FIELDS, INFER, seeds
 from load_tests.hostile.verdict import objections
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.compression import coding_for, decompressed
@@ -108,14 +108,6 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     max_leaves=12,
 )
-FIELDS = {
-    CLASSIFY: ("images", "model", "version"),
-    SCORE: ("applicants", "model", "version"),
-    DENOISE: ("slices", "model", "version"),
-    GENERATE: ("count", "seed", "label", "labels", "latents", "model", "version"),
-    PREDICT: ("inputs", "version"),
-    INFER: ("inputs", "outputs", "parameters", "id"),
-}
 TENSOR = st.fixed_dictionaries(
     {},
     optional={

@@ -10,7 +10,7 @@ import pytest
 from load_tests.hostile.conformance import departures
 from load_tests.hostile.fuzz import Fuzz, damaged
 from load_tests.hostile.inside import TIGHT, Inside
-from load_tests.hostile.seeds import Seed, seeds
+from load_tests.hostile.seeds import FIELDS, Seed, seeds
 from load_tests.hostile.verdict import objections
 
 
@@ -26,6 +26,10 @@ def test_what_is_damaged_later_is_right_at_first(inside: Inside, seed: Seed) -> 
     assert reply is not None
     assert reply.status == 200, reply.body
     assert list(objections(seed.path, reply)) == []
+
+
+def test_requests_to_every_endpoint_are_damaged() -> None:
+    assert {seed.path for seed in seeds()} >= FIELDS.keys()
 
 
 def test_damaged_requests_are_answered_or_refused_in_the_right_form(inside: Inside) -> None:

@@ -16,6 +16,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from service.codecs.pictures import write_png
+from service.endpoints import ENDPOINTS, OF_A_MODEL
 from service.settings import Settings
 from tests.conftest import Running, assert_refused, npy
 from training.data.german import ATTRIBUTES
@@ -23,6 +24,7 @@ from training.data.german import ATTRIBUTES
 SECRET = "Doe^Jane-0815"
 DIGITS, CREDIT, CT, SAMPLES = "/v1/digits/classify", "/v1/credit/score", "/v1/ct/denoise", "/v1/samples/generate"
 PREDICT = "/v1/models/convnet/predict"
+PATHS = [one.path.format(name="convnet") for one in (*ENDPOINTS, *OF_A_MODEL.values())]
 NPY, DICOM, JSON = "application/x-npy", "application/dicom", "application/json"
 PIXEL = base64.b64encode(write_png(np.zeros((28, 28), np.uint8))).decode()
 PERSON: dict[str, Any] = {one.name: one.values[0] if one.values else one.range[0] for one in ATTRIBUTES}
@@ -147,12 +149,12 @@ def test_bad_input_is_refused(client: httpx.Client, name: str) -> None:
     assert_refused(client.post(path, content=body, headers={"content-type": media}), status, code, field)
 
 
-@pytest.mark.parametrize("path", [DIGITS, CREDIT, CT, SAMPLES, PREDICT])
+@pytest.mark.parametrize("path", PATHS)
 def test_an_empty_body_is_refused_everywhere(client: httpx.Client, path: str) -> None:
     assert_refused(client.post(path), 400, "empty_body")
 
 
-@pytest.mark.parametrize("path", [DIGITS, CREDIT, CT, SAMPLES, PREDICT])
+@pytest.mark.parametrize("path", PATHS)
 def test_media_that_no_endpoint_takes_are_refused_everywhere(client: httpx.Client, path: str) -> None:
     response = client.post(path, content=SECRET, headers={"content-type": "application/x-secret"})
     assert_refused(response, 415, "unsupported_media", "content-type")

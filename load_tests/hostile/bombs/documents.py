@@ -4,22 +4,10 @@ import random
 
 from load_tests.bodies import JSON, applicants, as_json
 from load_tests.hostile.bombs.parcel import amount, parcel
-from load_tests.hostile.seeds import ACTIVATIONS, CLASSIFY, DENOISE, GENERATE, IMAGES, INFER, PREDICT, SCORE
+from load_tests.hostile.seeds import FIELDS, SCORE
 from load_tests.hostile.shot import Shot
 
-FIELDS = {
-    CLASSIFY: (b"images", b"model", b"version", b"many", b"explain"),
-    IMAGES: (b"images", b"model"),
-    ACTIVATIONS: (b"images", b"many"),
-    SCORE: (b"applicants", b"model"),
-    DENOISE: (b"slices", b"version"),
-    GENERATE: (b"latents", b"labels", b"label", b"count", b"seed"),
-    PREDICT: (b"inputs", b"version"),
-    "/v1/models/digits/predict": (b"inputs",),
-    "/v1/models/ct-denoiser/predict": (b"inputs",),
-    INFER: (b"inputs", b"outputs", b"parameters", b"id"),
-    "/v2/repository/index": (b"ready",),
-}
+TARGETS = FIELDS | dict.fromkeys(("/v1/models/digits/predict", "/v1/models/ct-denoiser/predict"), ("inputs",))
 UNITS = (
     b"0",
     b"-0.0",
@@ -53,8 +41,8 @@ def _sent(chance: random.Random, path: str, field: bytes, value: bytes) -> Shot:
 
 
 def _aim(chance: random.Random) -> tuple[str, bytes]:
-    path = chance.choice(list(FIELDS))
-    return path, chance.choice(FIELDS[path])
+    path = chance.choice(list(TARGETS))
+    return path, chance.choice(TARGETS[path]).encode()
 
 
 def wide(chance: random.Random) -> Shot:
