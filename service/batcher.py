@@ -7,8 +7,9 @@ one runs. Urgent jobs go before patient ones, which ride along where there is ro
 runs in a thread. How long it takes was measured beforehand, and is corrected by how much longer others took lately: a
 graph may look twice at what it is unsure of.
 
-A job's deadline is looked at when its turn has come; by a timer as well where that may take long: behind or in a batch
-in a thread, and for the patient.
+A job's deadline, and whether anybody still waits, is looked at when its turn has come, before somebody is refused
+for lack of room and whenever a batch begins in a thread; the deadline by a timer as well where that may take long:
+behind or in a batch in a thread, and for the patient.
 
 All methods belong to the event loop's thread; only `run` leaves it.
 """
@@ -111,6 +112,7 @@ class Batcher:
         self.queued_rows = self.running_rows = 0
         self._queues: tuple[deque[Job], deque[Job]] = (deque(), deque())  # by priority
         self._running = 0
+        self._swept = False  # in this turn of the loop
         self._times = 1.0  # what was measured: the mean of what batches took lately
         self._scheduled: asyncio.Handle | None = None
 
@@ -120,7 +122,9 @@ class Batcher:
         Raises QueueFull at once, DeadlineExceeded when the answer would provably be late, InferenceFailed when
         the session fails on these very rows.
         """
-        if self.queued_rows + job.rows > self.max_queue_rows and self.queued_rows:
+        if self._is_full(job):
+            self._sweep()
+        if self._is_full(job):
             raise QueueFull(f"{self.queued_rows} samples are waiting already. Try again in a moment.")
         if job.rows <= self.max_batch:
             return await self._enqueue(job)
@@ -132,6 +136,24 @@ class Batcher:
         job.queued_s = parts[0].queued_s
         job.infer_s = sum(part.infer_s for part in parts)
         return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+
+    def _is_full(self, job: Job) -> bool:
+        return self.queued_rows + job.rows > self.max_queue_rows and bool(self.queued_rows)
+
+    def _sweep(self) -> None:
+        """Drop the dead, once in a turn of the loop: no more are known of within it."""
+        if self._swept:
+            return
+        self._swept = True
+        asyncio.get_running_loop().call_soon(self._sweep_again)
+        now = monotonic()
+        for queue in self._queues:
+            living = [job for job in queue if not self._dead(job, now)]
+            queue.clear()
+            queue.extend(living)
+
+    def _sweep_again(self) -> None:
+        self._swept = False
 
     def _enqueue(self, job: Job) -> "asyncio.Future[Arrays]":
         loop = asyncio.get_running_loop()
@@ -189,6 +211,7 @@ class Batcher:
             return True
         self._running += 1
         self.running_rows += rows
+        self._sweep()  # they hold memory for as long as the batch takes
         for job in chain(batch, *self._queues):
             self._limit(job)
         for job in batch:

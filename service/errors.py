@@ -229,6 +229,18 @@ class InternalError(Fault):
     code = "internal_error"
 
 
+def forget_path(error: BaseException) -> None:
+    """Let go of the frames that an error has come through, once it is handled.
+
+    They hold the request, and a future among them the error: a circle that only the garbage collector would break.
+    """
+    chain: list[BaseException | None] = [error]
+    while chain:
+        if (one := chain.pop()) is not None:
+            chain += one.__context__, one.__cause__
+            one.__traceback__ = one.__context__ = one.__cause__ = None
+
+
 def problem(error: QuartetError, request_id: str) -> bytes:
     """The RFC 9457 body of an error."""
     body = {

@@ -20,6 +20,7 @@ from service.errors import (
     InternalError,
     MethodNotAllowed,
     QuartetError,
+    forget_path,
     problem,
 )
 from service.journal import Journal
@@ -115,11 +116,14 @@ class Exchange:
         try:
             answer, timing = await work
         except QuartetError as error:
+            forget_path(error)
             await self.refuse(error)
-        except asyncio.CancelledError:  # by the server, whose time to drain is up
+        except asyncio.CancelledError as error:  # by the server, whose time to drain is up
+            forget_path(error)
             await self.refuse(Draining("The service is going down, and had no more time for this request."))
-        except Exception:
+        except Exception as error:
             log.exception("request %s to %s failed", self.request_id.decode("latin-1"), self.endpoint)
+            forget_path(error)
             await self.refuse(InternalError())
         else:
             await self.answer(answer, timing)

@@ -13,7 +13,15 @@ from google.protobuf.message import DecodeError
 
 from service.access import Keys, admit_admin
 from service.batcher import URGENT
-from service.errors import InternalError, InvalidValue, MalformedBody, Missing, NotReady, QuartetError
+from service.errors import (
+    InternalError,
+    InvalidValue,
+    MalformedBody,
+    Missing,
+    NotReady,
+    QuartetError,
+    forget_path,
+)
 from service.exchange import request_id
 from service.journal import Journal
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
@@ -202,7 +210,10 @@ class InferenceService:
             except Exception as error:
                 refused = self._refusal(call, error)
                 call.end(refused.status)
-                return await context.abort(STATUS.get(refused.status, Code.INVALID_ARGUMENT), sentence(refused))
+                # Without `abort`: its exception would hold this frame, and the context the exception.
+                context.set_code(STATUS.get(refused.status, Code.INVALID_ARGUMENT))
+                context.set_details(sentence(refused))
+                return None
             finally:
                 self._metrics.in_flight -= 1
             told = answer(**given) if isinstance(given, dict) else given
@@ -224,7 +235,9 @@ class InferenceService:
         """What the client is told of an error."""
         if not isinstance(error, QuartetError):
             log.error("request %s to %s failed", call.request_id.decode("latin-1"), call.method, exc_info=error)
+            forget_path(error)
             error = InternalError()
+        forget_path(error)
         self._metrics.errors[ENDPOINT, error.code] += 1
         self._journal.refused(call, error)
         return error

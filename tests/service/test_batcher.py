@@ -351,3 +351,57 @@ def test_times_are_told_to_the_job_and_the_observer(executor: ThreadPoolExecutor
     assert first.infer_s >= 0.02
     assert second.queued_s >= 0.02
     assert [(rows, waited) for rows, _, waited in seen] == [(2, [first.queued_s]), (3, [second.queued_s])]
+
+
+@pytest.mark.parametrize("end", ["gone", "cancelled", "late"])
+def test_the_dead_do_not_count_as_waiting(executor: ThreadPoolExecutor, end: str) -> None:
+    async def scene() -> None:
+        graph = Graph(hold=threading.Event())
+        queue = batcher(graph, executor, THREADED)
+        first = asyncio.ensure_future(queue.submit(job(1)))
+        while not queue.running_rows:
+            await asyncio.sleep(0)
+        there: list[bool] = []
+        deadline = monotonic() + 0.05 if end == "late" else FOREVER
+        crowd = [
+            asyncio.ensure_future(queue.submit(job(8, deadline=deadline, gone=lambda: bool(there)))) for _ in range(3)
+        ]
+        await asyncio.sleep(0.1 if end == "late" else 0)
+        if end == "gone":
+            there.append(True)
+        elif end == "cancelled":
+            for one in crowd:
+                one.cancel()
+            await asyncio.sleep(0)
+        living = asyncio.ensure_future(queue.submit(job(8)))
+        await asyncio.sleep(0)
+        assert queue.queued_rows == 8
+        assert graph.hold is not None
+        graph.hold.set()
+        assert len((await living)["y"]) == 8
+        await first
+        assert all(isinstance(one, BaseException) for one in await asyncio.gather(*crowd, return_exceptions=True))
+        assert queue.queued_rows == 0
+
+    asyncio.run(scene())
+
+
+def test_a_crowd_that_is_refused_is_looked_through_once_a_turn(executor: ThreadPoolExecutor) -> None:
+    async def scene() -> None:
+        graph = Graph(hold=threading.Event())
+        queue = batcher(graph, executor, THREADED)
+        first = asyncio.ensure_future(queue.submit(job(1)))
+        while not queue.running_rows:
+            await asyncio.sleep(0)
+        asked: list[int] = []
+        waiting = [asyncio.ensure_future(queue.submit(job(8, gone=lambda: bool(asked.append(1))))) for _ in range(3)]
+        await asyncio.sleep(0)
+        refused = [asyncio.ensure_future(queue.submit(job(8))) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert len(asked) == len(waiting)
+        assert all(isinstance(one.exception(), QueueFull) for one in refused)
+        assert graph.hold is not None
+        graph.hold.set()
+        await asyncio.gather(first, *waiting)
+
+    asyncio.run(scene())
