@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from service.access import new_key
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.tune import tune
 
 
@@ -26,7 +26,10 @@ def main() -> None:
     tuning.add_argument("--seconds", type=float, default=0.5, help="time per trial")
     tuning.set_defaults(run=lambda given: write_profile(given.names, given.seconds, given.output))
     given = parser.parse_args()
-    given.run(given)
+    try:
+        given.run(given)
+    except SettingsError as error:
+        parser.error(str(error))
 
 
 def make_key(name: str) -> None:

@@ -4,8 +4,10 @@ The file that `QUARTET_API_KEYS` names has a line per key: a name, the sha256 of
 per second it is good for. `python -m service key NAME` makes a key and its line. The key itself is stored nowhere.
 """
 
+import asyncio
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -23,7 +25,8 @@ from pydantic import SecretStr
 from service.errors import Forbidden, RateLimited, Unauthorized
 from service.settings import SettingsError
 
-LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<sha256>[0-9a-f]{64})(?:\s+(?P<rate>\d+(?:\.\d+)?))?")
+NAME = re.compile(r"[\w.@-]{1,64}")
+LINE = re.compile(rf"{NAME.pattern}\s+(?P<sha256>[0-9a-f]{{64}})(?:\s+(?P<rate>\d+(?:\.\d+)?))?")
 
 DUE = Struct("d")
 
@@ -43,6 +46,8 @@ OPEN = frozenset(
         "/v2/health/ready",
     )
 )
+
+log = logging.getLogger(__name__)
 
 
 def is_open(path: str) -> bool:
@@ -86,21 +91,45 @@ class Key(NamedTuple):
 
 
 class Keys:
-    def __init__(self, keys: list[Key]) -> None:
-        self._keys = keys
+    """The keys of a file as it was when it was last right."""
 
-    @classmethod
-    def read(cls, path: Path, shared: Path) -> "Keys":
-        """The keys of a file. Processes with the same folder `shared` count their requests together.
+    def __init__(self, path: Path, shared: Path) -> None:
+        """Processes with the same folder `shared` count their requests together.
 
         Raises SettingsError naming the line that is wrong.
         """
+        self._path, self._shared = path, shared
+        self._text, self._complaint = read_text(path), ""
+        self._keys = self._parsed(self._text)
+
+    async def watch(self, every_s: float) -> None:
+        """Follow the file: a key that is taken out of it opens nothing any more."""
+        while True:
+            await asyncio.sleep(every_s)
+            await asyncio.to_thread(self.look)
+
+    def look(self) -> None:
+        """Read the file again. While it cannot be read the old keys hold, and the log says so."""
+        try:
+            text = read_text(self._path)
+            if text == self._text:
+                return
+            self._text = text
+            self._keys = self._parsed(text)
+            log.info("%s has changed: %d API keys are valid", self._path, len(self._keys))
+            self._complaint = ""
+        except (SettingsError, OSError) as error:
+            if str(error) != self._complaint:
+                log.error("%s; the API keys read before stay valid", error)
+            self._complaint = str(error)
+
+    def _parsed(self, text: str) -> list[Key]:
         keys = []
-        for line in read_lines(path):
+        for line in parsed_lines(self._path, text):
             rate = line["rate"] and float(line["rate"])
-            allowance = Allowance(rate, shared / f"rate-{line['sha256']}") if rate else None
+            allowance = Allowance(rate, self._shared / f"rate-{line['sha256']}") if rate else None
             keys.append(Key(bytes.fromhex(line["sha256"]), allowance))
-        return cls(keys)
+        return keys
 
     def admit(self, headers: dict[bytes, bytes]) -> None:
         """Raises Unauthorized or RateLimited."""
@@ -115,14 +144,18 @@ class Keys:
             found.allowance.spend()
 
 
-def read_lines(path: Path) -> list[re.Match[str]]:
-    """The lines of a file of keys. Raises SettingsError naming the one that is wrong."""
+def read_text(path: Path) -> str:
+    """Raises SettingsError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"QUARTET_API_KEYS: {path} cannot be read: {error}") from None
+
+
+def parsed_lines(path: Path, text: str) -> list[re.Match[str]]:
+    """The lines of a file of keys. Raises SettingsError naming the one that is wrong."""
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         match = LINE.fullmatch(line.strip())
@@ -146,6 +179,8 @@ def _presented(headers: dict[bytes, bytes]) -> bytes:
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A fresh key and the line for the file."""
+    """A fresh key and the line for the file. Raises SettingsError for a name that the file may not hold."""
+    if not NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} cannot be the name of a key: use up to 64 letters, digits or any of . _ - @")
     key = secrets.token_urlsafe(32)
     return key, f"{name} {hashlib.sha256(key.encode()).hexdigest()}"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from errno import EADDRINUSE
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ from typing import Any
 import psutil
 from starlette.middleware.cors import CORSMiddleware
 
-from service.access import Keys, read_lines
+from service.access import Keys, parsed_lines, read_text
 from service.body import Message, Receive
 from service.bundle import BundleError, current, names
 from service.connection import Connection
@@ -59,7 +60,7 @@ class Worker:
             await inner(scope, self._lifespan(receive) if scope["type"] == "lifespan" else receive, send)
 
         if self.settings.api_keys is not None:
-            self._keys = Keys.read(self.settings.api_keys, shared_folder(Path(tempfile.gettempdir())))
+            self._keys = Keys(self.settings.api_keys, shared_folder(Path(tempfile.gettempdir())))
         lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings, self._keys)
         if not self.settings.cors_origins:
             return lane
@@ -89,7 +90,12 @@ class Worker:
         return hooked
 
     def _works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        return [self._serve_models, self._publish, *([self._serve_grpc] if self.settings.grpc_port else [])]
+        works = [self._serve_models, self._publish]
+        if self._keys is not None:
+            works.append(partial(self._keys.watch, self.settings.watch_s))
+        if self.settings.grpc_port:
+            works.append(self._serve_grpc)
+        return works
 
     async def _serve_grpc(self) -> None:
         from service.oip.grpc_server import PortError, listen  # only who uses gRPC pays for its 9 MB
@@ -149,7 +155,7 @@ def _check(settings: Settings) -> None:
     if missing := set(settings.models) - set(names(settings.models_dir)):
         raise SettingsError(f"QUARTET_MODELS: {settings.models_dir} holds no bundle of {min(missing)}")
     if settings.api_keys is not None:
-        read_lines(settings.api_keys)
+        parsed_lines(settings.api_keys, read_text(settings.api_keys))
     if settings.grpc_port:
         _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
     _check_provider(settings)

@@ -123,7 +123,7 @@ def repository(toy_models: Path) -> Repository:
 
 
 def keys_of(config: Settings) -> Keys | None:
-    return Keys.read(config.api_keys, config.api_keys.parent) if config.api_keys else None
+    return Keys(config.api_keys, config.api_keys.parent) if config.api_keys else None
 
 
 def lane_over(repository: Repository, **changes: Any) -> Here:

@@ -18,7 +18,7 @@ def key(tmp_path: Path) -> tuple[str, Path]:
 
 
 def read(key: tuple[str, Path]) -> Keys:
-    return Keys.read(key[1], key[1].parent)
+    return Keys(key[1], key[1].parent)
 
 
 def test_a_key_opens_the_door_in_either_header(key: tuple[str, Path]) -> None:
@@ -73,7 +73,7 @@ def test_a_rate_comes_back_with_time(key: tuple[str, Path]) -> None:
 def test_processes_with_a_folder_in_common_count_together(key: tuple[str, Path], tmp_path: Path) -> None:
     headers = limited(key, "0.01")
     (tmp_path / "elsewhere").mkdir()
-    one, another, stranger = (Keys.read(key[1], shared) for shared in (tmp_path, tmp_path, tmp_path / "elsewhere"))
+    one, another, stranger = (Keys(key[1], shared) for shared in (tmp_path, tmp_path, tmp_path / "elsewhere"))
     one.admit(headers)
     assert not admits(another, headers)
     assert admits(stranger, headers)
@@ -91,9 +91,43 @@ def admits(keys: Keys, headers: dict[bytes, bytes]) -> bool:
 def test_a_wrong_line_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "keys").write_text(f"# first\n{line}\n")
     with pytest.raises(SettingsError, match="keys:2 is not"):
-        Keys.read(tmp_path / "keys", tmp_path)
+        Keys(tmp_path / "keys", tmp_path)
+
+
+def test_a_key_that_is_taken_out_of_the_file_opens_nothing_and_a_new_one_does(key: tuple[str, Path]) -> None:
+    keys, (another, line) = read(key), new_key("ward-8")
+    key[1].write_text(line)
+    keys.look()
+    keys.admit({b"x-api-key": another.encode()})
+    with pytest.raises(Unauthorized):
+        keys.admit({b"x-api-key": key[0].encode()})
+
+
+@pytest.mark.parametrize("broken", ["ward-7 123", None], ids=["broken", "gone"])
+def test_the_old_keys_hold_while_the_file_is_broken_and_it_is_said_once(
+    key: tuple[str, Path], broken: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys, before = read(key), key[1].read_text()
+    if broken is None:
+        key[1].unlink()
+    else:
+        key[1].write_text(broken)
+    for _ in range(3):
+        keys.look()
+    keys.admit({b"x-api-key": key[0].encode()})
+    (record,) = caplog.records
+    assert "the API keys read before stay valid" in record.message
+    key[1].write_text(before)
+    keys.look()
+    keys.admit({b"x-api-key": key[0].encode()})
+
+
+@pytest.mark.parametrize("name", ["bob smith", "", "#bob", "b" * 65, "bob\n"])
+def test_a_key_is_made_only_for_a_name_that_the_file_may_hold(name: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be the name of a key"):
+        new_key(name)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="QUARTET_API_KEYS"):
-        Keys.read(tmp_path / "nowhere", tmp_path)
+        Keys(tmp_path / "nowhere", tmp_path)
