@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from service.access import Keys, is_open
 from service.body import Message, Receive
 from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
-from service.errors import QuartetError, UnknownRoute
+from service.errors import MalformedRequest, QuartetError, UnknownRoute
 from service.exchange import Exchange, Scope, Send
 from service.journal import Journal
 from service.messages import Answer
@@ -25,6 +25,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 INNER = "/schema.json", "/docs.json", "/static_content/"  # what BentoML's app answers, beside what the lane does
 NOTHING = "There is nothing here; /docs lists the routes."
+HOSTLESS = "A request of HTTP/1.1 has one Host header."
 MODEL_PATH = re.compile(rf"/v1/models/([a-z0-9-]{{1,64}})/({'|'.join(OF_A_MODEL)})")
 
 
@@ -44,7 +45,12 @@ class Lane:
         if scope["type"] != "http":
             await self.inner(scope, receive, send)
             return
+        if root := scope.get("root_path"):
+            scope = {**scope, "path": scope["path"].removeprefix(root)}
         path = scope["path"]
+        if scope.get("http_version") == "1.1" and sum(name == b"host" for name, _ in scope["headers"]) != 1:
+            await self._exchange(scope, receive, send, "access").refuse(MalformedRequest(HOSTLESS))
+            return
         if self._keys is not None and not is_open(path) and not await self._admit(self._keys, scope, receive, send):
             return
         endpoint = self._endpoints.get(path)
@@ -55,7 +61,7 @@ class Lane:
             endpoint = OF_A_MODEL[match[2]]
             exchange = self._exchange(scope, receive, send, endpoint.name)
             await exchange.serve(self._answer(endpoint, match[1], exchange))
-        elif (page := self.pages.find(path)) is not None:
+        elif (page := self.pages.find(path, scope)) is not None:
             exchange = self._exchange(scope, receive, send, "pages")
             await exchange.settle(self._shown(page, exchange))
         elif path == PREFIX or path.startswith(f"{PREFIX}/"):

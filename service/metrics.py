@@ -8,19 +8,20 @@ With several workers each one publishes a snapshot of its series, every second a
 scraped one adds up all snapshots. So no counter runs backwards, and what a dead worker had counted stays counted.
 """
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import psutil
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -144,6 +145,15 @@ class ModelMetrics:
         self.rows.fold_when_long()
 
 
+class _Scrape(NamedTuple):
+    """What prometheus_client takes for a registry."""
+
+    families: Iterable[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
+
+
 class Metrics(Collector):
     """All metrics of this worker and, given a folder they share, of the others, as a prometheus_client collector."""
 
@@ -185,7 +195,14 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         self.publish()
-        total = self._counted() | self._levels()
+        return self._families(self._counted() | self._levels())
+
+    async def page(self) -> bytes:
+        """The exposition; its text, the dear part, is written in a thread."""
+        families = self.collect()
+        return await asyncio.to_thread(generate_latest, _Scrape(families))
+
+    def _families(self, total: Series) -> Iterator[Metric]:
         for path in self.shared.glob("*.json") if self.shared else ():
             if int(path.stem) != os.getpid():
                 _add(total, path)

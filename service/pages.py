@@ -1,41 +1,48 @@
 """What the service says of itself: health, metrics, models, documentation."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import orjson
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service import openapi
 from service.errors import NotReady
+from service.exchange import Scope
 from service.messages import Answer
 from service.metrics import Metrics
+from service.pace import Paced
 from service.repository import Repository
 from service.served import ServedModel
 
 MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})")
 
-# Swagger UI comes with BentoML, which serves it below /static_content: the page needs no other host.
+# Swagger UI comes with BentoML, which serves it below /static_content: the page needs no other host. All addresses are
+# relative, for a proxy may have put a prefix before them.
 DOCS = b"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Quartet</title>
-<link rel="stylesheet" href="/static_content/swagger-ui.css"></head>
-<body><div id="ui"></div><script src="/static_content/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true})</script></body></html>
+<link rel="stylesheet" href="static_content/swagger-ui.css"></head>
+<body><div id="ui"></div><script src="static_content/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true})</script></body></html>
 """
+FORWARDED = re.compile(rb"(?:/[\w.~-]{1,64}){1,8}/?", re.ASCII)
 
 Page = Callable[[], Awaitable[Answer]]
 
 
 class Pages:
     def __init__(self, repository: Repository, metrics: Metrics) -> None:
-        self.repository, self.metrics = repository, metrics
+        self.repository = repository
+        self._exposition = Paced(metrics.page)
+        self._document = b""
+        self._described: list[tuple[str, str]] | None = None
+        self._describing = asyncio.Lock()
         self._pages: dict[str, Page] = {
             "/": self.docs,
             "/docs": self.docs,
-            "/openapi.json": self.openapi,
             "/livez": self.livez,
             "/healthz": self.livez,
             "/readyz": self.readyz,
@@ -43,8 +50,10 @@ class Pages:
             "/v1/models": self.models,
         }
 
-    def find(self, path: str) -> Page | None:
+    def find(self, path: str, scope: Scope) -> Page | None:
         page = self._pages.get(path)
+        if path == "/openapi.json":
+            return partial(self.openapi, prefix_of(scope))
         if page is None and (match := MODEL_PATH.fullmatch(path)):
             return partial(self.model, match[1])
         return page
@@ -52,9 +61,17 @@ class Pages:
     async def docs(self) -> Answer:
         return Answer(DOCS, "text/html; charset=utf-8")
 
-    async def openapi(self) -> Answer:
-        keyed = self.repository.settings.api_keys is not None
-        return Answer(orjson.dumps(openapi.document(self.repository.manifests(), keyed)))
+    async def openapi(self, prefix: str) -> Answer:
+        """`prefix` is what a proxy put before the paths; where it says nothing, the document's own address tells."""
+        async with self._describing:
+            manifests = self.repository.manifests()
+            described = [(one.name, one.version) for one in manifests]
+            if described != self._described:
+                keyed = self.repository.settings.api_keys is not None
+                document = await asyncio.to_thread(openapi.document, manifests, keyed)
+                self._document, self._described = orjson.dumps(document), described
+        servers = orjson.dumps({"servers": [{"url": prefix or "."}]})
+        return Answer(servers[:-1] + b"," + self._document[1:])
 
     async def livez(self) -> Answer:
         return Answer(b"alive\n", "text/plain")
@@ -66,7 +83,7 @@ class Pages:
         return Answer(orjson.dumps({"status": "ready"}))
 
     async def scrape(self) -> Answer:
-        return Answer(generate_latest(self.metrics.registry), CONTENT_TYPE_LATEST)
+        return Answer(await self._exposition(), CONTENT_TYPE_LATEST)
 
     async def models(self) -> Answer:
         return Answer(orjson.dumps({"models": [_summary(model) for model in self.repository.models.values()]}))
@@ -76,6 +93,13 @@ class Pages:
         model = self.repository.pick(name, None)
         described = _summary(model) | model.manifest.model_dump(mode="json") | {"card": model.bundle.card}
         return Answer(orjson.dumps(described))
+
+
+def prefix_of(scope: Scope) -> str:
+    """What a proxy that strips it put before the paths, by `x-forwarded-prefix` or the server's root path, else ""."""
+    forwarded = dict(scope["headers"]).get(b"x-forwarded-prefix", b"").strip()
+    given = forwarded.decode() if FORWARDED.fullmatch(forwarded) else str(scope.get("root_path", ""))
+    return given.rstrip("/")
 
 
 def _summary(model: ServedModel) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def test_nothing_that_was_accepted_is_lost_when_the_service_is_told_to_stop(tmp_
 def test_who_never_finishes_a_request_gets_no_more_than_the_time_to_drain(tmp_path: Path) -> None:
     running = Running(tmp_path, QUARTET_DRAIN_S="2", QUARTET_MODELS="convnet", QUARTET_WORKERS="1").wait_until_ready()
     with socket.create_connection(("127.0.0.1", running.port)) as stalled:
-        stalled.sendall(b"POST /v1/digits/classify HTTP/1.1\r\ncontent-length: 100\r\n\r\n[")
+        stalled.sendall(b"POST /v1/digits/classify HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n[")
         time.sleep(0.5)
         started = time.monotonic()
         assert running.stop(15) == 0

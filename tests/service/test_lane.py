@@ -197,3 +197,18 @@ def test_an_endpoint_with_a_limit_of_its_own_refuses_what_others_take(repository
     narrow = lane_over(repository, body_limits={"classify_digits": 100})
     assert narrow("POST", PATH, **ONE).json()["code"] == "body_too_large"
     assert narrow("POST", "/v1/models/toy-digits/predict", **ONE).json()["code"] != "body_too_large"
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", 0, 400), ("1.1", 2, 400), ("1.1", 1, 200), ("1.0", 0, 200), ("1.0", 1, 200)],
+)
+def test_http_1_1_wants_one_host(lane: Here, version: str, hosts: int, status: int) -> None:
+    async def by_hand(scope: Any, receive: Any, send: Any) -> None:
+        headers = [pair for pair in scope["headers"] if pair[0] != b"host"] + [(b"host", b"here")] * hosts
+        await lane.app({**scope, "http_version": version, "headers": headers}, receive, send)
+
+    response = Here(by_hand)("GET", "/livez")
+    assert response.status_code == status
+    if status == 400:
+        assert_refused(response, 400, "malformed_request")

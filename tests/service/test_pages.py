@@ -2,7 +2,11 @@
 
 import asyncio
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -67,4 +71,51 @@ def test_the_documentation_wants_no_api_key_and_neither_does_what_it_loads(lane:
     page = lane("GET", "/docs").text
     loaded = re.findall(r'(?:src=|href=|url: )"([^"]+)"', page)
     assert len(loaded) >= 3
-    assert all(map(is_open, ["/docs", *loaded]))
+    assert all(is_open(urljoin("/docs", address)) for address in loaded)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_documentation_s_addresses_hold_behind_a_prefix(lane: Here, path: str) -> None:
+    for address in re.findall(r'(?:src=|href=|url: )"([^"]+)"', lane("GET", path).text):
+        assert urljoin(f"http://here/some/prefix{path}", address).startswith("http://here/some/prefix/")
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "server"),
+    [
+        (None, "http://here/some/prefix/"),
+        ("/quartet", "http://here/quartet"),
+        ("/a/b-1/", "http://here/a/b-1"),
+        ("//elsewhere.example", "http://here/some/prefix/"),
+        ("http://elsewhere.example", "http://here/some/prefix/"),
+        ('/"}', "http://here/some/prefix/"),
+        ("/" + "a" * 10**4, "http://here/some/prefix/"),
+    ],
+)
+def test_the_description_s_server_is_where_the_proxy_says_or_where_it_lies(
+    lane: Here, forwarded: str | None, server: str
+) -> None:
+    headers = {} if forwarded is None else {"x-forwarded-prefix": forwarded}
+    (given,) = lane("GET", "/openapi.json", headers=headers).json()["servers"]
+    assert urljoin("http://here/some/prefix/openapi.json", given["url"]) == server
+
+
+def test_a_root_path_of_the_server_is_no_part_of_a_route(repository: Repository) -> None:
+    lane = lane_over(repository)
+
+    async def below(scope: Any, receive: Any, send: Any) -> None:
+        await lane.app({**scope, "root_path": "/below", "path": "/below" + scope["path"]}, receive, send)
+
+    assert Here(below)("GET", "/livez").status_code == 200
+    assert Here(below)("GET", "/v2/models/toy-tensors").json()["name"] == "toy-tensors"
+    assert Here(below)("GET", "/openapi.json").json()["servers"] == [{"url": "/below"}]
+
+
+def test_the_description_follows_the_models(tmp_path: Path) -> None:
+    toys.ct(tmp_path)
+    repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
+    early = lane_over(repository)
+    path = ("paths", "/v1/ct/denoise", "post", "description")
+    assert "no model" in reduce(getitem, path, early("GET", "/openapi.json").json())
+    asyncio.run(repository.load())
+    assert "toy-ct" in reduce(getitem, path, early("GET", "/openapi.json").json())
