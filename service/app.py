@@ -27,7 +27,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
     """A BentoML service whose app has the lane in front."""
 
     def to_asgi(self, is_main: bool = True) -> Any:
-        configure_logging()
+        configure_logging(worker.metrics)
         give_back_early()
         worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
         protocol = TurnTaking if settings.processes > 1 else Connection

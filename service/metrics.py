@@ -66,6 +66,7 @@ FAMILIES = (
     Family("counter", "quartet_requests", "Requests that reached a model.", ("model", "version", "outcome")),
     Family("counter", "quartet_errors", "Requests answered with an error.", ("endpoint", "code")),
     Family("counter", "quartet_failed_loads", "Versions that did not load.", ("model",)),
+    Family("counter", "quartet_dropped_log_lines", "Lines of the log that came while too many waited to be read."),
     Family("counter", "quartet_cpu_seconds", "Processor time of the workers."),
     Family("gauge", "quartet_in_flight_requests", "Requests being answered."),
     Family("gauge", "quartet_queued_rows", "Rows that wait for the session.", ("model", "version")),
@@ -163,6 +164,7 @@ class Metrics(Collector):
         self.requests: defaultdict[tuple[str, int], Histogram] = defaultdict(lambda: Histogram(SECONDS))
         self.errors: Counter[tuple[str, str]] = Counter()  # (endpoint, code)
         self.failed_loads: Counter[tuple[str]] = Counter()  # (model,)
+        self.dropped_lines = 0
         self.in_flight = 0
         self.budget: Budget | None = None
         self.registry = CollectorRegistry()
@@ -175,6 +177,9 @@ class Metrics(Collector):
         histogram = self.requests[endpoint, status]
         histogram.observe(seconds)
         histogram.fold_when_long()
+
+    def line_dropped(self) -> None:
+        self.dropped_lines += 1
 
     def forget_old(self, name: str) -> None:
         """Keep the series of the last few versions: their number is bounded however often one is swapped."""
@@ -211,7 +216,10 @@ class Metrics(Collector):
 
     def _counted(self) -> Series:
         """What only grows."""
-        series: Series = {("quartet_cpu_seconds",): [time.process_time()]}
+        series: Series = {
+            ("quartet_cpu_seconds",): [time.process_time()],
+            ("quartet_dropped_log_lines",): [self.dropped_lines],
+        }
         for (endpoint, status), histogram in self.requests.items():
             series["quartet_request_seconds", endpoint, str(status)] = histogram.values()
         for key, model in list(self.models.items()):  # a thread that loads one adds to them

@@ -21,6 +21,7 @@ import psutil
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import Keys, parsed_lines, read_text
+from service.backlog import Backlog, Unhurried
 from service.body import Message, Receive
 from service.bundle import BundleError, current, names
 from service.connection import Connection
@@ -199,16 +200,19 @@ def _is_shared(port: int) -> bool:
     )
 
 
-def configure_logging() -> None:
-    handler = logging.StreamHandler()
+def configure_logging(metrics: Metrics) -> None:
+    backlog = Backlog(metrics.line_dropped)
+    handler = Unhurried(backlog)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("service")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
-    plain = logging.StreamHandler()
     access = logging.getLogger("service.access")
-    access.handlers, access.propagate = [plain], False
+    access.handlers, access.propagate = [Unhurried(backlog)], False
     # The journal is the access log. uvicorn would put one together for every request, for nobody to read.
     logging.getLogger("uvicorn.access").propagate = False
     # BentoML's line for what is passed on to it holds the path as it was sent, line breaks included.
     logging.getLogger("bentoml.access").disabled = True
+    for name in (None, *logging.root.manager.loggerDict):  # uvicorn has a line for every request that is no HTTP
+        other = logging.getLogger(name)
+        other.handlers = [Unhurried.in_place_of(one, backlog) for one in other.handlers]
