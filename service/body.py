@@ -14,6 +14,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 MOST_TIMES = 1032  # what deflate shrinks by
+MOST_TIMES_ZSTD = 2**15
 
 
 class Client:
@@ -57,7 +58,8 @@ async def read_body(
     if encoding is None:
         return body
     # Always in a thread: what little there is may decode to much.
-    lease.grow(2 * min(limit, MOST_TIMES * len(body)))  # what is decoded grows by being copied
+    times = MOST_TIMES_ZSTD if encoding.strip().lower() == b"zstd" else MOST_TIMES
+    lease.grow(2 * min(limit, times * len(body)))  # what is decoded grows by being copied
     errand = Errand(monotonic() + timeout_s, client.gone, lease)
     decoded = await elsewhere(errand, decompressed, body, encoding, limit)
     lease.settle(len(decoded))

@@ -42,6 +42,7 @@ from service.settings import Settings
 OTHER_FILES = 128  # that a process has open beside its connections
 LOOKED_AT = 16  # connections
 FRAMING = b"content-length", b"transfer-encoding"
+LEAST_RATE = 4096  # bytes of an answer per second: the slowest mobile phones are faster
 WRAPPING = 8  # bytes on the way for each byte of a body: chunks may be small
 ENDPOINT = "connection"  # under which what is refused here is counted
 
@@ -255,11 +256,12 @@ class Connection(HttpToolsProtocol):
             self._expect_reading()
 
     def _expect_reading(self) -> None:
-        """Somebody who reads nothing of an answer for as long as an idle connection is kept is not waited for."""
+        """Somebody who reads next to nothing of an answer while an idle connection is kept is not waited for."""
         self._unread_timer = self.loop.call_later(self.timeout_keep_alive, self._look_what_is_read, self._unread())
 
     def _look_what_is_read(self, left: int) -> None:
-        if self._unread() < left:
+        unread = self._unread()
+        if left - unread >= min(left, LEAST_RATE * self.timeout_keep_alive):
             self._expect_reading()
         else:
             self.transport.abort()

@@ -12,6 +12,15 @@ from service.quota import cpu_quota
 
 PREFIX = "QUARTET_"
 MOST_WORKERS = 4
+# Where rows or pictures are small: several times what the largest honest body has.
+BODY_LIMITS = {
+    "score_credit": 2**20,
+    "generate_samples": 2**20,
+    "predict_tensors": 16 * 2**20,
+    "classify_digits": 32 * 2**20,
+    "classify_images": 32 * 2**20,
+    "show_activations": 32 * 2**20,
+}
 PROJECT = Path(__file__).resolve().parent.parent
 
 NameList = Annotated[
@@ -74,7 +83,7 @@ class Settings(BaseModel):
     )
     max_head_bytes: int = Field(64 * 2**10, ge=1024, description="Largest head of a request, give or take a packet.")
     head_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the head of a request may take to arrive.")
-    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body; less for some endpoints.")
     body_limits: PerEndpoint = Field({}, description="The same for single endpoints, such as `score_credit=65536`.")
     max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")
     max_rows: int = Field(256, ge=1, description="Most samples in one request.")
@@ -103,7 +112,8 @@ class Settings(BaseModel):
         return self.timeouts_s.get(endpoint, self.timeout_s)
 
     def body_limit_of(self, endpoint: str) -> int:
-        return int(self.body_limits.get(endpoint, self.max_body_bytes))
+        own = self.body_limits.get(endpoint)
+        return int(min(self.max_body_bytes, BODY_LIMITS.get(endpoint, self.max_body_bytes)) if own is None else own)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -183,6 +183,25 @@ def test_an_answer_that_is_read_slowly_is_read_to_its_end() -> None:
     run(scenario)
 
 
+def test_who_reads_an_answer_by_drops_is_given_up() -> None:
+    async def scenario() -> None:
+        async with serving(keep_alive_s=5 * SOON_S) as served:
+            served.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            with socket.socket() as slow:
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                slow.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(slow, served.socket.getsockname()[:2])
+                await loop.sock_sendall(slow, asking(LARGE))
+                read = 0
+                while served.connections and read < 12_000:
+                    read += len(await loop.sock_recv(slow, 100))
+                    await asyncio.sleep(SOON_S / 4)
+            assert read < 12_000
+
+    run(scenario)
+
+
 def test_of_too_many_connections_one_that_waits_for_a_request_makes_room() -> None:
     async def scenario() -> None:
         async with serving(max_connections=3) as served:
