@@ -50,13 +50,14 @@ class Session:
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
         self.provider = SHORT.get(active, active)
+        self._run_options = _giving_back() if manifest.any_size and active == CPU else None
         self._outputs = [tensor.name for tensor in (manifest.explanation if explaining else manifest.outputs)]
         self._check_names(graph, {tensor.name for tensor in manifest.inputs})
 
     def run(self, inputs: Arrays) -> Arrays:
         if self.provider == "cuda":
             return self.run_bound(inputs)
-        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs, self._run_options), strict=True))
 
     def run_bound(self, inputs: Arrays) -> Arrays:
         """Through an IO binding: one copy to the device and one back, none in between."""
@@ -84,6 +85,13 @@ def _options(threads: int, any_size: bool) -> onnxruntime.SessionOptions:
     # A plan of the memory saves a microsecond a run, and is kept for every shape with a block of all that it needs.
     options.enable_mem_pattern = not any_size
     options.log_severity_level = 3
+    return options
+
+
+def _giving_back() -> onnxruntime.RunOptions:
+    """What a run took goes back: its arena would keep as much as the largest item of all ever needed."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
 

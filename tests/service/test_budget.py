@@ -1,13 +1,16 @@
 """What requests hold together stays within a budget; whoever does not fit is told so at once."""
 
+import asyncio
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 import pytest
 
+from load_tests.in_process import scope_of
 from service.budget import Budget, default_size
 from service.errors import BodyTooLarge, MemoryFull
 from service.limits import Limits
@@ -121,13 +124,48 @@ def test_a_body_that_does_not_fit_now_is_told_when_to_come_again(tight: Here) ->
     assert answer.headers["retry-after"] == "1"
 
 
+class Slow:
+    """uvicorn's request cycle where the client has sent all, and reads the answer when told to."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body, self.disconnected, self.more_body, self.write_paused = body, False, False, False
+        self.flow, self.read = self, asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        return {"type": "http.request", "body": self.body}
+
+    async def send(self, message: Any) -> None:
+        self.write_paused = True
+
+    async def drain(self) -> None:
+        await self.read.wait()
+
+
+def test_an_answer_counts_until_it_has_been_read(repository: Repository) -> None:
+    lane = lane_over(repository)
+    slices = npy(np.zeros((4, 256, 256), np.float32))
+
+    async def scene() -> None:
+        client = Slow(slices)
+        scope = scope_of("POST", "/v1/ct/denoise", {b"content-type": b"application/x-npy"}, slices, b"model=toy-ct")
+        asked = asyncio.ensure_future(lane.app(scope, client.receive, client.send))
+        while not client.write_paused:
+            await asyncio.sleep(0.01)
+        assert held(lane) == len(slices)  # the answer is as large
+        client.read.set()
+        await asked
+        assert held(lane) == 0
+
+    asyncio.run(scene())
+
+
 def test_the_protocol_has_the_same_budget(tight: Here) -> None:
     answer: httpx.Response = tight("POST", "/v2/models/any/infer", content=bytes(2**20 + 1))
     assert answer.status_code == 413
     assert held(tight) == 0
 
 
-def test_the_budget_is_to_be_seen_in_the_metrics(tight: Here) -> None:
-    page = tight("GET", "/metrics").text
+def test_the_budget_is_to_be_seen_in_the_metrics(repository: Repository) -> None:
+    page = lane_over(repository, memory_budget=2**20)("GET", "/metrics").text
     assert "quartet_memory_held_bytes 0.0" in page
     assert "quartet_memory_budget_bytes 1.048576e+06" in page
