@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ENOUGH = 1024 * 768  # pixels: what a model is shown of a picture has far fewer
+STRIP = ENOUGH // 4  # pixels of a strip: more, and the interpreter would be held for long
 
 DEPTHS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)  # white, in pictures of more than 8 bits
 FAINT = 60  # of 255: what their darkest and brightest differ by at least, less than passes for ink in any grain
@@ -28,7 +29,7 @@ def factor(pixels: int) -> int:
 def flat(picture: Image.Image) -> NDArray[np.uint8]:
     """The pixels, grey or RGB, reduced to ENOUGH of them. In strips: whatever is not, is done to a few at a time."""
     rest = factor(picture.width * picture.height)
-    height = rest * max(1, ENOUGH // (rest * picture.width))
+    height = rest * max(1, STRIP // (rest * picture.width))
     strips = [(0, top, picture.width, min(top + height, picture.height)) for top in range(0, picture.height, height)]
     flatten = _flattening(picture, strips)
     flattened = (flatten(picture if len(strips) == 1 else picture.crop(strip)) for strip in strips)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile
 
-from service.codecs.flattening import ENOUGH, factor, flat
+from service.codecs.flattening import ENOUGH, STRIP, factor, flat
 from service.codecs.picture_header import Header, look
 from service.errors import BodyTooLarge, MalformedBody, QuartetError
 from service.limits import Limits
@@ -21,7 +21,7 @@ from service.limits import Limits
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
 NO_PICTURE = "Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one."
-SMALL = 128 * 128  # pixels: a smaller picture costs as much to prepare
+SMALL = 8192  # bytes, as `Encoded.work` counts: a smaller picture costs as much
 MOST_PASSES = 64  # over the pixels of a progressive JPEG, of which encoders make about ten
 MOST_WORK = 2**29  # pixels in all passes: a second or two
 MOST_PARTS = 2**14  # strips or tiles of a TIFF
@@ -77,8 +77,8 @@ class Encoded(NamedTuple):
 
     @property
     def work(self) -> int:
-        """In the bytes of numbers that take as long to prepare."""
-        return max(self.pixels * self.header.passes, SMALL) // 2
+        """In the bytes of numbers that take as long to prepare: half a microsecond each where all of it is noise."""
+        return max(2 * self.pixels * self.header.passes, SMALL)
 
     def read(self, limits: Limits) -> Picture:
         """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.
@@ -146,7 +146,8 @@ def _decoding(picture: Image.Image) -> int:
     stored = whole
     if isinstance(picture, JpegImageFile) and picture.mode in ("L", "RGB"):
         stored = min(whole, 4 * whole // factor(whole) ** 2)
-    return STORED.get(picture.mode, 4) * stored + STRIPWISE * min(whole, max(picture.width, 2 * ENOUGH))
+    strip = min(whole, max(factor(whole) * picture.width, STRIP))
+    return STORED.get(picture.mode, 4) * stored + STRIPWISE * strip + 8 * min(whole, ENOUGH)
 
 
 def _reduced(picture: Image.Image) -> Picture:
