@@ -24,7 +24,7 @@ class Serving:
 
     def __init__(self, folder: Path, **settings: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port, self.grpc_port = free_port(), int(str(settings.get("grpc_port", 0)))
         self._log = folder / "server.log"
         self._environment = {f"QUARTET_{name.upper()}": str(value) for name, value in settings.items()}
         self._environment |= {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "True"}

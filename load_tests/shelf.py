@@ -15,21 +15,25 @@ from service import bundle
 from service.bundle import Tensor, TensorPrediction
 from tests import toys
 
-STEP, MILL = "step", "mill"
+STEP, MILL, PRESS = "step", "mill", "press"
 SIDE, TURNS = 512, 256
+PRESSES = 16
 SMALL = request(
     "POST", f"/v1/models/{STEP}/predict", b'{"inputs": {"x": [[1, 2, 3]]}}', content_type="application/json"
 )
 
 
 class Shelf:
-    """Two models: `step`, whose version n answers x + n, and `mill`, which is slow and turns a row by TURNS places."""
+    """Three models: `step`, whose version n answers x + n; `mill`, which is slow and turns a row by TURNS places; and
+    `press`, which takes rows of any length and fails at those that hold a number above 1.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.models, self._staging = folder / "models", folder / "staging"
         self.newest = 0
         self.add()
         _mill(self.models)
+        _press(self.models)
 
     def add(self, spoil: Callable[[Path], None] | None = None) -> int:
         """Write the next version of `step`, spoil it, make it current; its number."""
@@ -73,6 +77,34 @@ def _mill(models: Path) -> Path:
         [Tensor(name="x", dtype="float32", shape=("batch", SIDE))],
         [Tensor(name="y", dtype="float32", shape=("batch", SIDE))],
         ({"x": x}, {"y": np.roll(x, TURNS, axis=1)}),
+        max_batch=1,
+    )
+
+
+def _press(models: Path) -> Path:
+    """Sines of sines, PRESSES times; and a look-up of the largest number in a table of two ones."""
+    x = np.random.default_rng(0).uniform(0, 1, (2, 8)).astype(np.float32)
+    names = ["x", *(f"pressed{i}" for i in range(PRESSES))]
+    steps = [helper.make_node("Sin", [a], [b]) for a, b in zip(names, names[1:], strict=False)]
+    look_up = [
+        helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0),
+        helper.make_node("Ceil", ["top"], ["next"]),
+        helper.make_node("Cast", ["next"], ["place"], to=onnx.TensorProto.INT64),
+        helper.make_node("Gather", ["ones", "place"], ["one"]),
+        helper.make_node("Mul", [names[-1], "one"], ["y"]),
+    ]
+    y = x
+    for _ in range(PRESSES):
+        y = np.sin(y)
+    return toys.write(
+        models,
+        PRESS,
+        TensorPrediction(),
+        [*steps, *look_up],
+        {"ones": np.ones(2, np.float32)},
+        [Tensor(name="x", dtype="float32", shape=("batch", "length"))],
+        [Tensor(name="y", dtype="float32", shape=("batch", "length"))],
+        ({"x": x}, {"y": y}),
         max_batch=1,
     )
 

@@ -1,7 +1,7 @@
 """What goes wrong in a running service, done to it on purpose under load, and whether anybody noticed.
 
-    python -m load_tests.faults [--swaps N] [--broken N] [--disconnects N] [--overload SECONDS] [--restarts N]
-                                [--kills N]
+    python -m load_tests.faults [--swaps N] [--broken N] [--disconnects N] [--rows N] [--overload SECONDS]
+                                [--restarts N] [--kills N]
 
 Prints a table and ends with status 1 when an answer was wrong, late or lost, or something leaked.
 """
@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from load_tests.faults.scenes import (
-    SETTINGS,
     Scene,
     broken_bundles,
     disconnects,
     hot_swaps,
+    large_rows,
     overload,
     restarts,
+    serve,
     worker_kills,
 )
 from load_tests.report import table
@@ -33,11 +34,12 @@ ONE_WORKER: dict[str, Play] = {
     "swaps": hot_swaps,
     "broken": broken_bundles,
     "disconnects": disconnects,
+    "rows": large_rows,
     "overload": overload,
     "restarts": restarts,
 }
 TWO_WORKERS: dict[str, Play] = {"kills": worker_kills}
-FULL = {"swaps": 100, "broken": 100, "disconnects": 10_000, "overload": 20, "restarts": 100, "kills": 50}
+FULL = {"swaps": 100, "broken": 100, "disconnects": 10_000, "rows": 20, "overload": 20, "restarts": 100, "kills": 50}
 
 
 def play(counts: dict[str, int], folder: Path) -> Iterator[Scene]:
@@ -46,7 +48,7 @@ def play(counts: dict[str, int], folder: Path) -> Iterator[Scene]:
         if not chosen:
             continue
         shelf = Shelf(folder / str(workers))
-        serving = Serving(folder / str(workers), models_dir=shelf.models, workers=workers, **SETTINGS).start()
+        serving = serve(folder / str(workers), shelf, workers)
         try:
             for name in chosen:
                 print(f"{name}: {counts[name]}", file=sys.stderr)

@@ -10,7 +10,7 @@ from load_tests.wire import Reply, parse_head
 
 SLOW_S = 1.0
 SETTINGS = {"head_timeout_s": SLOW_S, "body_timeout_s": SLOW_S, "max_body_bytes": 2**20, "threads": 1}
-PATIENCE_S = 2 * SLOW_S  # beyond what the assault itself takes
+PATIENCE_S = 10 * SLOW_S  # beyond what the assault itself takes: this machine may have more to do
 SURPRISE_S = 0.1  # in which one answer too many would come
 
 HEAD = b"POST /v1/models/step/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -118,7 +118,7 @@ CHUNKS = [
 SLOW = [
     Assault("a body a byte at a time", [HEAD + LENGTH + b"\r\n", *(b"%c" % byte for byte in BODY)], ([408],), 0.1),
     Assault("a body that never comes", [HEAD + LENGTH + b"\r\n"], ([408],)),
-    Assault("a head a line at a time", [HEAD, *[b"x-a: b\r\n"] * 5, LENGTH + b"\r\n" + BODY], OK, 0.1),
+    Assault("a head a line at a time", [HEAD, *[b"x-a: b\r\n"] * 5, LENGTH + b"\r\n" + BODY], OK, 0.02),
     Assault("a head without an end", [HEAD, *[b"x-a: b\r\n"] * 30], ([408],), 0.1),
     Assault("half a head behind a request", [SMALL + HEAD], ([200, 408],)),
     Assault("a body after its refusal", [DEAF, *[b"x"] * 30], ([405],), 0.1),

@@ -14,7 +14,7 @@ Service = tuple[Serving, Shelf]
 
 def serve(folder: Path, workers: int) -> Iterator[Service]:
     shelf = Shelf(folder)
-    serving = Serving(folder, models_dir=shelf.models, workers=workers, **scenes.SETTINGS).start()
+    serving = scenes.serve(folder, shelf, workers)
     yield serving, shelf
     serving.terminate()
     assert serving.ended() == 0, serving.log
@@ -40,6 +40,10 @@ def test_a_broken_bundle_leaves_the_old_version_serving(service: Service) -> Non
 
 def test_clients_that_hang_up_leave_nothing_behind(service: Service) -> None:
     assert scenes.disconnects(*service, 200).violations == []
+
+
+def test_large_rows_that_come_to_nothing_leave_nothing_behind(service: Service) -> None:
+    assert scenes.large_rows(*service, 3).violations == []
 
 
 def test_overload_is_refused_at_once_and_does_not_slow_what_is_accepted(service: Service) -> None:

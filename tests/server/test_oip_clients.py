@@ -142,7 +142,7 @@ def test_the_grpc_client_streams(grpc: Any) -> None:
     for number in range(100):
         name = "nobody" if number == 50 else "toy-digits"
         grpc.async_stream_infer(name, image(tritonclient.grpc, IMAGES[:1]), request_id=str(number))
-    got = [answers.get(timeout=10) for _ in range(100)]
+    got = [answers.get(timeout=60) for _ in range(100)]
     grpc.stop_stream()
     assert [result.get_response().id for result, error in got if error is None] == [
         str(n) for n in range(100) if n != 50
@@ -182,7 +182,7 @@ def test_a_client_unloads_and_loads_a_model_in_every_worker(library: ModuleType,
     wait_until(lambda: all(client.is_model_ready("toy-ct") for _ in range(20)))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until

@@ -15,7 +15,7 @@ from service.connection import Connection
 from service.cork import Cork
 from service.settings import Settings
 
-SOON_S, PATIENCE_S = 0.2, 5.0
+SOON_S, PATIENCE_S = 0.2, 10.0  # what a test waits for, and how long at most: this machine may have more to do
 WHOLE = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 BEGUN = b"GET / HTTP/1.1\r\nx-a: "
 NONSENSE = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"
@@ -30,15 +30,16 @@ def asking(name: object) -> bytes:
 class App:
     """Answers `/`, `/123` with so many bytes, `/echo` with the body, `/slow` after a while, `/deaf` unread.
 
-    Remembers the heads of all requests, and those who asked for `/slow` and had hung up after it.
+    Remembers the heads of all requests, how many asked for `/slow`, and who of them had hung up after it.
     """
 
     def __init__(self) -> None:
         self.heads: list[dict[bytes, bytes]] = []
-        self.gone = 0
+        self.slow = self.gone = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/slow":
+            self.slow += 1
             await asyncio.sleep(3 * SOON_S)
             self.gone += receive.__self__.disconnected
         self.heads.append(dict(scope["headers"]))
@@ -102,13 +103,20 @@ class Client:
         status, headers = parse_head(await self.reader.readuntil(b"\r\n\r\n"))
         return Reply(status, headers, await self.reader.readexactly(int(headers["content-length"])))
 
-    async def is_closed(self) -> bool:
-        """Whether the server has closed the connection, having said nothing more."""
+    async def is_closed(self, within_s: float = PATIENCE_S) -> bool:
+        """Whether the server closes the connection, saying nothing more."""
         try:
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(within_s):
                 return await self.reader.read(1) == b""
         except TimeoutError:
             return False
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Raises TimeoutError when it does not come true."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -13,29 +13,29 @@ import pytest
 
 from service.connection import OTHER_FILES, Connection
 from service.settings import Settings
-from tests.service.connections import BEGUN, LARGE, MIDDLING, SOON_S, WHOLE, Client, asking, codes, run, serving
+from tests.service.connections import BEGUN, LARGE, MIDDLING, SOON_S, WHOLE, Client, asking, codes, run, serving, until
 
 COUNT = 20  # connections
+MORE = 2000  # pieces than anybody waits for
 
 
 @pytest.mark.parametrize(
     ("pieces", "said"),
     [
         ([BEGUN], ["head_timeout"]),
-        ([BEGUN, b"b"] + [b"c"] * 40, ["head_timeout"]),
+        ([BEGUN, b"b"] + [b"c"] * MORE, ["head_timeout"]),
         ([WHOLE + BEGUN], ["ok", "head_timeout"]),
         ([b"\r\n"], []),
         ([WHOLE, b"\r\n"], ["ok"]),
-        ([b"POST /deaf HTTP/1.1\r\ncontent-length: 100\r\n\r\n", *[b"x"] * 40], ["ok"]),
+        ([b"POST /deaf HTTP/1.1\r\ncontent-length: 100\r\n\r\n", *[b"x"] * MORE], ["ok"]),
     ],
     ids=["half", "drop by drop", "second", "none", "none after a request", "the rest of a body instead"],
 )
 def test_a_head_has_to_arrive_in_time(pieces: list[bytes], said: list[str]) -> None:
     async def scenario() -> None:
         async with serving(head_timeout_s=SOON_S) as served:
-            client, started = await Client.to(served), monotonic()
+            client = await Client.to(served)
             assert codes(await client.exchange(pieces, pause_s=SOON_S / 20)) == said
-            assert monotonic() - started < 4 * SOON_S
             assert served.errors == ({("connection", "head_timeout"): 1} if "head_timeout" in said else {})
 
     run(scenario)
@@ -43,9 +43,9 @@ def test_a_head_has_to_arrive_in_time(pieces: list[bytes], said: list[str]) -> N
 
 def test_a_head_in_time_is_not_hurried_by_the_time_of_another() -> None:
     async def scenario() -> None:
-        async with serving(head_timeout_s=3 * SOON_S) as served:
+        async with serving(head_timeout_s=6 * SOON_S) as served:
             client = await Client.to(served)
-            for _ in range(4):
+            for _ in range(7):
                 client.writer.write(WHOLE[:9])
                 await asyncio.sleep(SOON_S)
                 client.writer.write(WHOLE[9:])
@@ -66,13 +66,13 @@ def test_requests_before_a_late_head_get_their_answers() -> None:
 
 def test_requests_that_follow_each_other_without_end_have_all_their_time_and_size() -> None:
     async def scenario() -> None:
-        async with serving(head_timeout_s=2 * SOON_S, max_head_bytes=1024) as served:
+        async with serving(head_timeout_s=6 * SOON_S, max_head_bytes=1024) as served:
             client, ask = await Client.to(served), asking("a" * 50)
             stream = ask * 200  # cut so that each piece ends in a head
             answers = asyncio.create_task(client.answers())
             for start in range(0, len(stream), 501):
                 client.writer.write(stream[start : start + 501])
-                await asyncio.sleep(SOON_S / 8)
+                await asyncio.sleep(SOON_S / 4)
             client.writer.write_eof()
             assert [reply.status for reply in await answers] == [200] * 200
 
@@ -124,7 +124,7 @@ def test_nothing_is_kept_of_a_connection_that_was_reset() -> None:
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
             client.writer.transport.abort()
-            await asyncio.sleep(SOON_S)
+            await until(lambda: not served.connections)
             gc.collect()
             assert kept() is None
 
@@ -161,17 +161,16 @@ def test_an_answer_that_nobody_reads_is_given_up(size: int, close: bytes) -> Non
             client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
             client.writer.write(asking(size) + asking(size).replace(b"host", close + b"host"))
-            await asyncio.sleep(SOON_S / 2)
-            assert served.connections == 1
-            await asyncio.sleep(4 * SOON_S)
-            assert served.connections == 0
+            asked = monotonic()
+            await until(lambda: not served.connections)
+            assert monotonic() - asked > SOON_S / 2
 
     run(scenario)
 
 
 def test_an_answer_that_is_read_slowly_is_read_to_its_end() -> None:
     async def scenario() -> None:
-        async with serving(keep_alive_s=SOON_S) as served:
+        async with serving(keep_alive_s=4 * SOON_S) as served:
             client = await Client.to(served)
             client.writer.write(asking(LARGE))
             left = LARGE
@@ -211,7 +210,8 @@ def test_of_too_many_connections_one_that_waits_for_a_request_makes_room() -> No
                 clients[-1].writer.write(WHOLE)
                 assert (await clients[-1].answer()).status == 200
                 await asyncio.sleep(0.01)
-            assert [await client.is_closed() for client in clients] == [True, False, False, False]
+            assert await clients[0].is_closed()
+            assert not any([await client.is_closed(SOON_S) for client in clients[1:]])
             assert served.errors == {}
 
     run(scenario)
@@ -223,7 +223,7 @@ def test_where_all_connections_are_at_work_another_is_refused() -> None:
             clients = [await Client.to(served) for _ in range(2)]
             for client in clients:
                 client.writer.write(asking("slow"))
-            await asyncio.sleep(SOON_S)
+            await until(lambda: served.app.slow == 2)
             refused = await (await Client.to(served)).answers()
             assert codes(refused) == ["too_many_connections"]
             assert refused[0].headers["retry-after"] == "1"

@@ -23,6 +23,7 @@ from service.repository import Repository
 from tests import toys
 from tests.conftest import free_port, keys_of
 from tests.service.conftest import BY_DTYPE, TOKEN, loaded
+from tests.service.connections import PATIENCE_S, until
 from tests.toys import DTYPES
 
 X, K = np.array([[1, 2, 3], [4, 5, 6.5]], np.float32), np.array([1, 2])
@@ -260,7 +261,7 @@ def test_a_stream_whose_client_goes_away_leaves_nothing_behind(
         for _ in range(10):
             await anext(stream)
         stream.cancel()
-        await asyncio.sleep(0.2)
+        await until(lambda: not echoing.metrics.in_flight)
 
     asked(echoing, ask)
     assert echoing.metrics.in_flight == 0
@@ -272,23 +273,24 @@ def test_the_end_of_the_service_ends_its_streams_once_they_are_answered(echoing:
     async def run() -> list[Any]:
         settings = echoing.settings.model_copy(update={"grpc_port": free_port()})
         server = await listen(Pipeline(echoing, settings), settings, None)
-        sent = asyncio.Event()
 
         async def requests() -> AsyncIterator[dict[str, Any]]:
             for _ in range(20):
                 yield {"model_name": "toy-tensors", "inputs": xk()}
-            sent.set()
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
-        async def read(client: InferenceServerClient) -> list[Any]:
-            return [result.as_numpy("y").ravel().tolist() async for result, _ in client.stream_infer(requests())]
+        got: list[Any] = []
+
+        async def read(client: InferenceServerClient) -> None:
+            async for result, _ in client.stream_infer(requests()):
+                got.append(result.as_numpy("y").ravel().tolist())
 
         async with InferenceServerClient(f"127.0.0.1:{settings.grpc_port}") as client:
             reading = asyncio.create_task(read(client))
-            await sent.wait()
-            await asyncio.sleep(0.3)
-            await asyncio.wait_for(server.stop(30), 5)
-            return await asyncio.wait_for(reading, 5)
+            await until(lambda: len(got) == 20)
+            await asyncio.wait_for(server.stop(2 * PATIENCE_S), PATIENCE_S)
+            await asyncio.wait_for(reading, PATIENCE_S)
+        return got
 
     assert asyncio.run(run()) == [Y] * 20
 
