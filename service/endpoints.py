@@ -31,6 +31,11 @@ class Endpoint(NamedTuple):
     answer_form: type[BaseModel]
     options: tuple[str, ...] = ()  # in the query or the body: OPTIONS of the OpenAPI document tells what they do
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What the query may say where the path names no model."""
+        return ("model", "version", *self.options)
+
 
 def _endpoint(task: Any, **fields: Any) -> Endpoint:
     return Endpoint(

@@ -14,7 +14,9 @@
     │   ├── InvalidShape         422   invalid_shape         an array of the wrong shape or dtype
     │   ├── TooManyRows          422   too_many_rows         more samples in one request than allowed
     │   ├── NotExplainable       422   not_explainable       the bundle has no graph that explains it
-    │   ├── BodyTooLarge         413   body_too_large        bytes, or what they decode to
+    │   ├── NotFinite            422   not_finite            the model gives no number for such inputs
+    │   ├── BodyTooLarge         413   body_too_large        in bytes, or in the memory that it would take
+    │   ├── TooManyPixels        413   too_many_pixels       a picture, or slices
     │   ├── UnsupportedMedia     415   unsupported_media     content type or encoding inside it
     │   ├── NotAcceptable        406   not_acceptable        no form that `accept` allows
     │   ├── MethodNotAllowed     405   method_not_allowed
@@ -51,6 +53,10 @@ Headers = list[tuple[bytes, bytes]]
 CLOSE = (b"connection", b"close")
 
 
+# Characters of what a client is told; names that it sent itself may be part of either.
+MAX_DETAIL, MAX_FIELD = 1000, 200
+
+
 class QuartetError(Exception):
     """`detail` is for the client to read, `field` the path of the offending part: `applicants[2].age_years`."""
 
@@ -60,8 +66,8 @@ class QuartetError(Exception):
 
     def __init__(self, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
-        self.detail = detail
-        self.field = field
+        self.detail = _shortened(detail, MAX_DETAIL)
+        self.field = None if field is None else _shortened(field, MAX_FIELD)
 
     def headers(self) -> Headers:
         """What HTTP says of it beside the status and the body."""
@@ -127,11 +133,19 @@ class NotExplainable(ClientError):
     status, code = 422, "not_explainable"
 
 
+class NotFinite(ClientError):
+    status, code = 422, "not_finite"
+
+
 class BodyTooLarge(ClientError):
     status, code = 413, "body_too_large"
 
     def headers(self) -> Headers:
         return [CLOSE]  # for the rest of the body is still on its way
+
+
+class TooManyPixels(ClientError):
+    status, code = 413, "too_many_pixels"
 
 
 class UnsupportedMedia(ClientError):
@@ -254,3 +268,9 @@ def problem(error: QuartetError, request_id: str) -> bytes:
     if error.field is not None:
         body["field"] = error.field
     return orjson.dumps(body)
+
+
+def _shortened(text: str, most: int) -> str:
+    """The text, cut where it is too long; half of a surrogate pair, which UTF-8 has no form for, becomes `?`."""
+    cut = text if len(text) <= most else f"{text[:most]}..."
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()

@@ -19,7 +19,7 @@ class Limits(NamedTuple):
         if rows == 0:
             raise InvalidShape("There is nothing in it.", field)
         if rows > self.max_rows:
-            raise TooManyRows(f"{rows} samples in one request, limit {self.max_rows}.", field)
+            raise TooManyRows(f"More than {self.max_rows} samples in one request: send them in several.", field)
 
     def claim(self, size: int, field: str | None = None) -> None:
         """Ask for `size` bytes of working memory before they are taken. Raises BodyTooLarge, MemoryFull."""

@@ -1,14 +1,14 @@
 """What comes in and what goes out: one HTTP request with its whole body, one answer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from service.budget import Lease
+from service.caching import short_cache
 from service.errors import InvalidValue, NotAcceptable
 
 JSON, NPY, PNG, DICOM, CSV, FORM = (
@@ -27,6 +27,8 @@ BENTOML_CLIENT = b"BentoML HTTP Client"
 
 LONGEST = 1024  # media type with its parameters
 MOST_RANGES = 64  # of media types that a client accepts
+MOST_PARAMETERS = 64  # in a query
+YES, NO = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}  # as people and their libraries write them
 
 # Not registered, and sent all the same.
 MISSPELT = {"image/jpg": "image/jpeg"}
@@ -84,12 +86,20 @@ class Answer(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@lru_cache(maxsize=256)
+@short_cache(longest=256)
 def parse_query(query: bytes) -> Mapping[str, str]:
-    return MappingProxyType(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
+    """Raises InvalidValue for a parameter that is given twice, and for too many."""
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        raise InvalidValue(f"The query has more than {MOST_PARAMETERS} parameters.") from None
+    parameters = dict(pairs)
+    if len(parameters) < len(pairs):
+        raise InvalidValue("Given twice in the query.", repeated([name for name, _ in pairs]))
+    return MappingProxyType(parameters)
 
 
-@lru_cache(maxsize=256)
+@short_cache(longest=LONGEST)
 def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
     """`image/png; q=1` -> ("image/png", {"q": "1"}). A common misspelling is taken for what it means.
 
@@ -108,7 +118,7 @@ def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
     return MISSPELT.get(media, media), parameters
 
 
-@lru_cache(maxsize=256)
+@short_cache(longest=LONGEST)
 def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
     """RFC 9110 section 12.5.1, without the precedence of more specific ranges at equal weight."""
     ranges = []
@@ -124,6 +134,29 @@ def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
             if weight > 0 and media in (candidate, candidate.split("/")[0] + "/*", "*/*"):
                 return candidate
     return None
+
+
+def repeated(names: Sequence[str]) -> str:
+    """The first of the names that comes more than once; there is one."""
+    return next(name for name in names if names.count(name) > 1)
+
+
+def refuse_unknown(query: Mapping[str, str], known: Collection[str]) -> None:
+    """Raises InvalidValue for a parameter that is not `known`: it may be one that was misspelt."""
+    for name in query:
+        if name not in known:
+            there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "there is none"
+            raise InvalidValue(f"Unknown query parameter: {there}.", name)
+
+
+def flag(value: object, field: str) -> bool:
+    """True or false as JSON has it or in words; false where nothing is said. Raises InvalidValue."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word is None or word is False or word in NO:
+        return False
+    if word is True or word in YES:
+        return True
+    raise InvalidValue("Must be true or false.", field)
 
 
 def optional_text(value: object, field: str) -> str | None:

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import Concatenate, ParamSpec, TypeVar
 
+import numpy as np
+
 from service.batcher import PATIENT, URGENT, Job
 from service.budget import Budget, Lease, default_size
 from service.bundle import Arrays, size_of
 from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
-from service.errors import EmptyBody, InternalError, InvalidValue, QuartetError
+from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, QuartetError
 from service.limits import Limits
-from service.messages import DICOM, FORM, Answer, Payload, Request
+from service.messages import DICOM, FORM, Answer, Payload, Request, refuse_unknown
 from service.placement import HEAVY, Errand, placed
 from service.repository import Repository
 from service.served import ServedModel
@@ -56,6 +58,8 @@ class Pipeline:
         """Raises a QuartetError. `model_name` is the model that the path named, where it does."""
         started = perf_counter()
         deadline, priority = self.deadline(request, endpoint.name), priority_of(request)
+        if request.query:
+            refuse_unknown(request.query, ("version", *endpoint.options) if model_name else endpoint.parameters)
         if not request.body:
             raise EmptyBody("The request has no body.")
         errand, size = Errand(deadline, abandoned, request.lease), len(request.body)
@@ -86,6 +90,7 @@ class Pipeline:
                 job.errand.lease.settle(size + KEPT * size_of(job.inputs))
                 job.errand.lease.grow(WRITTEN * model.output_bytes(job))
             outputs = await model.outputs(job)
+            check_finite(outputs)
             answered = perf_counter()
             answer = await placed(size_of(outputs), job.errand, present, outputs, *args, **kwargs)
         except BaseException as error:
@@ -110,6 +115,15 @@ class Pipeline:
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
             raise InvalidValue("Must be a positive whole number of milliseconds.", "x-timeout-ms")
         return monotonic() + min(int(text) / 1000, within)
+
+
+def check_finite(outputs: Arrays) -> None:
+    """Raises NotFinite: JSON has no word for what is not, and a picture of it is black."""
+    for name, output in outputs.items():
+        if output.dtype.kind == "f" and not np.isfinite(output).all():
+            raise NotFinite(
+                f"The model gives no finite {name} for these inputs: they are far from any it was made for."
+            )
 
 
 def _decoded(endpoint: Endpoint, request: Request, limits: Limits) -> Payload:

@@ -2,21 +2,29 @@
 
 import ast
 import io
+from collections.abc import Set
 from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
+import orjson
 import simdjson
 from numpy.typing import NDArray
 
+from service.caching import short_cache
 from service.errors import InvalidShape, InvalidValue, MalformedBody
+from service.limits import Limits
+from service.messages import repeated
 
 MAGIC = b"\x93NUMPY"
 MAX_AXES = 32
 MAX_FIELDS = 256
 MAX_HEADER = 10_000  # bytes, as for NumPy
 MAX_CACHED = 2**16  # numbers
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+EXPLAINED = 2**20  # bytes: a larger body is not read again for the sake of a message
+PARSED = 16  # bytes of memory for a byte of JSON: of `0,` both parsed and as numbers
 VALUES = b"0123456789+-.eE \t\r\ntruefals"  # the letters of numbers and booleans
 
 
@@ -29,7 +37,7 @@ def read_npy(body: bytes) -> NDArray[Any]:
     end = start + int.from_bytes(body[8:start], "little")
     if end - start > MAX_HEADER:
         raise MalformedBody(f"The header of the .npy file has more than {MAX_HEADER} bytes.")
-    dtype, fortran, shape = _npy_header(body[start:end])
+    dtype, fortran, shape = _npy_header(bytes(body[start:end]))
     if len(body) - end != prod(shape) * dtype.itemsize:
         raise MalformedBody(f"A .npy file of {shape} {dtype} must hold {prod(shape) * dtype.itemsize} bytes of data.")
     try:
@@ -38,17 +46,17 @@ def read_npy(body: bytes) -> NDArray[Any]:
         raise MalformedBody("The header of the .npy file has an impossible shape.") from None
 
 
-@lru_cache(maxsize=256)
+@short_cache(longest=256)
 def _npy_header(header: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     """Format of the numpy enhancement proposal 1: a Python literal with `descr`, `fortran_order` and `shape`."""
     try:
         fields = ast.literal_eval(header.decode("latin-1").strip())
         dtype, fortran, shape = np.dtype(fields["descr"]), bool(fields["fortran_order"]), tuple(fields["shape"])
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+    except Exception:  # what else may come of a literal, no list would tell
         raise MalformedBody("The header of the .npy file cannot be read.") from None
     if dtype.kind not in "biuf":
         raise InvalidShape(f"Arrays of dtype {dtype} are not accepted: send numbers.")
-    if not all(isinstance(side, int) and 0 <= side < 2**40 for side in shape):
+    if len(shape) > MAX_AXES or not all(type(side) is int and 0 <= side < 2**40 for side in shape):
         raise MalformedBody("The header of the .npy file has an impossible shape.")
     return dtype, fortran, shape
 
@@ -59,40 +67,61 @@ def write_npy(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, limits: Limits) -> Any:
     """The document of a JSON body; its arrays and objects are views until they are looked at.
 
     A parser per body: its views outlive this call, and simdjson forbids using a parser again before they are gone.
     """
+    if len(body) > EXPLAINED:
+        limits.claim(PARSED * len(body))
     try:
-        return simdjson.Parser().parse(body)
-    except (ValueError, RuntimeError) as error:
-        raise MalformedBody(f"Not JSON: {str(error).split(':')[0].lower().replace('_', ' ')}.") from None
+        return simdjson.Parser().parse(body.removeprefix(BYTE_ORDER_MARK))
+    except (ValueError, RuntimeError, UnicodeDecodeError):
+        raise MalformedBody(_why_not_json(body)) from None
 
 
-def parse_object(body: bytes, known: set[str]) -> dict[str, Any]:
-    """The fields of a JSON object. Raises InvalidValue when it has others than `known`."""
-    document = parse_json(body)
+def _why_not_json(body: bytes) -> str:
+    """In another parser's words, which tells where."""
+    if not body.strip():
+        return "There is nothing in the body."
+    if len(body) <= EXPLAINED:
+        try:
+            orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
+        except orjson.JSONDecodeError as error:
+            return f"Not JSON: {error.msg} at character {error.pos}."
+    return "Not JSON that can be read here: it is damaged, holds a number that is too large or nests too deeply."
+
+
+def parse_object(body: bytes, known: Set[str] | None, limits: Limits) -> dict[str, Any]:
+    """The fields of a JSON object, arrays and objects in them as views.
+
+    Raises InvalidValue for others than `known`; None: any.
+    """
+    document = parse_json(body, limits)
     if not isinstance(document, simdjson.Object):
         raise InvalidValue("The body must be an object.")
     fields = fields_of(document)
-    if not fields.keys() <= known:
+    if known is not None and not fields.keys() <= known:
         raise InvalidValue("Unknown field.", min(fields.keys() - known))
     return fields
 
 
-def fields_of(element: Any) -> dict[str, Any]:
+def fields_of(element: Any, path: str = "") -> dict[str, Any]:
     """The fields of a simdjson object, as views: items() would make Python lists.
 
-    Raises InvalidValue for too many fields, since each look-up is a search through all of them, and for a name with
-    a NUL character, which simdjson finds no field by.
+    Raises InvalidValue for too many fields, since each look-up is a search through all of them, for one that is given
+    twice, of which others would take the last, and for a name with a NUL character, which simdjson finds no field by.
     """
     if len(element) > MAX_FIELDS:
-        raise InvalidValue(f"An object with more than {MAX_FIELDS} fields.")
+        raise InvalidValue(f"An object with more than {MAX_FIELDS} fields.", path or None)
     try:
-        return {name: element[name] for name in element}
+        fields = {name: element[name] for name in element}
     except KeyError:
-        raise InvalidValue("The name of a field holds a NUL character.") from None
+        raise InvalidValue("The name of a field holds a NUL character.", path or None) from None
+    if len(fields) < len(element):
+        name = repeated(list(element))
+        raise InvalidValue("Given twice.", f"{path}.{name}" if path else name)
+    return fields
 
 
 def numeric_array(element: Any, field: str, body: bytes = b"") -> NDArray[np.float64]:
@@ -133,7 +162,8 @@ def _first_shape(element: Any) -> tuple[int, ...]:
 
 def _skeleton(shape: tuple[int, ...]) -> bytes:
     """An array of the shape without its values."""
-    return _short_skeleton(shape) if prod(shape) <= MAX_CACHED else _long_skeleton(shape)
+    small = 0 < prod(shape) <= MAX_CACHED  # along an axis of none, the others may be of any length
+    return _short_skeleton(shape) if small else _long_skeleton(shape)
 
 
 def _long_skeleton(shape: tuple[int, ...]) -> bytes:

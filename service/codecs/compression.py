@@ -5,12 +5,16 @@ import io
 import re
 import zlib
 from collections.abc import Callable
-from functools import lru_cache
+from typing import Any
 
 import zstandard
 
+from service.caching import short_cache
 from service.errors import BodyTooLarge, MalformedBody, UnsupportedMedia
 
+GZIP = b"\x1f\x8b"
+MAX_MEMBERS = 1024  # of a gzip file
+PIECE = 2**16
 MAX_WINDOW_BYTES = 8 * 2**20  # RFC 9659: what a zstd body may make its receiver allocate
 
 WEIGHTED = re.compile(rb"([\w*-]+)\s*(?:;\s*q=(\d(?:\.\d{0,3})?))?")
@@ -29,7 +33,7 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
 
 def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
     """The body as it was before `encoding`. Raises BodyTooLarge before more than `limit` bytes are decoded."""
-    name = encoding.decode("latin-1").strip().lower()
+    name = encoding.decode("latin-1").strip().lower().removeprefix("x-")  # RFC 9110: x-gzip is gzip
     if name == "identity":
         return body
     if name not in CODERS:
@@ -44,12 +48,26 @@ def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 def _inflated(body: bytes, limit: int) -> bytes:
-    """A zlib or gzip stream, cut off after `limit` + 1 bytes."""
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # tells the two apart itself
-    decoded = decoder.decompress(body, limit + 1)
-    if len(decoded) <= limit and (not decoder.eof or decoder.unused_data):
+    """A zlib stream, or the members of a gzip file one after the other, cut off after `limit` + 1 bytes."""
+    decoder, decoded, members, at = _inflater(), 0, 1, 0
+    pieces: list[bytes] = []
+    while at < len(body) and decoded <= limit:
+        if decoder.eof:
+            members += 1
+            if members > MAX_MEMBERS or not body.startswith(GZIP):
+                raise EOFError
+            decoder = _inflater()
+        piece = memoryview(body)[at : at + PIECE]  # what lies behind a member is copied, so it must not be all the rest
+        pieces.append(decoder.decompress(piece, limit + 1 - decoded))
+        decoded += len(pieces[-1])
+        at += len(piece) - len(decoder.unused_data) - len(decoder.unconsumed_tail)
+    if decoded <= limit and not decoder.eof:
         raise EOFError
-    return decoded
+    return b"".join(pieces)
+
+
+def _inflater() -> Any:
+    return zlib.decompressobj(zlib.MAX_WBITS | 32)  # tells zlib and gzip apart itself
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
@@ -82,7 +100,7 @@ def coding_for(accept_encoding: bytes, media_type: str, size: int) -> str | None
     return _preferred(accept_encoding)
 
 
-@lru_cache(maxsize=256)
+@short_cache(longest=1024)
 def _preferred(accept_encoding: bytes) -> str | None:
     """RFC 9110 section 12.5.3; the cheapest coding first where the client does not mind."""
     # Part by part: a search through all of it would take the square of its length.

@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.utils import decompress
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
-from service.errors import BodyTooLarge, InvalidValue, MalformedBody, UnsupportedMedia
+from service.errors import InvalidValue, MalformedBody, TooManyPixels, UnsupportedMedia
 
 # pydicom warns by quoting values, and a value of a DICOM file may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -49,7 +49,7 @@ def read_slice(data: bytes, max_pixels: int, field: str | None = None) -> Slice:
     try:
         _check(dataset, max_pixels, field)
         return Slice(dataset, _hounsfield(dataset, field))
-    except (BodyTooLarge, InvalidValue, MalformedBody, UnsupportedMedia):
+    except (InvalidValue, MalformedBody, TooManyPixels, UnsupportedMedia):
         raise
     except Exception:  # elements are parsed lazily: any of them may turn out to be damaged
         raise MalformedBody("The DICOM file is damaged.", field) from None
@@ -72,7 +72,7 @@ def _check(dataset: Dataset, max_pixels: int, field: str | None) -> None:
     if dataset.get("SamplesPerPixel") != 1 or dataset.get("NumberOfFrames", 1) != 1:
         raise InvalidValue("The DICOM object must hold one grey frame.", field)
     if dataset.Rows * dataset.Columns > max_pixels:
-        raise BodyTooLarge(f"The slice has {dataset.Rows}x{dataset.Columns} pixels, limit {max_pixels}.", field)
+        raise TooManyPixels(f"The slice has {dataset.Rows}x{dataset.Columns} pixels, limit {max_pixels}.", field)
 
 
 def _hounsfield(dataset: FileDataset, field: str | None) -> NDArray[np.float32]:

@@ -15,9 +15,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from service.codecs.flattening import ENOUGH, STRIP, factor, flat
 from service.codecs.picture_header import Header, look
-from service.errors import BodyTooLarge, MalformedBody, QuartetError
+from service.errors import BodyTooLarge, MalformedBody, QuartetError, TooManyPixels
 from service.limits import Limits
 
+URL_SAFE = str.maketrans("-_", "+/")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
 NO_PICTURE = "Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one."
@@ -118,11 +119,11 @@ def opened(data: bytes, max_pixels: int, field: str | None = None) -> Encoded:
         raise MalformedBody(NO_PICTURE, field)
     encoded = Encoded(data, header, field)
     if encoded.pixels > max_pixels:
-        raise BodyTooLarge(f"The picture has {header.width}x{header.height} pixels, limit {max_pixels}.", field)
+        raise TooManyPixels(f"The picture has {header.width}x{header.height} pixels, limit {max_pixels}.", field)
     if header.passes > MOST_PASSES or encoded.pixels * header.passes > MOST_WORK:
-        raise BodyTooLarge(f"The picture goes over its pixels {header.passes} times: save it as baseline JPEG.", field)
+        raise TooManyPixels(f"The picture goes over its pixels {header.passes} times: save it as baseline JPEG.", field)
     if header.parts > MOST_PARTS:
-        raise BodyTooLarge(f"The picture has {header.parts} strips or tiles, limit {MOST_PARTS}.", field)
+        raise TooManyPixels(f"The picture has {header.parts} strips or tiles, limit {MOST_PARTS}.", field)
     return encoded
 
 
@@ -167,9 +168,10 @@ def _reduced(picture: Image.Image) -> Picture:
 
 
 def read_base64(text: str, field: str) -> bytes:
-    """The bytes of a base64 string, with or without a `data:` prefix."""
+    """The bytes of a base64 string: plain or URL-safe, padded or not, in lines or not, behind `data:` or not."""
+    plain = "".join((text.partition(",")[2] if text.startswith("data:") else text).split()).rstrip("=")
     try:
-        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        return base64.b64decode(plain.translate(URL_SAFE) + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise MalformedBody("Not base64.", field) from None
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.bundle import Arrays, Manifest
 from service.codecs.arrays import fields_of, has_shape, parse_json
 from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
+from service.limits import Limits
 from service.messages import JSON, Answer, Request
 from service.oip.asked import Asked, Parameters, flag, number, refuse_unsupported
 from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers
@@ -30,12 +31,12 @@ WIDEST: dict[str, tuple[Literal["d", "i", "u"], np.dtype[Any]]] = {
 }
 
 
-def decode(request: Request) -> Asked:
-    """Raises EmptyBody, MalformedBody, InvalidValue, InvalidShape."""
+def decode(request: Request, limits: Limits) -> Asked:
+    """Raises EmptyBody, MalformedBody, InvalidValue, InvalidShape. What is optional may be null."""
     if not request.body:
         raise EmptyBody("The request has no body.")
     length = _json_length(request)
-    document = _object(parse_json(request.body[:length]), "The body")
+    document = _object(parse_json(request.body[:length], limits), "The body")
     tail = Tail(memoryview(request.body)[length:])
     parameters = Parameters.read(_parameters(document, "parameters"))
     inputs: Arrays = {}
@@ -46,7 +47,7 @@ def decode(request: Request) -> Asked:
         inputs[name] = _tensor(tensor, tail, f"inputs.{name}")
     tail.check_end()
     outputs = None
-    if "outputs" in document:
+    if document.get("outputs") is not None:
         outputs = dict(_output(output, parameters.binary) for output in _objects(document, "outputs"))
     return Asked(_text(document, "id", ""), inputs, outputs or None, parameters)
 
@@ -89,7 +90,7 @@ def _tensor(tensor: dict[str, Any], tail: Tail, field: str) -> NDArray[Any]:
     size = number(parameters, "binary_data_size", field)
     if size is None:
         return _from_json(tensor.get("data"), dtype, shape, field)
-    if "data" in tensor:
+    if tensor.get("data") is not None:
         raise InvalidValue("Has both data and binary_data_size.", field)
     return from_bytes(tail.take(size, field), dtype, shape, field)
 
@@ -132,10 +133,10 @@ def _output(output: dict[str, Any], binary: bool) -> tuple[str, bool]:
     return name, binary if own is None else own
 
 
-def _object(element: Any, what: str, field: str | None = None) -> dict[str, Any]:
+def _object(element: Any, what: str, field: str = "") -> dict[str, Any]:
     if not isinstance(element, simdjson.Object):
-        raise InvalidValue(f"{what} must be an object.", field)
-    return fields_of(element)
+        raise InvalidValue(f"{what} must be an object.", field or None)
+    return fields_of(element, field)
 
 
 def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -153,7 +154,9 @@ def _parameters(owner: dict[str, Any], field: str) -> dict[str, Any]:
 
 
 def _text(owner: dict[str, Any], name: str, field: str) -> str:
-    value = owner.get(name, "" if name == "id" else None)
+    value = owner.get(name)
+    if value is None and name == "id":
+        return ""
     if not isinstance(value, str):
         raise InvalidValue(f"The {name} must be a string.", field or name)
     return value

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from service.access import admit_admin
-from service.codecs.objects import read_object
+from service.codecs.arrays import parse_object
 from service.errors import InvalidValue, NotReady, QuartetError, UnknownRoute
 from service.exchange import Exchange
-from service.messages import Answer
+from service.messages import Answer, refuse_unknown
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
 from service.oip.rest import decode, present
 from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of
@@ -64,10 +64,17 @@ class Routes:
     async def _infer(self, exchange: Exchange, name: str, version: str | None) -> Served:
         exchange.require("POST")
         request = await exchange.read(self._settings, self._pipeline.budget)
+        refuse_unknown(request.query, ())
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
         errand = Errand(deadline, exchange.client.gone, request.lease)
         terms = Terms(name, version, errand, priority_of(request))
-        return await infer(self._pipeline, terms, len(request.body), partial(decode, request), present)
+        return await infer(
+            self._pipeline,
+            terms,
+            len(request.body),
+            partial(decode, request, self._pipeline.limits(request.lease)),
+            present,
+        )
 
     def _server(self) -> dict[str, Any]:
         return SERVER
@@ -104,7 +111,8 @@ class Routes:
 
     async def _fields(self, exchange: Exchange) -> dict[str, Any]:
         """Those of the body, which may as well be absent."""
-        return read_object((await exchange.read(self._settings, self._pipeline.budget)).body or b"{}")
+        request = await exchange.read(self._settings, self._pipeline.budget)
+        return parse_object(request.body or b"{}", None, self._pipeline.limits(request.lease))
 
 
 def _json(document: Any) -> Answer:

@@ -3,21 +3,26 @@
 import csv
 import io
 import re
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
+import simdjson
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Attribute, CreditScoring, Manifest
-from service.codecs.objects import read_object
+from service.codecs.arrays import fields_of, parse_object
 from service.errors import EmptyBody, InvalidValue, MalformedBody, UnsupportedMedia
 from service.limits import Limits
-from service.messages import CSV, JSON, Answer, Payload, Request, optional_text
+from service.messages import CSV, JSON, Answer, Payload, Request, optional_text, repeated
 
-DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thousands, or a fraction to three places
+LONGEST_NUMBER = 64  # characters
+LONGEST_LINE = 2**16  # characters of a CSV
+SEPARATORS = ",;\t|"
 REQUEST_MEDIA = (JSON, CSV)
 ANSWER_MEDIA = (JSON,)
 
@@ -50,29 +55,71 @@ def decode(request: Request, limits: Limits) -> Payload:
 
 
 def _decode_json(body: bytes, limits: Limits) -> Payload:
-    document = read_object(body, {"applicants", "model", "version"})
+    document = parse_object(body, {"applicants", "model", "version"}, limits)
     applicants = document.get("applicants")
-    if not isinstance(applicants, list):
+    if not isinstance(applicants, simdjson.Array):
         raise InvalidValue("Must be an array of applicants.", "applicants")
     limits.check_rows(len(applicants), "applicants")
+    rows = [_fields(applicant, f"applicants[{i}]") for i, applicant in enumerate(applicants)]
     return Payload(
-        applicants, optional_text(document.get("model"), "model"), optional_text(document.get("version"), "version")
+        rows, optional_text(document.get("model"), "model"), optional_text(document.get("version"), "version")
     )
 
 
+def _fields(applicant: object, path: str) -> dict[str, Any]:
+    if not isinstance(applicant, simdjson.Object):
+        raise InvalidValue("Must be an object.", path)
+    return fields_of(applicant, path)
+
+
 def _decode_csv(body: bytes, limits: Limits) -> Payload:
+    limits.claim(4 * len(body))
     try:
-        reader = csv.DictReader(io.StringIO(body.decode("utf-8-sig")), strict=True)
-        rows = list(islice(reader, limits.max_rows + 1))  # one too many is enough to refuse a million
-    except (UnicodeDecodeError, csv.Error):
-        raise MalformedBody("Not CSV in UTF-8.") from None
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"The CSV is not in UTF-8: byte {error.start} belongs to no character.") from None
+    lines = _lines(text)
+    first = next(lines, "")
+    reader = csv.reader(chain([first], lines), strict=True, delimiter=max(SEPARATORS, key=first.count))
+    try:
+        names = _names(next(reader, []))
+        rows = list(islice(filter(None, reader), limits.max_rows + 1))  # one too many is enough to refuse a million
+    except csv.Error as error:
+        raise MalformedBody(f"The CSV is damaged in line {reader.line_num}: {error}.") from None
     if not rows:
         raise EmptyBody("The CSV has no row below its header.")
     limits.check_rows(len(rows), "applicants")
-    for i, row in enumerate(rows):
-        if None in row or None in row.values():
-            raise MalformedBody("The row does not have as many cells as the header.", f"applicants[{i}]")
-    return Payload(rows)
+    return Payload([_named(names, row, f"applicants[{i}]") for i, row in enumerate(rows)])
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines that end as Unix, Windows or old Macs end them. Raises MalformedBody before a row becomes large."""
+    stream = io.StringIO(text, newline=None)
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise MalformedBody(f"A line of the CSV has more than {LONGEST_LINE} characters.")
+        yield line
+
+
+def _names(header: list[str]) -> list[str]:
+    """The columns' names; a last one without any comes from a comma at the end of each line."""
+    names = [name.strip() for name in header]
+    if names and not names[-1]:
+        names.pop()
+    if "" in names:
+        number = names.index("") + 1
+        raise InvalidValue(f"Column {number} of the CSV has no name: leave a row index out.", "applicants")
+    if len(set(names)) < len(names):
+        raise InvalidValue("Given twice in the header.", repeated(names))
+    return names
+
+
+def _named(names: list[str], cells: list[str], path: str) -> dict[str, str]:
+    if len(cells) == len(names) + 1 and not cells[-1].strip():
+        cells = cells[:-1]
+    if len(cells) != len(names):
+        raise MalformedBody(f"The row has {len(cells)} cells, the header {len(names)}.", path)
+    return dict(zip(names, cells, strict=True))
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
@@ -83,9 +130,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     return {manifest.inputs[0].name: np.array(rows, np.float32)}
 
 
-def _encode(applicant: object, attributes: tuple[Attribute, ...], index: int) -> list[float]:
-    if not isinstance(applicant, Mapping):
-        raise InvalidValue("Must be an object.", f"applicants[{index}]")
+def _encode(applicant: Mapping[str, object], attributes: tuple[Attribute, ...], index: int) -> list[float]:
     if len(applicant) != len(attributes) or not all(attribute.name in applicant for attribute in attributes):
         _refuse_names(applicant, attributes, index)
     return [_number(attribute, applicant[attribute.name], index) for attribute in attributes]
@@ -106,6 +151,9 @@ def _number(attribute: Attribute, value: object, index: int) -> float:
             raise InvalidValue(f"Must be one of {allowed}.", f"applicants[{index}].{attribute.name}")
         return position
     low, high = attribute.range
+    if isinstance(value, str) and len(value) <= LONGEST_NUMBER and GROUPED.fullmatch(value):
+        plain = "Write it without separators: it may be a number of thousands or a fraction."
+        raise InvalidValue(plain, f"applicants[{index}].{attribute.name}")
     try:
         number = float(value) if _numeric(value) else None
     except OverflowError:
@@ -118,7 +166,7 @@ def _number(attribute: Attribute, value: object, index: int) -> float:
 def _numeric(value: object) -> TypeGuard[str | int | float]:
     """Whether it is a number, or the text of one as a CSV cell has it."""
     if isinstance(value, str):
-        return DECIMAL.fullmatch(value) is not None
+        return len(value) <= LONGEST_NUMBER and DECIMAL.fullmatch(value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

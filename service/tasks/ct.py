@@ -1,5 +1,7 @@
 """CT denoising: slices in Hounsfield units -> the same slices with less noise."""
 
+from math import prod
+
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from service.bundle import Arrays, CtDenoising, Manifest
 from service.codecs import dicom, pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy, write_npy
 from service.codecs.forms import read_form
-from service.errors import BodyTooLarge, InvalidShape, InvalidValue, UnsupportedMedia
+from service.errors import InvalidShape, InvalidValue, TooManyPixels, UnsupportedMedia
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, NPY, PNG, Answer, Payload, Request, optional_text
 
@@ -52,12 +54,12 @@ def _decode(request: Request, limits: Limits) -> Payload:
     if media == NPY:
         return Payload(read_npy(request.body))
     if media == JSON:
-        return _decode_json(request.body)
+        return _decode_json(request.body, limits)
     raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
 
 
-def _decode_json(body: bytes) -> Payload:
-    document = parse_object(body, {"slices", "model", "version"})
+def _decode_json(body: bytes, limits: Limits) -> Payload:
+    document = parse_object(body, {"slices", "model", "version"}, limits)
     if "slices" not in document:
         raise InvalidValue("Missing.", "slices")
     slices = numeric_array(document["slices"], "slices", body)
@@ -86,14 +88,19 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     task = manifest.task
     assert isinstance(task, CtDenoising)
     hu = _stack(payload.samples)
-    limits.check_rows(len(hu), "slices")
-    if not all(task.min_side <= side <= task.max_side for side in hu.shape[1:]):
-        raise InvalidShape(f"Sides must be {task.min_side} to {task.max_side} pixels, got {list(hu.shape[1:])}.")
-    if hu.size > limits.max_pixels:
-        raise BodyTooLarge(f"{hu.size} pixels in one request, limit {limits.max_pixels}.")
+    check_size(hu.shape, task, limits, "slices")
     if not np.isfinite(hu).all():
         raise InvalidValue("Every value must be a finite number of Hounsfield units.")
     return {manifest.inputs[0].name: hu}
+
+
+def check_size(shape: tuple[int, ...], task: CtDenoising, limits: Limits, field: str) -> None:
+    """Raises what says that slices [N, H, W] are too many, or their sides or pixels."""
+    limits.check_rows(shape[0], field)
+    if not all(task.min_side <= side <= task.max_side for side in shape[1:]):
+        raise InvalidShape(f"Sides must be {task.min_side} to {task.max_side} pixels, got {list(shape[1:])}.", field)
+    if (pixels := prod(shape)) > limits.max_pixels:
+        raise TooManyPixels(f"{pixels} pixels in one request, limit {limits.max_pixels}.", field)
 
 
 def _stack(samples: "list[dicom.Slice] | NDArray[np.generic]") -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from service.codecs.heat import heat_map
 from service.codecs.pictures import Encoded, Picture
 from service.errors import InvalidShape, InvalidValue, NotExplainable, UnsupportedMedia
 from service.limits import Limits
-from service.messages import FORM, JSON, NPY, Answer, Payload, Request, optional_text
+from service.messages import FORM, JSON, NPY, Answer, Payload, Request, flag, optional_text
 
 REQUEST_MEDIA = (*pictures.MEDIA_TYPES, FORM, JSON, NPY)
 ANSWER_MEDIA = (JSON,)
@@ -104,7 +104,7 @@ def decode(request: Request, limits: Limits) -> Payload:
         raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
     if not isinstance(samples, list) and len(fields) < 2 and not request.query:
         return Payload(samples)
-    many, explain = (_flag(name, fields, request.query) for name in OPTIONS)
+    many, explain = (flag(fields.get(name, request.query.get(name)), name) for name in OPTIONS)
     if many and not isinstance(samples, list):
         raise InvalidValue("Numbers are one digit each: send picture files, or base64 of them.", "many")
     model, version = (optional_text(fields.get(name), name) for name in ("model", "version"))
@@ -113,18 +113,9 @@ def decode(request: Request, limits: Limits) -> Payload:
     return Payload(Sent(samples, many), model, version, explain, sum(one.work for one in samples))
 
 
-def _flag(name: str, fields: Mapping[str, object], query: Mapping[str, str]) -> bool:
-    value = fields.get(name, query.get(name, False))
-    if value is False or value == "false":
-        return False
-    if value is True or value == "true":
-        return True
-    raise InvalidValue("Must be true or false.", name)
-
-
 def _decode_json(body: bytes, limits: Limits) -> tuple[NDArray[Any] | list[Encoded], dict[str, Any]]:
     """The images and all fields."""
-    document = parse_object(body, {"images", "model", "version", *OPTIONS})
+    document = parse_object(body, {"images", "model", "version", *OPTIONS}, limits)
     if "images" not in document:
         raise InvalidValue("Missing.", "images")
     images = document["images"]

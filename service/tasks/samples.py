@@ -1,20 +1,22 @@
 """Sample generation: a seed, a label, a count -> pictures.
 
 The noise is drawn here, not in the graph: sample i of a seed has its own counter-based stream (Philox, Salmon et al.
-2011, keyed by seed and i), so it is the same sample whatever the count and whatever batch it rode in.
+2011, keyed by seed and i), so it is the same sample whatever the count and whatever batch it rode in. Where no seed is
+given one is drawn; the answer says which, so that its samples can be had again.
 """
 
 import base64
+import secrets
 
 import numpy as np
 import orjson
+import simdjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Manifest, SampleGeneration
 from service.codecs import pictures
-from service.codecs.arrays import write_npy
-from service.codecs.objects import read_object
+from service.codecs.arrays import numeric_array, parse_object, write_npy
 from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Answer, Payload, Request, optional_text
@@ -22,13 +24,15 @@ from service.messages import JSON, NPY, PNG, Answer, Payload, Request, optional_
 REQUEST_MEDIA = (JSON,)
 ANSWER_MEDIA = (PNG, JSON, NPY)
 MAX_SEED = 2**63 - 1
+FARTHEST = 20.0  # from 0, of a latent code's numbers: no draw of a standard normal comes near
+SEED = b"x-seed"
 
 
 class GenerateRequest(BaseModel, extra="forbid"):
     """`label` for all samples, or `labels` with one per sample; at random from the seed when neither is given."""
 
     count: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Drawn anew when none is given.")
     label: int | str | None = None
     labels: list[int | str] | None = None
     latents: list[list[float]] | None = Field(default=None, description="Latent codes instead of random ones.")
@@ -47,21 +51,30 @@ def decode(request: Request, limits: Limits) -> Payload:
     """Samples is the checked GenerateRequest as a dict."""
     if request.media_type != JSON:
         raise UnsupportedMedia(f"Send {JSON}.", "content-type")
-    document = read_object(request.body, GenerateRequest.model_fields.keys())
-    document["seed"] = _integer(document.get("seed", 0), "seed", 0, MAX_SEED)
+    fields = parse_object(request.body, GenerateRequest.model_fields.keys(), limits)
+    document = {name: value for name, value in fields.items() if value is not None}
+    document["seed"] = _integer(document.get("seed", secrets.randbelow(MAX_SEED)), "seed", 0, MAX_SEED)
+    given = 1
     for field in ("labels", "latents"):
-        if not isinstance(document.get(field), list | None):
-            raise InvalidValue("Must be an array.", field)
-    given = next((len(document[field]) for field in ("latents", "labels") if document.get(field) is not None), 1)
+        if field in document:
+            if not isinstance(document[field], simdjson.Array):
+                raise InvalidValue("Must be an array.", field)
+            given = len(document[field])
+            limits.check_rows(given, field)
     document["count"] = _integer(document.get("count", given), "count", 1, None)
     limits.check_rows(document["count"], "count")
+    if "labels" in document:
+        document["labels"] = document["labels"].as_list()
+    if "latents" in document:
+        document["latents"] = numeric_array(document["latents"], "latents")
     model, version = (optional_text(document.get(key), key) for key in ("model", "version"))
     return Payload(document, model, version)
 
 
 def _integer(value: object, field: str, low: int, high: int | None) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
-        raise InvalidValue(f"Must be an integer of at least {low}" + (f", at most {high}." if high else "."), field)
+        most = f", at most {high}" if high else ""
+        raise InvalidValue(f"Must be a whole number of at least {low}{most}, in digits alone.", field)
     return value
 
 
@@ -72,7 +85,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     count, seed = wanted["count"], wanted["seed"]
     streams = [np.random.Generator(np.random.Philox(key=[seed, i])) for i in range(count)]
     noise = np.stack([stream.standard_normal(task.latent_size, np.float32) for stream in streams])
-    inputs: Arrays = {"latent": noise if wanted.get("latents") is None else _latents(wanted, noise)}
+    inputs: Arrays = {"latent": noise if "latents" not in wanted else _latents(wanted["latents"], noise)}
     if task.labels:
         drawn = [int(stream.integers(len(task.labels))) for stream in streams]
         inputs["label"] = np.array(_labels(wanted, task.labels) or drawn, np.int64)
@@ -82,17 +95,12 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     return inputs
 
 
-def _latents(wanted: dict[str, object], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    try:
-        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused below
-            latents = np.array(wanted["latents"], np.float32)
-    except (ValueError, TypeError, OverflowError):
-        raise InvalidValue("Must be an array of equally long arrays of numbers.", "latents") from None
+def _latents(latents: NDArray[np.float64], noise: NDArray[np.float32]) -> NDArray[np.float32]:
     if latents.shape != noise.shape:
         raise InvalidShape(f"Must have the shape {list(noise.shape)}, got {list(latents.shape)}.", "latents")
-    if not np.isfinite(latents).all():
-        raise InvalidValue("Every number must be finite.", "latents")
-    return latents
+    if np.abs(latents).max() > FARTHEST:
+        raise InvalidValue(f"Every number must lie between {-FARTHEST:g} and {FARTHEST:g}.", "latents")
+    return latents.astype(np.float32)
 
 
 def _labels(wanted: dict[str, object], known: tuple[str, ...]) -> list[int]:
@@ -118,15 +126,15 @@ def _label(value: object, field: str, known: tuple[str, ...]) -> int:
 
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
     images = np.rint(np.clip(outputs[manifest.outputs[0].name], 0, 255)).astype(np.uint8)
-    media = request.choose(ANSWER_MEDIA)
+    media, seed = request.choose(ANSWER_MEDIA), ((SEED, b"%d" % payload.samples["seed"]),)
     if media == NPY:
-        return Answer(write_npy(images), NPY)
+        return Answer(write_npy(images), NPY, seed)
     if media == PNG:
-        return Answer(pictures.write_png(pictures.sheet(images)), PNG)
+        return Answer(pictures.write_png(pictures.sheet(images)), PNG, seed)
     body = {
         "model": manifest.identity,
         "seed": payload.samples["seed"],
         "labels": payload.samples.get("chosen", []),
         "samples": [base64.b64encode(pictures.write_png(image)).decode() for image in images],
     }
-    return Answer(orjson.dumps(body))
+    return Answer(orjson.dumps(body), JSON, seed)

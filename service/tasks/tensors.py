@@ -8,11 +8,12 @@ import simdjson
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from service.bundle import Arrays, Manifest, Tensor
+from service.bundle import Arrays, CtDenoising, Manifest, Tensor
 from service.codecs.arrays import fields_of, numeric_array, parse_object
 from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import JSON, Answer, Payload, Request, optional_text
+from service.tasks import ct
 
 REQUEST_MEDIA = (JSON,)
 ANSWER_MEDIA = (JSON,)
@@ -34,11 +35,11 @@ def decode(request: Request, limits: Limits) -> Payload:
     """Samples maps tensor names to float64 arrays."""
     if request.media_type != JSON:
         raise UnsupportedMedia(f"Send {JSON}.", "content-type")
-    document = parse_object(request.body, {"inputs", "version"})
+    document = parse_object(request.body, {"inputs", "version"}, limits)
     inputs = document.get("inputs")
     if not isinstance(inputs, simdjson.Object):
         raise InvalidValue("Must be an object of arrays.", "inputs")
-    arrays = {name: numeric_array(values, f"inputs.{name}") for name, values in fields_of(inputs).items()}
+    arrays = {name: numeric_array(values, f"inputs.{name}") for name, values in fields_of(inputs, "inputs").items()}
     return Payload(arrays, None, optional_text(document.get("version"), "version"))
 
 
@@ -52,6 +53,8 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     if len({len(array) for array in inputs.values()}) > 1:
         raise InvalidShape("All tensors must have the same number of rows.", "inputs")
     limits.check_rows(len(next(iter(inputs.values()))), "inputs")
+    if isinstance(manifest.task, CtDenoising):
+        ct.check_size(inputs[manifest.inputs[0].name].shape, manifest.task, limits, "inputs")
     return inputs
 
 

@@ -13,7 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from service.codecs.arrays import numeric_array, parse_json, parse_object, read_npy, write_npy
 from service.errors import InvalidShape, InvalidValue, MalformedBody, QuartetError
+from service.limits import Limits
 
+LIMITS = Limits(max_rows=32, max_pixels=2**20)
 DTYPES = ["|b1", "|u1", "|i1", "<i2", ">i2", "<u4", "<i8", ">i8", "<f2", "<f4", ">f4", "<f8", ">f8"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 VALID = write_npy(np.arange(12, dtype=np.float32).reshape(3, 4))
@@ -116,24 +118,24 @@ def test_data_of_another_length_than_declared_are_refused(body: bytes) -> None:
     )
 )
 def test_nested_json_numbers_become_the_same_array(array: np.ndarray) -> None:
-    np.testing.assert_array_equal(numeric_array(parse_json(json.dumps(array.tolist()).encode()), "x"), array)
+    np.testing.assert_array_equal(numeric_array(parse_json(json.dumps(array.tolist()).encode(), LIMITS), "x"), array)
 
 
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_json_integers_are_read_as_floats(number: int) -> None:
-    assert numeric_array(parse_json(b"[%d]" % number), "x").tolist() == [float(number)]
+    assert numeric_array(parse_json(b"[%d]" % number, LIMITS), "x").tolist() == [float(number)]
 
 
 @pytest.mark.parametrize("text", ["[[1, 2], [3]]", "[[1], 2]", "[[[1]], [[]]]", "[[[1, 2]], [[3], [4]]]"])
 def test_rows_of_different_lengths_are_refused(text: str) -> None:
     with pytest.raises(InvalidShape, match="differ"):
-        numeric_array(parse_json(text.encode()), "x")
+        numeric_array(parse_json(text.encode(), LIMITS), "x")
 
 
 @pytest.mark.parametrize("text", ['["1"]', "[true]", "[null]", "[[1], [{}]]", "1", '"text"', "{}", "null"])
 def test_what_is_no_array_of_numbers_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue) as refusal:
-        numeric_array(parse_json(text.encode()), "images")
+        numeric_array(parse_json(text.encode(), LIMITS), "images")
     assert refusal.value.field == "images"
 
 
@@ -149,7 +151,7 @@ JSON_VALUES = st.recursive(
 @example([[], []])
 def test_any_json_gives_an_array_or_a_refusal(value: object) -> None:
     try:
-        array = numeric_array(parse_json(json.dumps(value).encode()), "x")
+        array = numeric_array(parse_json(json.dumps(value).encode(), LIMITS), "x")
     except QuartetError:
         return
     assert array.dtype == np.float64
@@ -163,15 +165,61 @@ def test_any_json_gives_an_array_or_a_refusal(value: object) -> None:
 @example(b"1" * 5000)
 def test_any_bytes_give_a_document_or_a_refusal(body: bytes) -> None:
     with contextlib.suppress(MalformedBody):
-        parse_json(body)
+        parse_json(body, LIMITS)
 
 
 def test_an_unknown_field_is_refused_by_name() -> None:
     with pytest.raises(InvalidValue, match="Unknown") as refusal:
-        parse_object(b'{"images": [], "colour": 1}', {"images"})
+        parse_object(b'{"images": [], "colour": 1}', {"images"}, LIMITS)
     assert refusal.value.field == "colour"
 
 
 def test_a_document_that_is_no_object_is_refused() -> None:
     with pytest.raises(InvalidValue, match="object"):
-        parse_object(b"[1]", {"images"})
+        parse_object(b"[1]", {"images"}, LIMITS)
+
+
+@pytest.mark.parametrize("body", [b'{"images": [1], "images": [2]}', b'{"a": 1, "b": 2, "a": 1}'])
+def test_a_field_that_is_given_twice_is_refused_by_name(body: bytes) -> None:
+    with pytest.raises(InvalidValue, match="twice") as refusal:
+        parse_object(body, None, LIMITS)
+    assert refusal.value.field in ("images", "a")
+
+
+def test_a_byte_order_mark_before_json_is_passed_over() -> None:
+    assert parse_object(b'\xef\xbb\xbf{"a": 1}', {"a"}, LIMITS) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"a": 1', "at character 7"),
+        (b"{'a': 1}", "at character 1"),
+        (b"[NaN]", "at character"),
+        (b"[1e999]", "infinity"),
+        (b"  ", "nothing in the body"),
+        (b"[" * 5000 + b"]" * 5000, "depth limit"),
+    ],
+)
+def test_what_is_no_json_is_told_in_words_that_help(body: bytes, says: str) -> None:
+    with pytest.raises(MalformedBody, match=says):
+        parse_json(body, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }" % (b"1," * 2000),
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (True,), }",
+        b"{'descr': [('a', '<f4', (2**63,))], 'fortran_order': False, 'shape': (1,), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"(" * 300 + b")" * 300 + b"), }",
+        b"{'descr': '<V999999999999', 'fortran_order': False, 'shape': (1,), }",
+        b"{'descr': ['<f4'], 'fortran_order': False, 'shape': {1: 2}, }",
+        b"\\" * 400,
+        b"0" * 5000,
+    ],
+)
+def test_no_header_of_an_npy_file_is_a_fault_of_ours(header: bytes) -> None:
+    body = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(4)
+    with pytest.raises(QuartetError):
+        read_npy(body)

@@ -111,3 +111,15 @@ def test_the_coding_of_an_answer_is_the_one_that_the_client_prefers(accept: byte
 )
 def test_an_answer_is_compressed_where_it_pays(accept: bytes, media_type: str, size: int, coding: str | None) -> None:
     assert coding_for(accept, media_type, size) == coding
+
+
+@pytest.mark.parametrize("name", [b"gzip", b"x-gzip"])
+def test_the_members_of_a_gzip_file_are_read_one_after_the_other(name: bytes) -> None:
+    assert decompressed(gzip.compress(LONG) + gzip.compress(b"") + gzip.compress(b"end"), name, LIMIT) == LONG + b"end"
+
+
+def test_members_are_bounded_together() -> None:
+    with pytest.raises(BodyTooLarge):
+        decompressed(gzip.compress(bytes(LIMIT // 2)) * 3, b"gzip", LIMIT)
+    with pytest.raises(MalformedBody):
+        decompressed(gzip.compress(b"") * 2000, b"gzip", LIMIT)

@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from tests import toys
@@ -151,6 +152,65 @@ def test_a_wrong_document_is_refused(lane: Here, body: str, status: int, code: s
 )
 def test_wrong_csv_is_refused(lane: Here, body: bytes, code: str, field: str | None) -> None:
     assert_refused(lane("POST", PATH, content=body, headers={"content-type": "text/csv"}), 400, code, field)
+
+
+CELLS, JSON_BODY = {"content-type": "text/csv"}, {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("last", ["", "{separator}"])
+def test_csv_is_read_as_programs_write_it(
+    lane: Here, rows: list[dict[str, str]], end: str, separator: str, last: str
+) -> None:
+    lines = [rows[0].keys(), rows[0].values(), rows[1].values()]
+    text = "".join(separator.join(line) + last.format(separator=separator) + end for line in lines)
+    answer = lane("POST", PATH, content=f"\ufeff{text}".encode(), headers=CELLS).json()
+    assert answer == lane("POST", PATH, content=as_csv(rows[:2]), headers=CELLS).json()
+
+
+@pytest.mark.parametrize("written", ["1.169", "1,169", "12 000", "1'169"])
+def test_what_may_be_thousands_or_a_fraction_is_refused(lane: Here, rows: list[dict[str, str]], written: str) -> None:
+    response = lane("POST", PATH, content=as_csv([rows[0] | {"credit_amount": written}]), headers=CELLS)
+    assert_refused(response, 422, "invalid_value", "applicants[0].credit_amount")
+    assert "separators" in response.json()["detail"]
+
+
+def test_a_column_that_is_given_twice_is_refused_by_name(lane: Here, rows: list[dict[str, str]]) -> None:
+    header, line = ",".join([*rows[0], "age_years"]), ",".join([*rows[0].values(), "70"])
+    response = lane("POST", PATH, content=f"{header}\n{line}\n".encode(), headers=CELLS)
+    assert_refused(response, 422, "invalid_value", "age_years")
+
+
+def test_a_field_that_is_given_twice_is_refused_by_name(lane: Here, rows: list[dict[str, str]]) -> None:
+    applicant = orjson.dumps(typed(rows[0])).decode()[:-1] + ', "age_years": 70}'
+    response = lane("POST", PATH, content=f'{{"applicants": [{applicant}]}}', headers=JSON_BODY)
+    assert_refused(response, 422, "invalid_value", "applicants[0].age_years")
+
+
+def test_an_index_without_a_name_is_told_of(lane: Here, rows: list[dict[str, str]]) -> None:
+    header, line = ",".join(["", *rows[0]]), ",".join(["0", *rows[0].values()])
+    response = lane("POST", PATH, content=f"{header}\n{line}\n".encode(), headers=CELLS)
+    assert_refused(response, 422, "invalid_value", "applicants")
+    assert "Column 1" in response.json()["detail"]
+
+
+def test_a_long_number_is_refused_at_once(lane: Here, rows: list[dict[str, str]]) -> None:
+    applicants = [typed(rows[0]) | {"age_years": "1" * 30_000 + "x"}]  # a search that goes back would take minutes
+    response = lane("POST", PATH, json={"applicants": applicants})
+    assert_refused(response, 422, "invalid_value", "applicants[0].age_years")
+
+
+def test_an_unknown_query_parameter_is_refused(lane: Here, rows: list[dict[str, str]]) -> None:
+    for query, field in (("modle=x", "modle"), ("version=1&version=2", "version")):
+        response = lane("POST", f"{PATH.partition('?')[0]}?{query}", json={"applicants": [typed(rows[0])]})
+        assert_refused(response, 422, "invalid_value", field)
+
+
+def test_a_name_that_a_client_made_up_comes_back_cut(lane: Here, rows: list[dict[str, str]]) -> None:
+    response = lane("POST", PATH, json={"applicants": [typed(rows[0]) | {"x" * 100_000: 1}]})
+    assert response.status_code == 422
+    assert len(response.content) < 2000
 
 
 def test_another_media_type_is_refused(lane: Here) -> None:

@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from service.codecs.dicom import STATISTICS, read_slice, write_derived
-from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, UnsupportedMedia
+from service.errors import InvalidValue, MalformedBody, QuartetError, TooManyPixels, UnsupportedMedia
 
 MAX_PIXELS = 2**20
 SLICE = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
@@ -136,7 +136,7 @@ def test_a_file_without_pixels_is_refused(ct_slice: bytes) -> None:
 def test_a_slice_over_the_limit_is_refused_before_it_is_decoded(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.Rows = dataset.Columns = 60_000
-    with pytest.raises(BodyTooLarge, match="60000x60000"):
+    with pytest.raises(TooManyPixels, match="60000x60000"):
         read_slice(saved(dataset), MAX_PIXELS)
 
 

@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[Mapping[str, Any] | list[int], int, str]] = {
     "too many rows": (
         xk(inputs=[tensor("x", np.ones((40, 3), np.float32)), tensor("k", np.ones(40, np.int64))]),
         422,
-        "inputs: 40 samples in one request, limit 32.",
+        "inputs: More than 32 samples in one request",
     ),
     "an unknown output": (xk(outputs=[{"name": "z"}]), 422, "outputs.z: Unknown. Outputs of toy-tensors: y."),
     "shared memory": (

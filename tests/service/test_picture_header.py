@@ -15,7 +15,7 @@ from PIL import Image
 from service.budget import Budget
 from service.codecs.picture_header import look
 from service.codecs.pictures import FORMATS, MOST_PARTS, MOST_PASSES, opened, read
-from service.errors import BodyTooLarge, MalformedBody, MemoryFull
+from service.errors import BodyTooLarge, MalformedBody, MemoryFull, TooManyPixels
 from service.limits import Limits
 from tests.conftest import PROJECT
 
@@ -74,15 +74,15 @@ def test_a_picture_on_its_side_is_still_read() -> None:
 def test_a_webp_of_34_bytes_is_not_opened() -> None:
     with pytest.raises(BodyTooLarge, match="MB of memory"):
         read(solid_webp(5792), Limits(1, MAX_PIXELS))
-    with pytest.raises(BodyTooLarge, match="16000x16000 pixels"):
+    with pytest.raises(TooManyPixels, match="16000x16000 pixels"):
         opened(solid_webp(16_000), MAX_PIXELS)
 
 
 def test_scans_are_counted_before_they_are_decoded() -> None:
     started = process_time()
-    with pytest.raises(BodyTooLarge, match="times"):
+    with pytest.raises(TooManyPixels, match="times"):
         opened(repeated_scans(2000, 400), MAX_PIXELS)
-    with pytest.raises(BodyTooLarge, match="times"):
+    with pytest.raises(TooManyPixels, match="times"):
         opened(repeated_scans(5000, MOST_PASSES // 2), MAX_PIXELS)
     assert process_time() - started < 2
     assert read(repeated_scans(100, 20), Limits(1, MAX_PIXELS)).pixels.shape == (100, 100)
@@ -90,7 +90,7 @@ def test_scans_are_counted_before_they_are_decoded() -> None:
 
 def test_strips_are_counted_before_they_become_objects() -> None:
     rows = MOST_PARTS + 1
-    with pytest.raises(BodyTooLarge, match="strips"):
+    with pytest.raises(TooManyPixels, match="strips"):
         opened(encoded(Image.new("L", (1, rows)), "TIFF", compression="tiff_deflate", strip_size=1), MAX_PIXELS)
 
 

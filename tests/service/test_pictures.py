@@ -17,7 +17,7 @@ from service.codecs import pictures
 from service.codecs.flattening import ENOUGH
 from service.codecs.handwriting import read_digit
 from service.codecs.pictures import FORMATS, Picture, read_base64, sheet, write_png
-from service.errors import BodyTooLarge, MalformedBody, QuartetError
+from service.errors import MalformedBody, QuartetError, TooManyPixels
 from service.limits import Limits
 from training.data.images import Images
 
@@ -166,7 +166,7 @@ def test_a_photograph_is_turned_upright() -> None:
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     for side in (7_000, 30_000):
-        with pytest.raises(BodyTooLarge, match="pixels") as refusal:
+        with pytest.raises(TooManyPixels, match="pixels") as refusal:
             read(bomb(side), MAX_PIXELS, "images[0]")
         assert refusal.value.field == "images[0]"
 

@@ -63,6 +63,15 @@ def test_the_noise_of_a_seed_is_what_it_has_always_been(repository: Repository) 
     np.testing.assert_array_equal(noise[0], stream.standard_normal(4, np.float32))
 
 
+def test_without_a_seed_the_samples_are_new_each_time_and_the_answer_says_of_which_seed(lane: Here) -> None:
+    first, second = generate(lane, JSON).json(), generate(lane, JSON, seed=None).json()
+    assert first["seed"] != second["seed"]
+    again = generate(lane, JSON, seed=first["seed"]).json()
+    assert again["samples"] == first["samples"]
+    for accept in (NPY, PNG, JSON):
+        assert generate(lane, accept, seed=5).headers["x-seed"] == "5"
+
+
 def test_the_label_reaches_the_graph(lane: Here) -> None:
     zeros, sevens = images(lane, seed=3, count=4, label=0), images(lane, seed=3, count=4, label="7")
     inside = (zeros > 0) & (sevens < 255)
@@ -102,7 +111,7 @@ def test_a_sheet_is_the_form_of_choice(lane: Here) -> None:
         ({"count": 0}, "invalid_value", "count"),
         ({"count": 1.5}, "invalid_value", "count"),
         ({"count": True}, "invalid_value", "count"),
-        ({"count": None}, "invalid_value", "count"),
+        ({"count": 1e30}, "invalid_value", "count"),
         ({"count": 33}, "too_many_rows", "count"),
         ({"seed": -1}, "invalid_value", "seed"),
         ({"seed": 2**63}, "invalid_value", "seed"),
@@ -113,14 +122,15 @@ def test_a_sheet_is_the_form_of_choice(lane: Here) -> None:
         ({"label": [1]}, "invalid_value", "label"),
         ({"labels": [1, 11]}, "invalid_value", "labels[1]"),
         ({"labels": "77"}, "invalid_value", "labels"),
-        ({"labels": []}, "invalid_value", "count"),
+        ({"labels": []}, "invalid_shape", "labels"),
         ({"labels": [1, 2], "count": 3}, "invalid_shape", "labels"),
         ({"label": 1, "labels": [1]}, "invalid_value", "labels"),
         ({"latents": [[0, 0, 0]]}, "invalid_shape", "latents"),
         ({"latents": [[0, 0, 0, 0]], "count": 2}, "invalid_shape", "latents"),
-        ({"latents": [[0, 0], [0]]}, "invalid_value", "latents"),
+        ({"latents": [[0, 0], [0]]}, "invalid_shape", "latents"),
         ({"latents": [["a", "b", "c", "d"]]}, "invalid_value", "latents"),
         ({"latents": [[1e300, 0, 0, 0]]}, "invalid_value", "latents"),
+        ({"latents": [[20.5, 0, 0, 0]]}, "invalid_value", "latents"),
         ({"latents": [[None, 0, 0, 0]]}, "invalid_value", "latents"),
         ({"latents": 1}, "invalid_value", "latents"),
         ({"steps": 3}, "invalid_value", "steps"),

@@ -56,3 +56,21 @@ def test_any_task_answers_over_raw_tensors(lane: Here) -> None:
 def test_another_media_type_is_refused(lane: Here) -> None:
     response = lane("POST", PATH, content=b"x", headers={"content-type": "text/csv"})
     assert_refused(response, 415, "unsupported_media", "content-type")
+
+
+def test_an_answer_that_is_no_number_is_refused_on_every_route(lane: Here) -> None:
+    huge = [[3e38] * 4]
+    body = {"inputs": {"latent": huge, "label": [3]}}
+    assert_refused(lane("POST", "/v1/models/toy-samples/predict", json=body), 422, "not_finite")
+    tensors = [
+        {"name": "latent", "datatype": "FP32", "shape": [1, 4], "data": huge},
+        {"name": "label", "datatype": "INT64", "shape": [1], "data": [3]},
+    ]
+    response = lane("POST", "/v2/models/toy-samples/infer", json={"id": None, "inputs": tensors, "outputs": None})
+    assert response.status_code == 422
+    assert "finite" in response.json()["error"]
+
+
+def test_slices_over_raw_tensors_have_the_bounds_of_slices(lane: Here) -> None:
+    body = {"inputs": {"hu": [[[0.0] * 8] * 8]}}
+    assert_refused(lane("POST", "/v1/models/toy-ct/predict", json=body), 422, "invalid_shape", "inputs")
