@@ -6,7 +6,7 @@
     │   ├── HeadTooLarge         431   head_too_large        the request line and its headers
     │   ├── HeadTimeout          408   head_timeout          they did not arrive in time
     │   ├── MalformedBody        400   malformed_body        not JSON, not an image, truncated, ...
-    │   ├── EmptyBody            400   empty_body
+    │   ├── EmptyBody            400   empty_body            there is no body
     │   ├── Unauthorized         401   unauthorized          no valid API key
     │   ├── Forbidden            403   forbidden             the operator has not enabled it
     │   ├── RateLimited          429   rate_limited          more requests than the key is good for
@@ -19,24 +19,24 @@
     │   ├── TooManyPixels        413   too_many_pixels       a picture, or slices
     │   ├── UnsupportedMedia     415   unsupported_media     content type or encoding inside it
     │   ├── NotAcceptable        406   not_acceptable        no form that `accept` allows
-    │   ├── MethodNotAllowed     405   method_not_allowed
+    │   ├── MethodNotAllowed     405   method_not_allowed    the route takes others, which `allow` lists
     │   ├── BodyTimeout          408   body_timeout          the body did not arrive in time
     │   └── ClientGone           499   client_gone           hung up; counted, for nobody is there to read it
     ├── Missing                        what was asked for is not here
-    │   ├── UnknownRoute         404   unknown_route
-    │   ├── UnknownModel         404   unknown_model
-    │   ├── UnknownVersion       404   unknown_version
+    │   ├── UnknownRoute         404   unknown_route         nothing is there
+    │   ├── UnknownModel         404   unknown_model         no model of that name, or of that kind
+    │   ├── UnknownVersion       404   unknown_version       the model has another version
     │   └── LoadFailed           422   load_failed           the bundle on disk is broken
     ├── Overloaded                     try again
     │   ├── TooManyConnections   503   too_many_connections  all of them at work
-    │   ├── QueueFull            429   queue_full
+    │   ├── QueueFull            429   queue_full            as many samples wait for the model as may
     │   ├── MemoryFull           503   memory_full           other requests take up what it needs
-    │   ├── Draining             503   draining
-    │   ├── NotReady             503   not_ready
-    │   └── DeadlineExceeded     504   deadline_exceeded
+    │   ├── Draining             503   draining              the service is going down
+    │   ├── NotReady             503   not_ready             models are still being loaded
+    │   └── DeadlineExceeded     504   deadline_exceeded     the time was up
     └── Fault                          our side; the text of the exception stays in the log
-        ├── InferenceFailed      500   inference_failed
-        └── InternalError        500   internal_error
+        ├── InferenceFailed      500   inference_failed      the model failed on these inputs
+        └── InternalError        500   internal_error        anything else
 
 A `code` never changes once published. The body is RFC 9457 `application/problem+json`.
 """

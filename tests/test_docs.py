@@ -1,6 +1,6 @@
 """The documentation says what the code does: its tables are compared, its commands are executed.
 
-`python -m tests.test_docs` writes the table of settings and the bundle's schema anew.
+`python -m tests.test_docs` writes the tables of settings, errors and metrics and the bundle's schema anew.
 """
 
 import json
@@ -12,11 +12,14 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
+from service import errors
 from service.bundle import json_schema
+from service.metrics import FAMILIES
 from service.settings import PREFIX, PROJECT, Settings
 from tests.conftest import Running
 
 CONFIGURATION, SCHEMA = PROJECT / "docs" / "configuration.md", PROJECT / "docs" / "bundle.schema.json"
+ERRORS, METRICS = PROJECT / "docs" / "errors.md", PROJECT / "docs" / "metrics.md"
 PAGES = PROJECT / "README.md", PROJECT / "docs" / "digits.md"
 ADDRESS = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost):3000")
 
@@ -35,23 +38,58 @@ def settings_table() -> list[str]:
     return rows
 
 
-def split(page: str) -> tuple[list[str], list[str], list[str]]:
-    """The lines before the table of settings, its own, and those behind it."""
+def errors_table() -> list[str]:
+    """The table of docs/errors.md: the leaves of the tree that the docstring of service/errors.py draws."""
+    rows = ["| status | code | when |", "|---|---|---|"]
+    leaves = re.findall(r"── \w+ +(\d{3}) +(\w+) *(.*)", errors.__doc__ or "")
+    return rows + [f"| {status} | `{code}` | {when} |" for status, code, when in leaves]
+
+
+def metrics_table() -> list[str]:
+    """The table of docs/metrics.md, as the code has it."""
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for family in FAMILIES:
+        name = f"{family.name}_total" if family.kind == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        rows.append(f"| `{name}` | {family.kind} | {labels} | {family.documentation} |")
+    return rows
+
+
+TABLES = {CONFIGURATION: settings_table, ERRORS: errors_table, METRICS: metrics_table}
+
+
+def split(page: str, head: str) -> tuple[list[str], list[str], list[str]]:
+    """The lines before the table with this head, its own, and those behind it."""
     lines = page.splitlines()
-    start = lines.index(settings_table()[0])
+    start = lines.index(head)
     end = next(i for i in range(start, len(lines) + 1) if i == len(lines) or not lines[i].startswith("|"))
     return lines[:start], lines[start:end], lines[end:]
 
 
 def write() -> None:
-    before, _, behind = split(CONFIGURATION.read_text(encoding="utf-8"))
-    CONFIGURATION.write_text("\n".join([*before, *settings_table(), *behind]) + "\n", encoding="utf-8")
+    for path, table in TABLES.items():
+        before, _, behind = split(path.read_text(encoding="utf-8"), table()[0])
+        path.write_text("\n".join([*before, *table(), *behind]) + "\n", encoding="utf-8")
     SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
 
 
-def test_the_table_of_settings_is_that_of_the_code() -> None:
-    _, table, _ = split(CONFIGURATION.read_text(encoding="utf-8"))
-    assert table == settings_table(), "write it with `python -m tests.test_docs`"
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_table_is_that_of_the_code(path: Path) -> None:
+    expected = TABLES[path]()
+    _, table, _ = split(path.read_text(encoding="utf-8"), expected[0])
+    assert table == expected, "write it with `python -m tests.test_docs`"
+
+
+def test_the_queries_of_the_page_ask_for_metrics_that_there_are() -> None:
+    there = {suffixed for family in FAMILIES for suffixed in series_of(family.name, family.kind)}
+    asked = set(re.findall(r"\bquartet_\w+", METRICS.read_text(encoding="utf-8")))
+    assert asked <= there | {family.name for family in FAMILIES}
+
+
+def series_of(name: str, kind: str) -> list[str]:
+    """The names of the time series that Prometheus makes of a metric."""
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(kind, ("",))
+    return [name + suffix for suffix in suffixes]
 
 
 def test_the_published_schema_is_that_of_the_contract() -> None:
