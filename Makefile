@@ -63,8 +63,8 @@ faults: $(VENV)/.dev  ## Swap, break, overload, restart and kill a service under
 hostile: $(VENV)/.dev  ## Damaged and dear requests, requests from the OpenAPI document, attacks below HTTP
 	$(BIN)/python -m load_tests.hostile $(ARGS)
 
-protocol: $(VENV)/.dev  ## Compile service/oip/inference.proto
-	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto
+protocol: $(VENV)/.dev  ## Compile the definitions in service/oip
+	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto health.proto reflection.proto
 
 image:  ## Build the container image
 	docker build --tag quartet .

@@ -131,8 +131,8 @@ class Keys:
             keys.append(Key(bytes.fromhex(line["sha256"]), allowance))
         return keys
 
-    def admit(self, headers: dict[bytes, bytes]) -> None:
-        """Raises Unauthorized or RateLimited."""
+    def find(self, headers: dict[bytes, bytes]) -> Key:
+        """Raises Unauthorized."""
         digest = hashlib.sha256(_presented(headers)).digest()
         found = None
         for key in self._keys:  # all of them, so that the time tells nothing of where a match lies
@@ -140,8 +140,13 @@ class Keys:
                 found = key
         if found is None:
             raise Unauthorized("Send a valid key as `authorization: Bearer KEY` or `x-api-key: KEY`.")
-        if found.allowance is not None:
-            found.allowance.spend()
+        return found
+
+    def admit(self, headers: dict[bytes, bytes]) -> None:
+        """Raises Unauthorized or RateLimited."""
+        allowance = self.find(headers).allowance
+        if allowance is not None:
+            allowance.spend()
 
 
 def read_text(path: Path) -> str:

@@ -47,6 +47,12 @@ WRAPPING = 8  # bytes on the way for each byte of a body: chunks may be small
 ENDPOINT = "connection"  # under which what is refused here is counted
 
 
+def room_of(settings: Settings) -> int:
+    """The most connections over HTTP; gRPC, where there is any, may have as many."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES
+    return min(settings.max_connections, files // 2 if settings.grpc_port else files)
+
+
 class _Flow(FlowControl):
     """Nothing more is read while requests wait behind the one that is answered, which has all of its body."""
 
@@ -76,7 +82,7 @@ class Connection(HttpToolsProtocol):
     def install(cls, settings: Settings, errors: Counter[tuple[str, str]]) -> None:
         """For the uvicorn that this process is about to start."""
         cls.settings, cls.errors = settings, errors
-        cls.room = min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
+        cls.room = room_of(settings)
         cls.most_bytes = WRAPPING * int(max(settings.max_body_bytes, *settings.body_limits.values(), 0))
         HTTP_PROTOCOLS["auto"] = cls  # type: ignore[assignment]
 

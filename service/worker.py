@@ -83,6 +83,7 @@ class Worker:
             elif message["type"] == "lifespan.shutdown":
                 if self._grpc is not None:
                     await self._grpc.stop(self.settings.drain_s)
+                    await self._grpc.close()
                 for task in self._tasks:
                     task.cancel()
                 self.metrics.publish()

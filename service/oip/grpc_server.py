@@ -1,49 +1,30 @@
-"""The protocol's gRPC service, in the worker's event loop and on the same batcher as everything else."""
+"""The gRPC server: the protocol's service, health and reflection, in the worker's event loop."""
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from time import monotonic
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from service.access import Keys, admit_admin
-from service.batcher import URGENT
-from service.errors import (
-    InternalError,
-    InvalidValue,
-    MalformedBody,
-    Missing,
-    NotReady,
-    QuartetError,
-    forget_path,
-)
-from service.exchange import request_id
-from service.journal import Journal
-from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
-from service.oip.grpc_form import decode, present
-from service.oip.wire import SERVICE, ModelInferRequest, ModelStreamInferResponse, message_class, methods
+from service.access import Keys
+from service.connection import room_of
+from service.oip.asked import sentence
+from service.oip.calls import Call, Calls, Context, message_in
+from service.oip.health import Health
+from service.oip.inference import InferenceService
+from service.oip.reflection import Reflection
+from service.oip.wire import HEALTH, REFLECTION, SERVICE, message_class, methods_of
 from service.pipeline import OPEN_INFERENCE, Pipeline
-from service.placement import Errand, placed
 from service.settings import Settings
-from service.timing import Timing
-from service.tracing import Trace
-
-ENDPOINT = "open_inference_grpc"
-OPEN = ("ServerLive", "ServerReady", "RepositoryModelLoad", "RepositoryModelUnload")  # to those without an API key
-
-# Answers of one stream that may be on their way; beyond it the stream is read no further.
-STREAM_DEPTH = 64
 
 Code = grpc.StatusCode
 STATUS = {
     401: Code.UNAUTHENTICATED,
     403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
+    408: Code.DEADLINE_EXCEEDED,
     413: Code.RESOURCE_EXHAUSTED,
     429: Code.RESOURCE_EXHAUSTED,
     499: Code.CANCELLED,
@@ -52,238 +33,132 @@ STATUS = {
     504: Code.DEADLINE_EXCEEDED,
 }
 
-log = logging.getLogger(__name__)
+# https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h has what they mean.
+CONNECTION = {
+    "grpc.max_concurrent_streams": 256,
+    "grpc.max_connection_idle_ms": 60_000,
+    "grpc.max_connection_age_ms": 3_600_000,
+    "grpc.max_connection_age_grace_ms": 600_000,
+    "grpc.server_handshake_timeout_ms": 20_000,
+    "grpc.keepalive_time_ms": 60_000,  # asks those who say nothing whether they are still there
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.keepalive_permit_without_calls": 1,
+    "grpc.http2.min_ping_interval_without_data_ms": 5_000,
+    "grpc.http2.bdp_probe": 0,  # it widens the windows of messages that nobody reads
+    "grpc.max_send_message_length": -1,
+}
 
-Context = Any  # grpc.aio.ServicerContext: grpc has no types
-Fields = dict[str, Any]
+Serve = Callable[[Any, Context], Awaitable[None]]
+
+log = logging.getLogger(__name__)
 
 
 class PortError(Exception):
     """The gRPC service cannot listen where it should."""
 
 
-class Call:
-    """A call on the wire; `method` is its name within the service."""
-
-    endpoint = ENDPOINT
-
-    def __init__(self, method: str, context: Context) -> None:
-        self.method, self.context = method, context
-        metadata = context.invocation_metadata() or ()
-        self.headers = {name.encode(): value.encode() if isinstance(value, str) else value for name, value in metadata}
-        self.request_id = request_id(self.headers)
-        parent = self.headers.get(b"traceparent")
-        self.trace = None if parent is None else Trace.follow(parent)
-        self.timing: Timing | None = None
-
-    def end(self, status: int) -> None:
-        """Tell what follows an answer: the id, the times, the trace."""
-        told = [("x-request-id", self.request_id.decode("latin-1"))]
-        if self.timing is not None:
-            told.append(("server-timing", self.timing.header().decode()))
-        if self.trace is not None:
-            told.append(("traceparent", self.trace.header().decode()))
-            self.trace.record(self.endpoint, status, self.timing)
-        self.context.set_trailing_metadata(tuple(told))
-
-
-class InferenceService:
-    """One method per call: it takes the request's message and returns the fields of the answer's."""
-
-    def __init__(self, pipeline: Pipeline, settings: Settings, keys: Keys | None) -> None:
-        self._pipeline, self._repository, self._settings = pipeline, pipeline.repository, settings
-        self._metrics = pipeline.repository.metrics
-        self._keys = keys
-        self._journal = Journal(settings.access_log)
-        self._readers: set[asyncio.Task[None]] = set()
-
-    def handler(self) -> Any:
-        """What a gRPC server is given."""
-        handlers = {name: self._handler(method) for name, method in methods.items()}
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
-
-    async def server_live(self, request: Any, call: Call) -> Fields:
-        return {"live": True}
-
-    async def server_ready(self, request: Any, call: Call) -> Fields:
-        return {"ready": self._repository.ready}
-
-    async def server_metadata(self, request: Any, call: Call) -> Fields:
-        return SERVER
-
-    async def model_ready(self, request: Any, call: Call) -> Fields:
-        try:
-            self._repository.pick(request.name, request.version or None)
-        except (Missing, NotReady):
-            return {"ready": False}
-        return {"ready": True}
-
-    async def model_metadata(self, request: Any, call: Call) -> Fields:
-        return model_metadata(self._repository.pick(request.name, request.version or None).manifest)
-
-    async def model_infer(self, request: Any, call: Call) -> Any:
-        answer, call.timing = await self._infer(request, call)
-        return answer
-
-    async def model_stream_infer(self, requests: AsyncIterator[bytes], call: Call) -> None:
-        """Answers in the order of the requests, which run side by side."""
-        answers: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
-        free = asyncio.Semaphore(STREAM_DEPTH)
-
-        async def read() -> None:
-            try:
-                async for request in requests:
-                    await free.acquire()
-                    answers.put_nowait(group.create_task(self._stream_answer(request, call)))
-            finally:
-                answers.put_nowait(None)
-
-        async with asyncio.TaskGroup() as group:
-            reader = group.create_task(read())
-            self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
-            while (answer := await answers.get()) is not None:
-                await call.context.write(await answer)
-                free.release()
-
-    def end_streams(self) -> None:
-        """Read no further requests from any stream: what has been read is still answered."""
-        for reader in self._readers:
-            reader.cancel()
-
-    async def repository_index(self, request: Any, call: Call) -> Fields:
-        entries = self._repository.index()
-        return {"models": [one._asdict() for one in entries if not request.ready or one.state == "READY"]}
-
-    async def repository_model_load(self, request: Any, call: Call) -> Fields:
-        admit_admin(self._settings.admin_token, call.headers)
-        if request.parameters:
-            raise InvalidValue(NO_PARAMETERS, "parameters")
-        await self._repository.set_loaded(request.model_name, True)
-        return {}
-
-    async def repository_model_unload(self, request: Any, call: Call) -> Fields:
-        admit_admin(self._settings.admin_token, call.headers)
-        await self._repository.set_loaded(request.model_name, False)
-        return {}
-
-    async def _infer(self, request: Any, call: Call) -> tuple[Any, Timing]:
-        """The ModelInferResponse. A client that cancels cancels this coroutine, and so what it waits for."""
-        left = call.context.time_remaining()
-        most = self._settings.timeout_of(OPEN_INFERENCE)
-        within = most if left is None else min(left, most)
-        version = request.model_version or None
-        with self._pipeline.budget.lease() as lease:
-            terms = Terms(request.model_name, version, Errand(monotonic() + within, waiting, lease), URGENT)
-            lease.grow(size := request.ByteSize())
-            return await infer(self._pipeline, terms, size, partial(decode, request), present)
-
-    async def _stream_answer(self, body: bytes, call: Call) -> Any:
-        """The ModelStreamInferResponse: an error ends its own request, not the stream."""
-        request = ModelInferRequest()
-        try:
-            self._admit(call)
-            request = await placed(len(body), self._errand(), parsed, ModelInferRequest, body)
-            answer, _ = await self._infer(request, call)
-        except Exception as error:
-            refused = self._refusal(call, error)
-            return ModelStreamInferResponse(error_message=sentence(refused), infer_response={"id": request.id})
-        return ModelStreamInferResponse(infer_response=answer)
-
-    def _handler(self, method: Any) -> Any:
-        make = grpc.stream_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
-        answer = message_class(method.output_type)
-        return make(self._serve(method, answer), response_serializer=answer.SerializeToString)
-
-    def _serve(self, method: Any, answer: Any) -> Callable[[Any, Context], Awaitable[Any]]:
-        work = getattr(self, re.sub(r"\B[A-Z]", r"_\g<0>", method.name).lower())
-        asked = message_class(method.input_type)
-
-        async def serve(request: Any, context: Context) -> Any:
-            call = Call(method.name, context)
-            self._metrics.in_flight += 1
-            try:
-                self._admit(call)
-                if not method.client_streaming:
-                    request = await placed(len(request), self._errand(), parsed, asked, request)
-                given = await work(request, call)
-            except Exception as error:
-                refused = self._refusal(call, error)
-                call.end(refused.status)
-                # Without `abort`: its exception would hold this frame, and the context the exception.
-                context.set_code(STATUS.get(refused.status, Code.INVALID_ARGUMENT))
-                context.set_details(sentence(refused))
-                return None
-            finally:
-                self._metrics.in_flight -= 1
-            told = answer(**given) if isinstance(given, dict) else given
-            self._journal.answered(call, 0 if told is None else told.ByteSize(), call.timing)
-            call.end(200)
-            return told
-
-        return serve
-
-    def _errand(self) -> Errand:
-        return Errand(monotonic() + self._settings.timeout_of(OPEN_INFERENCE), waiting)
-
-    def _admit(self, call: Call) -> None:
-        """Raises Unauthorized or RateLimited."""
-        if self._keys is not None and call.method not in OPEN:
-            self._keys.admit(call.headers)
-
-    def _refusal(self, call: Call, error: Exception) -> QuartetError:
-        """What the client is told of an error."""
-        if not isinstance(error, QuartetError):
-            log.error("request %s to %s failed", call.request_id.decode("latin-1"), call.method, exc_info=error)
-            forget_path(error)
-            error = InternalError()
-        forget_path(error)
-        self._metrics.errors[ENDPOINT, error.code] += 1
-        self._journal.refused(call, error)
-        return error
-
-
-def waiting() -> bool:
-    """Nobody who is gone: a client that cancels cancels what it waits for."""
-    return False
-
-
-def parsed(message: Any, body: bytes) -> Any:
-    """The message in `body`. Raises MalformedBody."""
-    try:
-        return message.FromString(body)
-    except DecodeError:
-        raise MalformedBody(f"Not a {message.DESCRIPTOR.name}.") from None
-
-
 class Server:
-    """The service on its port."""
+    """The services on their port."""
 
-    def __init__(self, service: InferenceService, server: Any) -> None:
-        self._service, self._server = service, server
+    def __init__(self, server: Any, calls: Calls) -> None:
+        self._server, self._calls = server, calls
+        self._ending: asyncio.Task[None] | None = None
 
     async def stop(self, grace_s: float) -> None:
-        """Accept no more calls; those that have been accepted get `grace_s`."""
-        self._service.end_streams()
-        await self._server.stop(grace_s)
+        """Refuse calls from now on; those that have been accepted get `grace_s`. May be called more than once."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._calls.leave(grace_s))
+        await asyncio.shield(self._ending)
+
+    async def close(self) -> None:
+        """After `stop`, and as late as can be: gRPC itself tells a late call that it was cancelled."""
+        await self._server.stop(1)  # in which refusals go out
+
+
+def handlers(service: str, methods: Any, calls: Calls, name: str | None = None) -> Any:
+    """What a gRPC server is given for a service, whose methods `methods` has in Python's spelling."""
+    served = {method: _handler(descriptor, methods, calls) for method, descriptor in methods_of(service).items()}
+    return grpc.method_handlers_generic_handler(name or service, served)
+
+
+def _handler(descriptor: Any, methods: Any, calls: Calls) -> Any:
+    work = getattr(methods, re.sub(r"\B[A-Z]", r"_\g<0>", descriptor.name).lower())
+    asked, answer = message_class(descriptor.input_type), message_class(descriptor.output_type)
+    streams = bool(descriptor.client_streaming or descriptor.server_streaming)
+
+    async def ask(call: Call) -> int:
+        """Size of the answer."""
+        methods.admit(call)
+        request = None
+        if not descriptor.client_streaming:
+            request = asked()
+            if asked.DESCRIPTOR.fields:
+                request = await message_in(await calls.receive(call), asked, calls.errand(call, call.lease))
+        given = await work(request, call)
+        if given is None:
+            return 0
+        told = answer(**given) if isinstance(given, dict) else given
+        await calls.send(call, told, size := told.ByteSize())
+        return int(size)
+
+    return grpc.stream_stream_rpc_method_handler(
+        _serve(descriptor.name, streams, ask, calls), response_serializer=answer.SerializeToString
+    )
+
+
+def _serve(name: str, streams: bool, ask: Callable[[Call], Awaitable[int]], calls: Calls) -> Serve:
+    async def serve(_: Any, context: Context) -> None:
+        with calls.budget.lease() as lease:
+            call = Call(name, streams, context, lease)
+            try:
+                with calls.at(call):
+                    size = await ask(call)
+            except asyncio.CancelledError:
+                if call.refusal is None:  # the client has
+                    raise
+                call.resume()
+                _refuse(call, calls, call.refusal)
+            except Exception as error:
+                _refuse(call, calls, error)
+            else:
+                calls.journal.answered(call, size, call.timing)
+                call.end(200)
+
+    return serve
+
+
+def _refuse(call: Call, calls: Calls, error: Exception) -> None:
+    refused = calls.refused(call, error)
+    call.end(refused.status)
+    # Without `abort`: its exception would hold these frames, and the context the exception.
+    call.context.set_code(STATUS.get(refused.status, Code.INVALID_ARGUMENT))
+    call.context.set_details(sentence(refused))
 
 
 async def listen(pipeline: Pipeline, settings: Settings, keys: Keys | None) -> Server:
     """Raises PortError."""
-    service = InferenceService(pipeline, settings, keys)
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", settings.body_limit_of(OPEN_INFERENCE)),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", int(settings.processes > 1)),
-        ]
+    calls = Calls(pipeline, settings, keys)
+    options = CONNECTION | {
+        "grpc.max_receive_message_length": settings.body_limit_of(OPEN_INFERENCE),
+        "grpc.max_allowed_incoming_connections": room_of(settings),
+        "grpc.so_reuseport": int(settings.processes > 1),
+    }
+    server = grpc.aio.server(options=list(options.items()))
+    reflection = Reflection(calls)
+    server.add_generic_rpc_handlers(
+        (
+            handlers(SERVICE, InferenceService(pipeline, settings, calls), calls),
+            handlers(HEALTH, Health(pipeline.repository, settings.watch_s, calls), calls),
+            handlers(REFLECTION, reflection, calls),
+            handlers(REFLECTION, reflection, calls, REFLECTION.replace("v1", "v1alpha")),  # what older tools ask
+        )
     )
-    server.add_generic_rpc_handlers((service.handler(),))
-    address = f"{settings.grpc_host}:{settings.grpc_port}"
+    host = settings.grpc_host.strip("[]")
+    address = f"[{host}]:{settings.grpc_port}" if ":" in host else f"{host}:{settings.grpc_port}"
     try:
         server.add_insecure_port(address)
     except RuntimeError:
         raise PortError(f"gRPC cannot listen on {address}: is it in use? Set QUARTET_GRPC_PORT or _HOST.") from None
     await server.start()
     log.info("gRPC on %s", address)
-    return Server(service, server)
+    return Server(server, calls)

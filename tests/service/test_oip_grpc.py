@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from service.oip.wire import SERVICE, ModelInferRequest
 from service.pipeline import Pipeline
 from service.repository import Repository
 from tests import toys
-from tests.conftest import free_port, keys_of
+from tests.conftest import free_port
+from tests.service.calls import serving
 from tests.service.conftest import BY_DTYPE, TOKEN, loaded
 from tests.service.connections import PATIENCE_S, until
 from tests.toys import DTYPES
@@ -31,18 +31,6 @@ Y = [3, 5, 7, 10, 12, 15]
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
 
 Ask = Callable[[InferenceServerClient], Awaitable[Any]]
-
-
-@asynccontextmanager
-async def serving(repository: Repository, **changes: Any) -> AsyncIterator[str]:
-    """The address of a gRPC server over `repository`, in this event loop."""
-    changes = {"grpc_port": free_port(), "max_body_bytes": 2**20, "max_rows": 32} | changes
-    settings = repository.settings.model_copy(update=changes)
-    server = await listen(Pipeline(repository, settings), settings, keys_of(settings))
-    try:
-        yield f"127.0.0.1:{settings.grpc_port}"
-    finally:
-        await server.stop(1)
 
 
 def asked(repository: Repository, ask: Ask, **changes: Any) -> Any:

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2
 
 from service.errors import ClientError
 from service.oip.grpc_form import CONTENTS, decode
-from service.oip.wire import COMPILED, ModelInferRequest
+from service.oip.wire import COMPILED, ModelInferRequest, files
 from tests.service.conftest import BY_DTYPE
 from tests.toys import DTYPES
 
@@ -78,9 +78,9 @@ def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw:
     assert f"{caught.value.field}: {caught.value.detail}".startswith(says)
 
 
-def test_the_compiled_protocol_is_that_of_the_proto_file(tmp_path: Path) -> None:
+def test_the_compiled_protocols_are_those_of_the_proto_files(tmp_path: Path) -> None:
     target = tmp_path / COMPILED.name
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={COMPILED.parent}", "inference.proto"]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={COMPILED.parent}", *files]
     subprocess.run([*command, f"--descriptor_set_out={target}"], check=True, timeout=60)
     assert FileDescriptorSet.FromString(target.read_bytes()) == FileDescriptorSet.FromString(COMPILED.read_bytes())
 
@@ -95,6 +95,6 @@ def fields(messages: Iterator[DescriptorProto], prefix: str = "") -> Iterator[tu
 def test_the_messages_are_those_of_tritons_client_on_the_wire() -> None:
     theirs = FileDescriptorProto()
     service_pb2.DESCRIPTOR.CopyToProto(theirs)
-    (ours,) = FileDescriptorSet.FromString(COMPILED.read_bytes()).file
+    ours = files["inference.proto"]
     assert set(fields(ours.message_type)) <= set(fields(theirs.message_type))
     assert {method.name for method in ours.service[0].method} <= {method.name for method in theirs.service[0].method}

@@ -1,0 +1,249 @@
+"""The calls that a gRPC server is at: who may make one, how many there may be, how their messages come and go.
+
+Every method is served as a stream, so nothing of a message is read before the caller is admitted: until somebody reads,
+gRPC takes no more than the window of the stream.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from service.access import Keys
+from service.allocator import give_back_now
+from service.budget import Lease
+from service.errors import (
+    BodyTimeout,
+    ClientGone,
+    Draining,
+    EmptyBody,
+    InternalError,
+    MalformedBody,
+    MemoryFull,
+    QuartetError,
+    TooManyConnections,
+    forget_path,
+)
+from service.exchange import request_id
+from service.journal import Journal
+from service.pipeline import OPEN_INFERENCE, Pipeline
+from service.placement import Errand, placed
+from service.settings import Settings
+from service.timing import Timing
+from service.tracing import Trace
+
+ENDPOINT = "open_inference_grpc"
+MOST = 1024  # calls
+SHARE = 2  # of the memory budget, one part is for messages of which the rest is still to come
+FEWEST = 2  # such messages
+SOON_S = 0.05  # in which a message of some kilobytes is there
+LARGE, TIDY_S = 2**22, 2.0  # bytes of a message, and when what it took is given back
+PATIENT_TURNS = 10
+LEAST_RATE = 2**16  # bytes of an answer per second
+
+log = logging.getLogger(__name__)
+
+Context = Any  # grpc.aio.ServicerContext: grpc has no types
+
+
+class Call:
+    """A call on the wire; `method` is its name within the service."""
+
+    endpoint = ENDPOINT
+
+    def __init__(self, method: str, streams: bool, context: Context, lease: Lease) -> None:
+        """`streams`: whether it may wait for its client, or for something to tell it."""
+        self.method, self.streams, self.context, self.lease = method, streams, context, lease
+        metadata = context.invocation_metadata() or ()
+        self.headers = {name.encode(): value.encode() if isinstance(value, str) else value for name, value in metadata}
+        self.request_id = request_id(self.headers)
+        parent = self.headers.get(b"traceparent")
+        self.trace = None if parent is None else Trace.follow(parent)
+        self.timing: Timing | None = None
+        self.pending = 0  # requests of a stream that have no answer yet
+        self.refusal: QuartetError | None = None
+        self._task = asyncio.current_task()
+
+    def cancel(self, why: QuartetError) -> None:
+        """End it from here: whoever serves it finds out why."""
+        self.refusal = why
+        if self._task is not None:
+            self._task.cancel()
+
+    def resume(self) -> None:
+        """Once it has been cancelled: there is an answer to be sent."""
+        if self._task is not None:
+            self._task.uncancel()
+
+    def end(self, status: int) -> None:
+        """Tell what follows an answer: the id, the times, the trace."""
+        told = [("x-request-id", self.request_id.decode("latin-1"))]
+        if self.timing is not None:
+            told.append(("server-timing", self.timing.header().decode()))
+        if self.trace is not None:
+            told.append(("traceparent", self.trace.header().decode()))
+            self.trace.record(self.endpoint, status, self.timing)
+        self.context.set_trailing_metadata(tuple(told))
+
+
+class Calls:
+    def __init__(self, pipeline: Pipeline, settings: Settings, keys: Keys | None) -> None:
+        self.budget, self.keys = pipeline.budget, keys
+        self.metrics, self.journal = pipeline.repository.metrics, Journal(settings.access_log)
+        self.leaving = asyncio.Event()
+        self._room = min(MOST, settings.max_connections)
+        self._places = max(FEWEST, self.budget.size // SHARE // settings.body_limit_of(OPEN_INFERENCE))
+        self._patience_s, self._most_s = settings.body_timeout_s, settings.timeout_of(OPEN_INFERENCE)
+        self._running: set[Call] = set()
+        self._streams: dict[Call, None] = {}  # the one that has waited longest for a message first
+        self._late: dict[Call, None] = {}  # whose message does not come soon
+        self._empty = asyncio.Event()
+        self._tidying: asyncio.Task[None] | None = None
+
+    def errand(self, call: Call, lease: Lease) -> Errand:
+        left = call.context.time_remaining()
+        return Errand(monotonic() + (self._most_s if left is None else min(left, self._most_s)), waiting, lease)
+
+    @contextmanager
+    def at(self, call: Call) -> Iterator[None]:
+        """Raises Draining, TooManyConnections."""
+        if self.leaving.is_set():
+            raise Draining("The service is going down.")
+        full = TooManyConnections("There are too many calls. Try again in a moment.")
+        if len(self._running) >= self._room and not self._end_longest(self._streams, full):
+            raise full
+        self._running.add(call)
+        self.metrics.in_flight += 1
+        try:
+            yield
+        finally:
+            self.metrics.in_flight -= 1
+            self._running.discard(call)
+            self._streams.pop(call, None)
+            if not self._running:
+                self._empty.set()
+
+    async def receive(self, call: Call) -> bytes | None:
+        """The next message; None: there is none. Raises MemoryFull, BodyTimeout."""
+        if call.streams:
+            self._streams.pop(call, None)
+            self._streams[call] = None
+        reading = asyncio.ensure_future(call.context.read())
+        try:
+            if not await _comes_soon(reading):
+                with self._place(call):
+                    await self._rest(call, reading)
+            message = reading.result()
+        finally:
+            reading.cancel()
+        if message is grpc.aio.EOF:
+            return None
+        if len(message) > LARGE and self._tidying is None:
+            self._tidying = asyncio.create_task(self._tidy())
+        return bytes(message)
+
+    async def send(self, call: Call, message: Any, size: int) -> None:
+        """Raises ClientGone when it is not read."""
+        try:
+            async with asyncio.timeout(self._patience_s + size / LEAST_RATE):
+                await call.context.write(message)
+        except TimeoutError:
+            raise ClientGone("The answer was not read.") from None
+
+    def refused(self, call: Call, error: BaseException) -> QuartetError:
+        """What the client is told of an error."""
+        if not isinstance(error, QuartetError):
+            log.error("request %s to %s failed", call.request_id.decode("latin-1"), call.method, exc_info=error)
+            forget_path(error)
+            error = InternalError()
+        forget_path(error)
+        self.metrics.errors[ENDPOINT, error.code] += 1
+        self.journal.refused(call, error)
+        return error
+
+    async def leave(self, grace_s: float) -> None:
+        """Refuse new calls, and wait for `grace_s` until those that have been accepted have their answers."""
+        self.leaving.set()
+        while self._running and grace_s > 0:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), grace_s)
+            except TimeoutError:
+                break
+        for call in self._running:
+            call.cancel(Draining("The service is going down, and had no more time for this request."))
+
+    async def _tidy(self) -> None:
+        """gRPC takes a message apart into blocks so small that the allocator keeps them."""
+        await asyncio.sleep(TIDY_S)
+        self._tidying = None
+        await asyncio.to_thread(give_back_now)
+
+    @contextmanager
+    def _place(self, call: Call) -> Iterator[None]:
+        """One of those for messages that take their time, for each may come to be as large as it is allowed to be."""
+        full = MemoryFull("Too many messages come slowly. Try again in a moment.")
+        if len(self._late) >= self._places and not self._end_longest(self._late, full):
+            raise full
+        self._late[call] = None
+        try:
+            yield
+        finally:
+            self._late.pop(call, None)
+
+    async def _rest(self, call: Call, reading: "asyncio.Future[Any]") -> None:
+        if call.streams:  # which may be idle for as long as nobody else needs its place
+            await asyncio.wait((reading,))
+            return
+        await asyncio.wait((reading,), timeout=self._patience_s)
+        if not reading.done():
+            raise BodyTimeout(f"The message did not arrive within {self._patience_s:g} s.")
+
+    def _end_longest(self, calls: Iterable[Call], why: QuartetError) -> bool:
+        """Whether one of them was a stream on which nothing is pending, and is ended now."""
+        idle = (call for call in calls if call.streams and not call.pending and call.refusal is None)
+        longest = next(idle, None)
+        if longest is not None:
+            longest.cancel(why)
+            self._streams.pop(longest, None)
+            self._late.pop(longest, None)
+        return longest is not None
+
+
+async def _comes_soon(reading: "asyncio.Future[Any]") -> bool:
+    """A busy event loop, which turns late to what has come, is not taken for a slow client."""
+    for _ in range(PATIENT_TURNS):
+        began = monotonic()
+        await asyncio.wait((reading,), timeout=SOON_S)
+        if reading.done() or monotonic() < began + 2 * SOON_S:
+            break
+    return reading.done()
+
+
+def waiting() -> bool:
+    """Nobody who is gone: a client that cancels cancels what it waits for."""
+    return False
+
+
+async def message_in(body: bytes | None, message: Any, errand: Errand) -> Any:
+    """The message in `body`, which the errand's lease holds. Raises EmptyBody, MalformedBody, MemoryFull."""
+    if body is None:
+        raise EmptyBody("The call has no message.")
+    assert errand.lease is not None
+    errand.lease.grow(2 * len(body))
+    read = await placed(len(body), errand, parsed, message, body)
+    errand.lease.settle(len(body))
+    return read
+
+
+def parsed(message: Any, body: bytes) -> Any:
+    """The message in `body`. Raises MalformedBody."""
+    try:
+        return message.FromString(body)
+    except DecodeError:
+        raise MalformedBody(f"Not a {message.DESCRIPTOR.name}.") from None
