@@ -124,8 +124,8 @@ class Batcher:
         """
         if self._is_full(job):
             self._sweep()
-        if self._is_full(job):
-            raise QueueFull(f"{self.queued_rows} samples are waiting already. Try again in a moment.")
+            if self._is_full(job):
+                raise QueueFull(f"{self.queued_rows} samples are waiting already. Try again in a moment.")
         if job.rows <= self.max_batch:
             return await self._enqueue(job)
         parts = [
@@ -138,7 +138,7 @@ class Batcher:
         return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
     def _is_full(self, job: Job) -> bool:
-        return self.queued_rows + job.rows > self.max_queue_rows and bool(self.queued_rows)
+        return self.queued_rows > 0 and self.queued_rows + job.rows > self.max_queue_rows
 
     def _sweep(self) -> None:
         """Drop the dead, once in a turn of the loop: no more are known of within it."""

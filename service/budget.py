@@ -53,10 +53,14 @@ class Lease:
             self.held -= size
 
     def settle(self, size: int) -> None:
-        """Hold `size` bytes in place of all until now."""
-        with self._budget.lock:
-            self._budget.held += size - self.held
+        """Hold `size` bytes in place of all until now. Raises what `grow` raises when these are more."""
+        budget = self._budget
+        with budget.lock:
+            more = size - self.held
+            if more > 0 and budget.held + more > budget.size:
+                self._refuse(more, None)
             self.held = size
+            budget.held += more
 
     def keep(self) -> None:
         """Somebody else uses it, too."""

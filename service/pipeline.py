@@ -87,8 +87,8 @@ class Pipeline:
         """
         try:
             if job.errand.lease is not None:
-                job.errand.lease.settle(size + KEPT * size_of(job.inputs))
-                job.errand.lease.grow(WRITTEN * model.output_bytes(job))
+                rows = size_of(job.inputs)
+                job.errand.lease.settle(size + KEPT * rows + int(WRITTEN * model.gain(job.explain) * rows))
             outputs = await model.outputs(job)
             check_finite(outputs)
             answered = perf_counter()

@@ -61,9 +61,9 @@ class ServedModel:
         job.infer_s += twin.infer_s
         return outputs
 
-    def output_bytes(self, job: Job) -> int:
-        """What the outputs of a job will take, judging by the golden ones."""
-        return int(size_of(job.inputs) * (self._gain + self._explained_gain * job.explain))
+    def gain(self, explain: bool) -> float:
+        """How many times the bytes of the inputs the outputs have, judging by the golden ones."""
+        return self._gain + self._explained_gain if explain else self._gain
 
     def gauges(self) -> Gauges:
         return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)

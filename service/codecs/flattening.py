@@ -26,14 +26,17 @@ def factor(pixels: int) -> int:
     return ceil(sqrt(pixels / ENOUGH))
 
 
-def flat(picture: Image.Image) -> NDArray[np.uint8]:
-    """The pixels, grey or RGB, reduced to ENOUGH of them. In strips: whatever is not, is done to a few at a time."""
+def flat(picture: Image.Image) -> Image.Image:
+    """The picture in grey or RGB, reduced to ENOUGH of them. In strips: whatever is not, is done to a few at a time."""
     rest = factor(picture.width * picture.height)
+    if rest == 1 and picture.width * picture.height <= STRIP:
+        whole = (0, 0, picture.width, picture.height)
+        return _flattening(picture, [whole])(picture)
     height = rest * max(1, STRIP // (rest * picture.width))
     strips = [(0, top, picture.width, min(top + height, picture.height)) for top in range(0, picture.height, height)]
     flatten = _flattening(picture, strips)
-    flattened = (flatten(picture if len(strips) == 1 else picture.crop(strip)) for strip in strips)
-    return np.concatenate([np.asarray(strip.reduce(rest) if rest > 1 else strip) for strip in flattened])
+    flattened = (flatten(picture.crop(strip)) for strip in strips)
+    return Image.fromarray(np.concatenate([np.asarray(strip.reduce(rest)) for strip in flattened]))
 
 
 def _flattening(picture: Image.Image, strips: list[Strip]) -> Callable[[Image.Image], Image.Image]:

@@ -157,7 +157,7 @@ def _reduced(picture: Image.Image) -> Picture:
         picture.draft(None, (ceil(sent[0] / times), ceil(sent[1] / times)))
     drafted = picture.size
     picture.load()
-    small = Image.fromarray(flat(picture))
+    small = flat(picture)
     turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
     upright = small if turn is None else small.transpose(turn)
     pixels = np.asarray(upright)
