@@ -1,4 +1,4 @@
-"""Train models and keep their bundles: `python -m training list | data | run | repeat | evaluate | card | table`."""
+"""Train models and keep their bundles: `python -m training COMMAND`, one of those below."""
 
 import argparse
 import sys
@@ -8,13 +8,14 @@ from typing import Any
 
 from service.bundle import CARD, Bundle, BundleError
 from training import data, recipe
+from training.export import store
 from training.export.graph import ExportError
 from training.export.parity import Predictor
 from training.export.store import committed, export
 from training.measures import evaluation
 from training.report import card, repeats, table
 from training.retraining import Retraining
-from training.run import Run, RunError
+from training.run import Run, RunError, recorded
 
 
 def list_recipes() -> None:
@@ -72,6 +73,19 @@ def evaluate(name: str) -> None:
         sys.exit(f"{name} is not what its bundle says: {'; '.join(wrong)}")
 
 
+def renew(name: str) -> None:
+    """Measure the committed bundle again, and make of its graphs and the new figures the current version.
+
+    For figures that depend on another bundle, which has changed, and for what a recipe measures anew. Raises RunError
+    where the recipe would train otherwise than the bundle was.
+    """
+    chosen, found = recipe.load(name), committed(name)
+    if recorded(chosen.hyper) != found.manifest.provenance.hyperparameters:
+        raise RunError(f"{name} has other hyper-parameters than its bundle: python -m training run {name}")
+    written = store.renew(chosen, found)
+    print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+
+
 def render_card(name: str) -> None:
     """Write the committed bundle's card again from its manifest."""
     recipe.load(name)
@@ -121,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     repeating.add_argument("--seeds", type=_count, default=3, help="two or more, from the recipe's own on; default 3")
     repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
+    command(renew, "renew", "measure a committed bundle again and keep the figures, as a new version", one)
     command(render_card, "card", "write a bundle's card again", one)
     showing = command(show_table, "table", "one table of a family's committed models")
     showing.add_argument("family", choices=table.FAMILIES, metavar="FAMILY", help=", ".join(table.FAMILIES))

@@ -60,6 +60,12 @@ def test_it_was_trained_with_the_hyperparameters_of_the_recipe(committed_bundle:
     assert manifest.provenance.hyperparameters == declared
 
 
+def test_what_judged_the_samples_is_there() -> None:
+    judge = committed("convnet").manifest
+    named = f"by convnet {judge.version}, sha256 {judge.sha256['model.onnx']}"
+    assert committed("cvae").manifest.metrics[0].description == named, "python -m training renew cvae"
+
+
 def test_its_graph_is_valid_and_has_the_declared_signature(committed_bundle: Bundle) -> None:
     model = onnx.load(committed_bundle.graph)
     onnx.checker.check_model(model, full_check=True)

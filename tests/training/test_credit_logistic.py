@@ -139,7 +139,9 @@ def test_a_cross_validated_interval_is_wider_than_that_of_independent_folds() ->
     event = generator.integers(0, 2, 200)
     unseen = np.tile(np.eye(10, dtype=bool).repeat(20, axis=1), (3, 1))
     probability = event * 0.3 + generator.random((30, 200))
-    metric = cross_validated_auc(probability, unseen, event)
+    metric = cross_validated_auc(probability, unseen, event, split="3 x 10 folds", description="of models")
     naive = 1.96 * np.std([auc(p[u], event[u]) for p, u in zip(probability, unseen, strict=True)]) / 30**0.5
     assert metric.low < metric.value - 2 * naive
     assert metric.count == 200
+    aucs = [auc(p[u], event[u]) for p, u in zip(probability, unseen, strict=True)]
+    assert metric.description == f"of models; standard deviation over the 30 splits {np.std(aucs, ddof=1):.2g}"

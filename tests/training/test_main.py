@@ -84,6 +84,27 @@ def test_card_writes_the_card_again(copied: Path) -> None:
     assert card.read_text() == before
 
 
+def test_renew_makes_a_version_with_the_same_graph_and_fresh_figures(copied: Path) -> None:
+    before = store.committed("convnet").manifest
+    claimed = before.metrics[0].model_copy(update={"value": 0.9999})
+    (copied / "bundle.json").write_text(before.model_copy(update={"metrics": (claimed,)}).model_dump_json())
+    main(["renew", "convnet"])
+    after = store.committed("convnet")
+    assert after.manifest.version > before.version
+    assert after.manifest.sha256 == before.sha256
+    assert [metric.name for metric in after.manifest.metrics] == [metric.name for metric in before.metrics]
+    assert after.manifest.metrics[0].value == pytest.approx(before.metrics[0].value, abs=1e-3)
+    assert after.manifest.provenance.git_commit == before.provenance.git_commit
+    assert "learning-curve.png" in {path.name for path in after.path.iterdir()}
+    main(["evaluate", "convnet"])
+
+
+def test_renew_refuses_a_recipe_that_would_train_otherwise(copied: Path) -> None:
+    manifest = copied / "bundle.json"
+    manifest.write_text(manifest.read_text().replace('"epochs": ', '"epochs": 9'))
+    assert "python -m training run convnet" in complaint("renew", "convnet")
+
+
 def test_a_corrupt_bundle_is_named(copied: Path) -> None:
     (copied / "model.onnx").write_bytes(b"nothing")
     assert "model.onnx does not have the sha256 of its manifest" in complaint("evaluate", "convnet")

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,33 @@ def committed(name: str) -> Bundle:
 def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:
     """Write, check and measure the bundle of a trained module, make it the current one and drop the one before.
 
-    It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there. The repeats of
-    the one before go along where it is of the same training.
+    The repeats of the one before go along where it is of the same training.
     """
-    home = models_directory() / recipe.name
+    return _publish(recipe.name, lambda stage: _fill(stage, recipe, module.cpu().eval(), run))
+
+
+def renew(recipe: Recipe[Any], before: Bundle) -> Bundle:
+    """A new version of a bundle with the same graphs, measured and described as the recipe does it now."""
+    return _publish(recipe.name, lambda stage: _refill(stage, recipe, before))
+
+
+def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
+    """Make what `fill` writes into a folder the current version, and drop the one before.
+
+    It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there.
+    """
+    home = models_directory() / name
     home.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".staged-", dir=home))
     try:
         stage.chmod(0o755)
-        manifest = _fill(stage, recipe, module.cpu().eval(), run)
+        manifest = fill(stage)
         stage.rename(home / manifest.version)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     exported = Bundle(home / manifest.version)
     exported.check_golden(Predictor(exported.graph)(exported.golden()[0]))
-    bundle.write_current(models_directory(), recipe.name, manifest.version)
+    bundle.write_current(models_directory(), name, manifest.version)
     for other in home.iterdir():
         if other.is_dir() and other.name != manifest.version:
             shutil.rmtree(other)
@@ -98,11 +111,10 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
     predict = Predictor(stage / GRAPH)
     write_golden(examples, predict(examples), stage / GOLDEN)
     evaluation = recipe.evaluate(predict, run.hyper)
-    for stem, png in {"learning-curve": pictures.learning_curve(run.curve), **evaluation.pictures}.items():
-        (stage / f"{stem}.png").write_bytes(png)
+    _write_pictures(stage, {"learning-curve": pictures.learning_curve(run.curve), **evaluation.pictures})
     manifest = Manifest(
         name=recipe.name,
-        version=f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}",
+        version=_version(),
         family=recipe.family,
         description=recipe.description,
         task=recipe.task,
@@ -119,11 +131,45 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
         metrics=evaluation.metrics,
         reference=evaluation.reference,
     )
+    _describe(stage, recipe, manifest)
+    return manifest
+
+
+def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
+    """What `_fill` writes, from the graphs, golden arrays and learning curve of the bundle before."""
+    for name in (*before.manifest.sha256, card.FIRST_PICTURE):
+        shutil.copyfile(before.path / name, stage / name)
+    evaluation = recipe.evaluate(Predictor(stage / GRAPH), recipe.hyper)
+    _write_pictures(stage, evaluation.pictures)
+    made = before.manifest.provenance.model_copy(update={"exported_at": git_commit()})
+    manifest = before.manifest.model_copy(
+        update={
+            "version": _version(),
+            "description": recipe.description,
+            "provenance": made,
+            "metrics": evaluation.metrics,
+            "reference": evaluation.reference,
+        }
+    )
+    _describe(stage, recipe, manifest)
+    return manifest
+
+
+def _version() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
+
+
+def _write_pictures(stage: Path, drawn: dict[str, bytes]) -> None:
+    for stem, png in drawn.items():
+        (stage / f"{stem}.png").write_bytes(png)
+
+
+def _describe(stage: Path, recipe: Recipe[Any], manifest: Manifest) -> None:
+    """Write the manifest, and the card that tells of it."""
     bundle.write_manifest(stage, manifest)
     if repeated := _repeats_before(manifest):
         repeats.write(stage, repeated)
     (stage / CARD).write_text(card.render(manifest, recipe.about, card.pictures_in(stage), repeated), encoding="utf-8")
-    return manifest
 
 
 def _repeats_before(manifest: Manifest) -> Repeats | None:

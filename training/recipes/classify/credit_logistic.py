@@ -7,7 +7,8 @@ Decision: approve below a probability of 1/6. The Statlog cost matrix charges 5 
 for a good customer who was refused: approving costs 5p, refusing 1 - p. Nothing is tuned.
 Data: 1,000 loan applicants of a German bank, 1973 to 1975 (Hofmann, UCI repository, CC BY 4.0); 900 to train on, 100
 held out.
-Expected: cross-validated AUC 0.79. Run time: a few seconds on one core.
+Expected: AUC 0.79, the mean over 200 splits, with a standard deviation of 0.05 from split to split: what the model that
+is served reaches on its own 100 held-out applicants is one draw of these. Run time: half a minute on one core.
 Limits: the code table published with the data is wrong in most attributes; names and values here follow the correction
 by U. Groemping (South German Credit Data, Report 4/2019, Beuth University of Applied Sciences Berlin). Sex cannot be
 told from these data, so there is no audit by sex. The audit by age, among the figures, shows that good risks up to 25
@@ -46,7 +47,7 @@ class Hyper:
     learning_rate: float = 0.02
     held_out: int = 100
     folds: int = 10
-    repetitions: int = 10
+    repetitions: int = 20
 
 
 HYPER = Hyper()
@@ -144,16 +145,16 @@ def train(run: Run[Hyper]) -> Scorecard:
     return scorecard
 
 
-def cross_validate(known: Applicants, hyper: Hyper) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def cross_validate(everyone: Applicants, hyper: Hyper) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Train once for each fold of each repetition, all M models side by side: Adam treats each weight by itself.
 
     Returns every model's probabilities [M, N] and which applicants [M, N] it was not trained on.
     """
-    x_NK = NumericColumns()(torch.from_numpy(known.attributes)).double()
-    y_N = torch.from_numpy(known.default).double()
+    x_NK = NumericColumns()(torch.from_numpy(everyone.attributes)).double()
+    y_N = torch.from_numpy(everyone.default).double()
     folds = RepeatedStratifiedKFold(n_splits=hyper.folds, n_repeats=hyper.repetitions, random_state=hyper.seed)
     held_MN = np.zeros((hyper.folds * hyper.repetitions, len(y_N)), dtype=bool)
-    for row, (_, held) in zip(held_MN, folds.split(known.attributes, known.default), strict=True):
+    for row, (_, held) in zip(held_MN, folds.split(everyone.attributes, everyone.default), strict=True):
         row[held] = True
     share_MN = torch.from_numpy(~held_MN / (~held_MN).sum(1, keepdims=True))
     mean_MK = share_MN @ x_NK
@@ -173,10 +174,10 @@ def cross_validate(known: Applicants, hyper: Hyper) -> tuple[NDArray[np.float64]
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    """The exported graph on the held-out applicants; models like it, trained again, cross-validated on the others."""
-    known, held_out = split(hyper.held_out, hyper.seed)
+    """Models like the exported one, trained again and cross-validated on everybody; the one itself on its held-out."""
+    everyone, (known, held_out) = applicants(), split(hyper.held_out, hyper.seed)
     risk = predict({"applicant": held_out.attributes})["default_probability"]
-    risk_MN, unseen_MN = cross_validate(known, hyper)
+    risk_MN, unseen_MN = cross_validate(everyone, hyper)
     # The first repetition leaves out every applicant once: one figure for each, from a model that did not know them.
     first = slice(0, hyper.folds)
     unseen_risk = (risk_MN[first] * unseen_MN[first]).sum(0)
@@ -185,16 +186,18 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
             cross_validated_auc(
                 risk_MN,
                 unseen_MN,
-                known.default,
-                split=f"training, {hyper.repetitions} x {hyper.folds} folds",
+                everyone.default,
+                split=f"{hyper.repetitions} x {hyper.folds} folds",
                 description="of models trained again, each without the fold it is measured on",
             ),
             *held_out_metrics(risk, held_out.default),
-            *age_audit(unseen_risk, known),
+            *age_audit(unseen_risk, everyone),
         ),
         pictures={
-            "roc": draw_roc({"held out": (risk, held_out.default), "cross-validation": (unseen_risk, known.default)}),
-            "reliability-cross-validated": draw_reliability(unseen_risk, known.default, THRESHOLD),
+            "roc": draw_roc(
+                {"held out": (risk, held_out.default), "cross-validation": (unseen_risk, everyone.default)}
+            ),
+            "reliability-cross-validated": draw_reliability(unseen_risk, everyone.default, THRESHOLD),
             "effects-on-log-odds": draw_effects(predict, known),
         },
         reference=tuple(reference(known.attributes)),
@@ -217,7 +220,9 @@ def cost(risk: NDArray[np.floating], default: NDArray[np.int64]) -> float:
 def held_out_metrics(risk: NDArray[np.floating], default: NDArray[np.int64]) -> tuple[Metric, ...]:
     at_threshold, at_half = (int(((risk >= bound) == default).sum()) for bound in (THRESHOLD, 0.5))
     return (
-        bootstrapped("AUC", auc, risk, default, description="area under the ROC curve"),
+        bootstrapped(
+            "AUC", auc, risk, default, description="area under the ROC curve; this one split's, see the spread above"
+        ),
         bootstrapped(
             "Brier score", lambda p, y: float(np.mean((p - y) ** 2)), risk, default, description="mean squared error"
         ),
@@ -234,12 +239,12 @@ def held_out_metrics(risk: NDArray[np.floating], default: NDArray[np.int64]) -> 
     )
 
 
-def age_audit(risk: NDArray[np.float64], known: Applicants) -> list[Metric]:
+def age_audit(risk: NDArray[np.float64], everyone: Applicants) -> list[Metric]:
     """Approval and AUC of applicants up to and above 25 years; no decision rests on it."""
-    age = known.attributes[:, POSITION["age_years"]]
+    age = everyone.attributes[:, POSITION["age_years"]]
     metrics = []
     for group, members in ((f"age up to {YOUNG}", age <= YOUNG), (f"age above {YOUNG}", age > YOUNG)):
-        p, default, unseen = risk[members], known.default[members], "training, 10 folds"
+        p, default, unseen = risk[members], everyone.default[members], "1 x 10 folds"
         approved = p < THRESHOLD
         good = approved[default == 0]
         metrics += [
