@@ -12,7 +12,7 @@ from training.export import store
 from training.export.graph import ExportError
 from training.export.parity import Predictor
 from training.export.store import committed, export
-from training.measures import evaluation
+from training.measures import evaluation, scenes
 from training.report import card, repeats, table
 from training.retraining import Retraining
 from training.run import Run, RunError, recorded
@@ -104,6 +104,14 @@ def show_table(family: str, speeds: bool) -> None:
     print(table.page(family, speeds), end="")
 
 
+def measure_scenes(count: int, developing: bool) -> None:
+    """Print how well the served preparation and the committed `digits` read composed scenes, kind by kind."""
+    print("| scene | pictures | read rightly | accepted |\n|---|--:|--:|--:|")
+    for one in scenes.measure(Predictor(committed("digits").graph), count, developing):
+        right, accepted = one.right / one.pictures, one.accepted / one.pictures
+        print(f"| {one.kind} | {one.pictures} | {right:.1%} | {accepted:.1%} |", flush=True)
+
+
 def _count(text: str) -> int:
     """A whole number of 1 or more."""
     if not (text.isascii() and text.isdigit() and int(text)):
@@ -137,6 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
     command(renew, "renew", "measure a committed bundle again and keep the figures, as a new version", one)
     command(render_card, "card", "write a bundle's card again", one)
+    measuring = command(measure_scenes, "scenes", "how well composed scenes of digits are read")
+    measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")
+    measuring.add_argument("--developing", action="store_true", help="of digits that may choose something")
     showing = command(show_table, "table", "one table of a family's committed models")
     showing.add_argument("family", choices=table.FAMILIES, metavar="FAMILY", help=", ".join(table.FAMILIES))
     showing.add_argument("--no-speeds", dest="speeds", action="store_false", help="measure nothing")

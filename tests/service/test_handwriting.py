@@ -18,11 +18,39 @@ from service.codecs.handwriting.pieces import label
 from service.codecs.handwriting.strokes import strokes_of
 from training.data import mnist
 from training.data.images import Images
+from training.images.scenes import KINDS, filling, scenes
 
 Pixels = NDArray[np.uint8]
 SIDE = (28, 28)
 PAPERS = {"white": (235, 232, 225), "yellow": (250, 240, 170), "pink": (240, 180, 180), "kraft": (200, 170, 130)}
 PENS = {"black": (30, 30, 35), "blue": (25, 40, 120), "red": (150, 25, 30), "pencil": (95, 95, 100)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_scene_gives_digits_or_none(digits: Images, kind: str) -> None:
+    for scene in scenes(kind, digits, 3):
+        assert all(digit.image.max() > 0 for digit in read_digits(scene.pixels, SIDE))
+        read_digit(scene.pixels, SIDE)
+
+
+@pytest.mark.parametrize("faint", [90, 120])
+def test_a_broken_frame_around_what_is_too_faint_is_all_there_is(faint: int) -> None:
+    picture = np.full((400, 400), 255, np.uint8)
+    outlined(picture, 40, 40, 360, 360, 6)
+    picture[:, 196:200] = picture[196:200] = 255
+    picture[150:250, 190:200] = 255 - faint
+    assert read_digit(picture, SIDE) is not None
+    assert list(read_digits(picture, SIDE))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_small_scan_that_its_digit_fills_keeps_its_strokes(digits: Images, inverted: bool) -> None:
+    likest = []
+    for one in digits.pixels[:60]:
+        scan = filling(one)
+        large = np.asarray(Image.fromarray(scan).resize((160, 160), Image.Resampling.BICUBIC))
+        likest.append(likeness(seen(255 - scan if inverted else scan), seen(np.pad(large, 60))))
+    assert np.quantile(likest, 0.1) > 0.93
 
 
 def likeness(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:

@@ -1,6 +1,6 @@
 """Pictures of handwriting, as people send them, made into digits as MNIST has them.
 
-    picture -ink-> ink -pieces-> pieces -strokes, grouping-> digits -drawing-> [28, 28], white on black
+    picture -enlarging, ink-> ink -pieces-> pieces -strokes, grouping-> digits -drawing-> [28, 28], white on black
 
 Light, paper and polarity are taken out by a morphological closing (Serra, Image Analysis and Mathematical Morphology,
 1982). Strokes are told from specks and rims by their connected pieces. A digit is fitted into a box of 20/28 of the
@@ -16,10 +16,12 @@ import numpy as np
 
 from service.codecs.handwriting.drawing import Box as Box
 from service.codecs.handwriting.drawing import Digit, Side, centre, draw, extent
+from service.codecs.handwriting.enlarging import enlarged
 from service.codecs.handwriting.grouping import group
 from service.codecs.handwriting.ink import SOFT, Grey, ink_of
 from service.codecs.handwriting.strokes import strokes_of
 
+LINE = 64  # pixels that a line of digits is high, or it is enlarged
 DARK, BRIGHT = 16, 160  # grey values of a border that is as good as black, and of ink that is bright enough
 
 
@@ -30,16 +32,23 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
     """
     if picture.shape == side and _is_ready(picture):
         return Digit(picture.astype(np.float32), Box(0, 0, side[1], side[0]))
-    ink_HW = ink_of(picture)
-    return None if ink_HW is None else draw(ink_HW, strokes_of(ink_HW), side)
+    large = enlarged(picture, min(side))
+    ink_HW = ink_of(large.picture)
+    if ink_HW is None:
+        return None
+    digit = draw(ink_HW, strokes_of(ink_HW), side)
+    return digit._replace(box=large.in_picture(digit.box, *picture.shape[:2]))
 
 
 def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
     """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
-    ink_HW = ink_of(picture)
+    large = enlarged(picture, LINE)
+    ink_HW = ink_of(large.picture)
     if ink_HW is not None:
         pieces = strokes_of(ink_HW)
-        yield from (draw(ink_HW, pieces.only(digit), side) for digit in group(pieces))
+        for members in group(pieces):
+            digit = draw(ink_HW, pieces.only(members), side)
+            yield digit._replace(box=large.in_picture(digit.box, *picture.shape[:2]))
 
 
 def _is_ready(grey: Grey) -> bool:

@@ -26,7 +26,8 @@ def strokes_of(ink_HW: Floats) -> Pieces:
     pieces = _but(_rims(pieces), pieces)
     whole = _frames(pieces)
     others = pieces.only(~whole)
-    pieces = others.only(~_broken_frames(others, pieces.number[whole]))
+    rest = others.only(~_broken_frames(others, pieces.number[whole]))
+    pieces = rest if len(rest.number) else others  # what a broken frame is around may be faint
     pieces = _but(_lines(pieces), pieces)
     length = _length(pieces)
     return pieces.only((length > SPECK * length.max()) | (pieces.area > SPECK**2 * pieces.area.max()))
