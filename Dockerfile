@@ -30,5 +30,4 @@ STOPSIGNAL SIGTERM
 # Without urllib, which would ask the proxy that HTTP_PROXY names.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python3", "-c", "from http.client import HTTPConnection; asked = HTTPConnection('127.0.0.1', 3000, timeout=2); asked.request('GET', '/readyz'); exit(asked.getresponse().status != 200)"]
-# A client or load balancer should be the one that ends an idle connection, hence the long keep-alive.
-CMD ["bentoml", "serve", "service.app:service", "--host", "0.0.0.0", "--port", "3000", "--timeout-keep-alive", "75"]
+CMD ["python3", "-m", "service", "serve", "--host", "0.0.0.0", "--port", "3000"]

@@ -12,10 +12,6 @@ export OMP_WAIT_POLICY = passive
 export BENTOML_DO_NOT_TRACK = True
 export ORT_DISABLE_TELEMETRY = 1
 
-# Longer than clients and load balancers keep a connection: who hangs up first must not be the server, in the very
-# moment that a client sends its next request.
-KEEP_ALIVE := --timeout-keep-alive 75
-
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -27,7 +23,7 @@ help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve  ## Serve the committed bundles on $(HOST):$(PORT)
-	$(BIN)/bentoml serve service.app:service --host $(HOST) --port $(PORT) $(KEEP_ALIVE) $(ARGS)
+	$(BIN)/python -m service serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.dev  ## Run every test
 	$(BIN)/python -m pytest $(ARGS)

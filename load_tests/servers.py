@@ -65,6 +65,13 @@ def bentoml(target: str, environment: Mapping[str, str] | None = None) -> Iterat
 
 
 @contextmanager
+def quartet(environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The service with default settings; its base URL."""
+    with _running(["service", "serve"], "/readyz", environment or {}) as (url, _):
+        yield url
+
+
+@contextmanager
 def uvicorn(target: str) -> Iterator[str]:
     """A bare ASGI app under uvicorn with its fastest loop and parser; its base URL."""
     options = ["--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"]

@@ -20,7 +20,7 @@ Counters = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 class Serving:
-    """`bentoml serve service.app:service` with `settings` (`watch_s=0.1` is QUARTET_WATCH_S), always on one port."""
+    """`python -m service serve` with `settings` (`watch_s=0.1` is QUARTET_WATCH_S), always on one port."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ class Serving:
 
     def start(self) -> "Serving":
         """Return when `/readyz` answers 200. Raises ServerError."""
-        command = [sys.executable, "-m", "bentoml", "serve", "service.app:service", "--host", "127.0.0.1"]
+        command = [sys.executable, "-m", "service", "serve", "--host", "127.0.0.1"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--port", str(self.port)],
@@ -74,7 +74,7 @@ class Serving:
         return {line["request_id"] for line in lines if line["status"] == 200}
 
     def processes(self) -> list[psutil.Process]:
-        """BentoML's own, and the workers."""
+        """The parent and the workers."""
         first = psutil.Process(self._process.pid)
         return [first, *first.children(recursive=True)]
 
@@ -118,7 +118,7 @@ class Serving:
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return any("worker.service" in word for word in process.cmdline())
+        return any("service.host" in word for word in process.cmdline())
     except psutil.Error:
         return False
 

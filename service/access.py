@@ -62,10 +62,9 @@ class Allowance:
     request would be due if they came evenly, on the monotonic clock, which all processes of a machine share.
     """
 
-    def __init__(self, rate: float, path: Path) -> None:
-        """The file may be there already: other processes count in it."""
-        self.rate, self._file = rate, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.truncate(self._file, DUE.size)
+    def __init__(self, rate: float, path: Path | None) -> None:
+        """The file may be there already: other processes count in it. Without one this process counts for itself."""
+        self.rate, self._file = rate, _room(path)
         self._due = mmap(self._file, DUE.size)
         finalize(self, os.close, self._file)
 
@@ -83,6 +82,25 @@ class Allowance:
             lockf(self._file, LOCK_UN)
 
 
+def _room(path: Path | None) -> int:
+    """A file with room for a number: to write into a mapped one that has none would end the process."""
+    try:
+        if path is not None:
+            return _allocated(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        log.warning("each worker counts the requests of a key for itself: %s", error)
+    return _allocated(os.memfd_create("allowance"))
+
+
+def _allocated(file: int) -> int:
+    try:
+        os.posix_fallocate(file, 0, DUE.size)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
 class Key(NamedTuple):
     """A key that is good for any number of requests where it has no allowance."""
 
@@ -93,7 +111,7 @@ class Key(NamedTuple):
 class Keys:
     """The keys of a file as it was when it was last right."""
 
-    def __init__(self, path: Path, shared: Path) -> None:
+    def __init__(self, path: Path, shared: Path | None) -> None:
         """Processes with the same folder `shared` count their requests together.
 
         Raises SettingsError naming the line that is wrong.
@@ -127,7 +145,8 @@ class Keys:
         keys = []
         for line in parsed_lines(self._path, text):
             rate = line["rate"] and float(line["rate"])
-            allowance = Allowance(rate, self._shared / f"rate-{line['sha256']}") if rate else None
+            file = self._shared and self._shared / f"rate-{line['sha256']}"
+            allowance = Allowance(rate, file) if rate else None
             keys.append(Key(bytes.fromhex(line["sha256"]), allowance))
         return keys
 

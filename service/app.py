@@ -1,5 +1,6 @@
-"""The BentoML service: `bentoml serve`, `bentoml build` and BentoML's clients work on it; the lane answers in front."""
+"""The BentoML service: what `service/host.py`, `bentoml build` and its clients use; the lane answers in front."""
 
+import shutil
 import tempfile
 from http import HTTPStatus
 from pathlib import Path
@@ -15,8 +16,8 @@ from service.connection import Connection
 from service.endpoints import ENDPOINTS, Endpoint
 from service.errors import QuartetError
 from service.messages import JSON, Request
-from service.metrics import shared_folder
 from service.settings import Settings
+from service.shared import folder_of_siblings
 from service.turns import TurnTaking
 from service.worker import Worker, configure_logging
 
@@ -29,7 +30,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> Any:
         configure_logging(worker.metrics)
         give_back_early()
-        worker.metrics.shared = shared_folder(Path(tempfile.gettempdir()))
+        worker.metrics.shared = worker.metrics.shared or folder_of_siblings(Path(tempfile.gettempdir()))
         protocol = TurnTaking if settings.processes > 1 else Connection
         protocol.install(settings, worker.metrics.errors)
         return worker.asgi(super().to_asgi(is_main))
@@ -58,7 +59,26 @@ def _api(endpoint: Endpoint) -> Any:
     return bentoml.api(route=endpoint.path, input_spec=endpoint.request_form, output_spec=endpoint.answer_form)(call)
 
 
-Apis = type("Apis", (), {endpoint.name: _api(endpoint) for endpoint in ENDPOINTS})
+@bentoml.on_deployment  # type: ignore[untyped-decorator]
+def hide_supervisor() -> None:
+    """`bentoml serve` calls it before it starts circus, which obeys whoever reaches its two TCP ports, as any user can.
+
+    They become sockets in a folder that other users may not enter. `python -m service serve` has no such thing at all.
+    """
+    from bentoml._internal.utils import circus  # which a worker does without
+
+    class Hidden(circus.Arbiter):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            folder = tempfile.mkdtemp(prefix="quartet-circus-")
+            options |= {"endpoint": f"ipc://{folder}/orders", "pubsub_endpoint": f"ipc://{folder}/events"}
+            super().__init__(*args, **options)
+            self.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
+
+    circus.Arbiter = Hidden  # type: ignore[misc]
+
+
+members = {endpoint.name: _api(endpoint) for endpoint in ENDPOINTS}
+Apis = type("Apis", (), {**members, "hide_supervisor": hide_supervisor})
 
 service = bentoml.service(
     name="quartet",

@@ -11,11 +11,10 @@ scraped one adds up all snapshots. So no counter runs backwards, and what a dead
 import asyncio
 import json
 import os
-import re
-import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,14 +25,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from service.budget import Budget
+from service.shared import ensure
 
 STAGES = ("decode", "queue", "infer", "encode")
 SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in (1, 2.5, 5)), 10)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 FOLD_AT = 4096
 KEPT_VERSIONS = 3
-
-SHARED = re.compile(r"quartet-(?P<pid>\d{1,9})-\d+")  # longer numbers are no process's
 
 # (family, label values...) -> numbers that add up over workers: [value], or bucket counts and their sum.
 Series = dict[tuple[str, ...], list[float]]
@@ -188,18 +186,19 @@ class Metrics(Collector):
             del self.models[key]
 
     def publish(self) -> None:
-        """Write this worker's snapshot for the others, in one rename."""
+        """Write this worker's snapshot for the others, in one rename. Raises OSError where there is no room for it."""
         if self.shared is None:
             return
         snapshot = {"counted": _listed(self._counted()), "levels": _listed(self._levels())}
-        self.shared.mkdir(mode=0o700, exist_ok=True)  # something may tidy up there
+        ensure(self.shared)
         target = self.shared / f"{os.getpid()}.json"
         staged = target.with_suffix(".new")
         staged.write_text(json.dumps(snapshot))
         staged.replace(target)
 
     def collect(self) -> Iterator[Metric]:
-        self.publish()
+        with suppress(OSError):  # the worker says so in its log, once
+            self.publish()
         return self._families(self._counted() | self._levels())
 
     async def page(self) -> bytes:
@@ -209,8 +208,9 @@ class Metrics(Collector):
 
     def _families(self, total: Series) -> Iterator[Metric]:
         for path in self.shared.glob("*.json") if self.shared else ():
-            if int(path.stem) != os.getpid():
-                _add(total, path)
+            if path.stem != str(os.getpid()):
+                with suppress(OSError, ValueError):  # of a worker that could not write all of it
+                    _add(total, path)
         for family in FAMILIES:
             yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
 
@@ -253,21 +253,6 @@ class Metrics(Collector):
             series["quartet_session_threads", *key] = [now.threads]
             series["quartet_loaded_models", *key, now.provider] = [1]
         return series
-
-
-def shared_folder(temporary: Path) -> Path:
-    """The folder that the workers of one supervisor share: its name has the parent's id and birth.
-
-    Folders of supervisors that are gone are removed on the way.
-    """
-    for old in temporary.glob("quartet-*-*"):
-        match = SHARED.fullmatch(old.name)
-        if match and not psutil.pid_exists(int(match["pid"])):
-            shutil.rmtree(old, ignore_errors=True)
-    parent = psutil.Process(os.getppid())
-    folder = temporary / f"quartet-{parent.pid}-{int(parent.create_time())}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def _listed(series: Series) -> list[tuple[list[str], list[float]]]:

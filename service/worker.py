@@ -6,14 +6,12 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from errno import EADDRINUSE
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -27,7 +25,7 @@ from service.bundle import BundleError, current, names
 from service.connection import Connection
 from service.exchange import Scope, Send
 from service.lane import App, Lane
-from service.metrics import Metrics, shared_folder
+from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
 from service.repository import Repository
@@ -36,6 +34,7 @@ from service.settings import Settings, SettingsError
 
 # Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
 YOUNG_OBJECTS = 20_000
+PARENT_S = 1.0  # between two looks whether it is there
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +50,8 @@ class Worker:
         self.repository = Repository(settings, self.metrics)
         self.pipeline = Pipeline(self.repository, settings)
         self.pages = Pages(self.repository, self.metrics)
+        self.parent = os.getppid()
+        self.loaded: Callable[[], None] | None = None  # called once, when all that can be loaded is
         self._keys: Keys | None = None
         self._grpc: Any = None
 
@@ -61,7 +62,7 @@ class Worker:
             await inner(scope, self._lifespan(receive) if scope["type"] == "lifespan" else receive, send)
 
         if self.settings.api_keys is not None:
-            self._keys = Keys(self.settings.api_keys, shared_folder(Path(tempfile.gettempdir())))
+            self._keys = Keys(self.settings.api_keys, self.metrics.shared)
         lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings, self._keys)
         if not self.settings.cors_origins:
             return lane
@@ -86,13 +87,14 @@ class Worker:
                     await self._grpc.close()
                 for task in self._tasks:
                     task.cancel()
-                self.metrics.publish()
+                with suppress(OSError):
+                    self.metrics.publish()
             return message
 
         return hooked
 
     def _works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        works = [self._serve_models, self._publish]
+        works = [self._serve_models, self._publish, self._follow_parent]
         if self._keys is not None:
             works.append(partial(self._keys.watch, self.settings.watch_s))
         if self.settings.grpc_port:
@@ -108,12 +110,22 @@ class Worker:
             log.critical("%s", error)
             signal.raise_signal(signal.SIGTERM)
 
+    async def _follow_parent(self) -> None:
+        """Without one nobody would replace this process, nor end it, and it would hold the port."""
+        while os.getppid() == self.parent:
+            await asyncio.sleep(PARENT_S)
+        log.critical("the parent process is gone: finishing what was accepted")
+        signal.raise_signal(signal.SIGTERM)
+
     async def _publish(self) -> None:
+        complaint = ""
         while self.metrics.shared is not None:
             try:
                 self.metrics.publish()
-            except OSError:
-                log.exception("the other workers cannot be told of this one's metrics")
+                complaint = ""
+            except OSError as error:
+                if complaint != (complaint := str(error)):
+                    log.error("the other workers cannot be told of this one's metrics: %s", error)
             await asyncio.sleep(1)
 
     def _announce_end(self) -> None:
@@ -147,6 +159,8 @@ class Worker:
         gc.freeze()
         self.pipeline.settle_budget()
         gc.set_threshold(YOUNG_OBJECTS)
+        if self.loaded is not None:
+            self.loaded()
         await self.repository.watch(self.settings.watch_s)
 
 

@@ -59,16 +59,17 @@ class Here:
 
 
 class Running:
-    """`bentoml serve` in a process of its own. `log` is all that it has written."""
+    """The service in processes of its own. `log` is all that they have written."""
 
-    def __init__(self, folder: Path, *, target: str = "service.app:service", cwd: Path = PROJECT, **env: str) -> None:
-        """`folder` is for the log and for what BentoML keeps at home."""
+    def __init__(self, folder: Path, *, bento: str | None = None, cwd: Path = PROJECT, **env: str) -> None:
+        """`folder` is for the log and for what BentoML keeps at home. A `bento` is served by BentoML."""
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "server.log"
         environment = os.environ | {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "True"} | env
-        command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(self.port)]
+        server = ["bentoml", "serve", bento] if bento else ["service", "serve"]
+        command = [sys.executable, "-m", *server, "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT)
 

@@ -119,6 +119,6 @@ def test_a_bento_is_built_and_serves(tmp_path: Path) -> None:
     assert {"service", "models"} <= {path.name for path in source.iterdir()}
     assert not list(source.rglob("*.py[co]"))
     assert not list((source / "training").rglob("*.py"))
-    running = Running(tmp_path, target=tag, cwd=tmp_path).wait_until_ready()
+    running = Running(tmp_path, bento=tag, cwd=tmp_path).wait_until_ready()
     assert httpx.get(f"{running.url}/v1/models").json()["models"]
     assert running.stop() == 0, running.log

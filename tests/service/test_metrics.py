@@ -1,15 +1,12 @@
 """Metrics count what happened, in the exposition format, under labels that no request can choose."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import SECONDS, Histogram, shared_folder
+from service.metrics import SECONDS, Histogram
 from service.repository import Repository
 from tests.conftest import Here, lane_over, npy
 
@@ -88,22 +85,3 @@ def test_a_histogram_counts_each_observation_in_its_bucket(observed: list[float]
     expected = [sum(value <= bound for value in observed) for bound in upper]
     assert np.cumsum(counts).tolist() == expected
     assert total == pytest.approx(sum(observed))
-
-
-GONE = f"quartet-{2**22 + 1}-1700000000"  # Linux gives no process so high an id
-
-
-def test_a_supervisor_clears_away_what_those_that_are_gone_shared(tmp_path: Path) -> None:
-    (tmp_path / GONE).mkdir()
-    (tmp_path / GONE / "1.json").write_text("{}")
-    alive = tmp_path / f"quartet-{os.getpid()}-1700000000"
-    alive.mkdir()
-    own = shared_folder(tmp_path)
-    assert set(tmp_path.iterdir()) == {alive, own}
-
-
-@pytest.mark.parametrize("name", ["quartet-model-cache", "quartet-1-", f"{GONE}-kept", f"quartet-{'9' * 30}-1"])
-def test_a_folder_with_another_kind_of_name_is_none_of_its_business(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    assert shared_folder(tmp_path).is_dir()
-    assert (tmp_path / name).is_dir()
