@@ -30,6 +30,7 @@ from load_tests.hostile.fuzz import Fuzz, bombs, damaged
 from load_tests.hostile.inside import TIGHT, Inside
 from load_tests.hostile.shot import Shot
 from load_tests.hostile.siege import siege
+from service.allocator import give_back_early
 
 GROWTH_MB = 32
 RARE = 20  # one bomb among so many damaged requests, where the limits are tight
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--replay", nargs="+", type=Path, metavar="FILE", help="NUMBER.json of an earlier run")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    give_back_early()  # as the served process does
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped then, too
     with tempfile.TemporaryDirectory() as folder:
         found = replayed(given.replay, Path(folder)) if given.replay else everything(Path(folder), given)

@@ -67,7 +67,7 @@ def _jpeg(data: bytes) -> Header | None:
 def _coefficients(pixels: int, sampling: bytes) -> int:
     """Two bytes for each sample of each plane: those of all passes are added up before there is any pixel."""
     shares = [(one >> 4) * (one & 15) for one in sampling]
-    return 2 * pixels * sum(shares) // max(1, *shares)
+    return 2 * pixels * sum(shares) // max([1, *shares])
 
 
 def _webp(data: bytes) -> Header | None:

@@ -88,6 +88,15 @@ def test_scans_are_counted_before_they_are_decoded() -> None:
     assert read(repeated_scans(100, 20), Limits(1, MAX_PIXELS)).pixels.shape == (100, 100)
 
 
+def test_a_progressive_jpeg_of_no_planes_is_damaged() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16)).save(buffer, "JPEG", progressive=True)
+    whole = bytearray(buffer.getvalue())
+    whole[whole.index(b"\xff\xc2") + 9] = 0
+    with pytest.raises(MalformedBody):
+        read(bytes(whole), Limits(1, MAX_PIXELS))
+
+
 def test_strips_are_counted_before_they_become_objects() -> None:
     rows = MOST_PARTS + 1
     with pytest.raises(TooManyPixels, match="strips"):
