@@ -12,6 +12,8 @@ START_OF_SCAN = b"\xff\xda"
 FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # markers that begin one
 STRIPS = 273, 279, 324, 325  # TIFF: where strips and tiles lie, and how long they are
 WIDTH, HEIGHT, COMPRESSION, ORIENTATION, ROWS_PER_STRIP, TILE_WIDTH, TILE_HEIGHT = 256, 257, 259, 274, 278, 322, 323
+KIND_OF_PAGE, REDUCED, MASK = 254, 1, 4  # TIFF: what a page is, unless it is a page
+MOST_PAGES = 1024
 CANVASES = 16  # bytes for a pixel of a WebP: the decoder's and Pillow's
 SIZES = {3: "H", 4: "I"}  # of TIFF values
 
@@ -19,7 +21,7 @@ SIZES = {3: "H", 4: "I"}  # of TIFF values
 class Header(NamedTuple):
     """`passes` over the pixels; `parts` (strips, tiles), each a Python object once the file is open.
 
-    `beside`: bytes that decoding takes beside the pixels themselves.
+    `beside`: bytes that decoding takes beside the pixels themselves. `page`: which of the file's it is, from 0.
     """
 
     kind: str
@@ -28,6 +30,49 @@ class Header(NamedTuple):
     passes: int = 1
     parts: int = 1
     beside: int = 0
+    page: int = 0
+
+
+def pages(data: bytes) -> list[Header]:
+    """Of every page of a TIFF, previews and masks left out; of the one picture of another file, if it is one."""
+    first = look(data)
+    if first is None or first.kind != "TIFF":
+        return [first] if first else []
+    order = "<" if data.startswith(b"II") else ">"
+    found = []
+    for page, at in enumerate(_directories(data, order)):
+        header, role = _page(data, order, at)
+        if page == 0 or (header and not role & (REDUCED | MASK)):
+            found.append((header or first)._replace(page=page))
+    return found
+
+
+def _directories(data: bytes, order: str) -> Iterator[int]:
+    """Where the directory of each page lies; those that lie beyond the end are none."""
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) < MOST_PAGES and at + 2 <= len(data):
+        (count,) = struct.unpack_from(order + "H", data, at)
+        end = at + 2 + 12 * count
+        if end > len(data):
+            return
+        yield at
+        seen.add(at)
+        at = struct.unpack_from(order + "I", data, end)[0] if end + 4 <= len(data) else 0
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether a PNG or WebP has more than one frame."""
+    if data.startswith(b"\x89PNG"):
+        at = data.find(b"acTL", 8, 2**16)
+        return 0 < at < data.find(b"IDAT") and data[at + 4 : at + 8] > b"\0\0\0\1"
+    if data[8:16] != b"WEBPVP8X" or not int.from_bytes(data[20:21]) & 2:
+        return False
+    at, frames = 12, 0
+    while at + 8 <= len(data) and frames < 2:
+        frames += data[at : at + 4] == b"ANMF"
+        at += 8 + -(-int.from_bytes(data[at + 4 : at + 8], "little") // 2) * 2
+    return frames > 1
 
 
 def look(data: bytes) -> Header | None:
@@ -97,7 +142,11 @@ def _bmp(data: bytes) -> Header:
 def _tiff(data: bytes) -> Header | None:
     """Of the first page."""
     order = "<" if data.startswith(b"II") else ">"
-    (at,) = struct.unpack_from(order + "I", data, 4)
+    return _page(data, order, struct.unpack_from(order + "I", data, 4)[0])[0]
+
+
+def _page(data: bytes, order: str, at: int) -> tuple[Header | None, int]:
+    """Of the page whose directory lies there, and what it is for."""
     numbers: dict[int, int] = {}
     parts = 1
     for tag, kind, count, value in _entries(data, order, at):
@@ -106,13 +155,14 @@ def _tiff(data: bytes) -> Header | None:
         elif kind in SIZES:
             (numbers[tag],) = struct.unpack_from(order + SIZES[kind], value)
     if not {WIDTH, HEIGHT} <= numbers.keys():
-        return None
+        return None, 0
     width, height = numbers[WIDTH], numbers[HEIGHT]
     part = numbers.get(TILE_WIDTH, width) * numbers.get(TILE_HEIGHT, min(numbers.get(ROWS_PER_STRIP, height), height))
     if numbers.get(COMPRESSION, 1) == 1:
         part = 0  # it is read as it lies there
     turned = width * height if numbers.get(ORIENTATION, 1) > 1 else 0
-    return Header("TIFF", width, height, parts=parts, beside=4 * (part + turned))
+    header = Header("TIFF", width, height, parts=parts, beside=4 * (part + turned))
+    return header, numbers.get(KIND_OF_PAGE, 0)
 
 
 def _entries(data: bytes, order: str, at: int) -> Iterator[tuple[int, int, int, bytes]]:

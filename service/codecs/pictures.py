@@ -14,8 +14,8 @@ from PIL import Image, PngImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile
 
 from service.codecs.flattening import ENOUGH, STRIP, factor, flat
-from service.codecs.picture_header import Header, look
-from service.errors import BodyTooLarge, MalformedBody, QuartetError, TooManyPixels
+from service.codecs.picture_header import Header, is_animated, pages
+from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, TooManyPixels
 from service.limits import Limits
 
 URL_SAFE = str.maketrans("-_", "+/")
@@ -90,6 +90,8 @@ class Encoded(NamedTuple):
         claimed = self._claim(self.header.beside + PART * self.header.parts, limits)
         try:
             with Image.open(io.BytesIO(self.data), formats=(self.header.kind,)) as picture:
+                if self.header.page:
+                    picture.seek(self.header.page)
                 # A TIFF may lie on its side.
                 if sorted(picture.size) != sorted((self.header.width, self.header.height)):
                     raise MalformedBody(NO_PICTURE, self.field)
@@ -112,12 +114,28 @@ class Encoded(NamedTuple):
         return size - already
 
 
-def opened(data: bytes, max_pixels: int, field: str | None = None) -> Encoded:
-    """Raises MalformedBody when it is no picture, BodyTooLarge when it has too many pixels or takes too long."""
-    header = look(data)
-    if header is None or not (header.width and header.height):
+def opened(data: bytes, max_pixels: int, field: str | None = None) -> list[Encoded]:
+    """The pages of a file: a TIFF may have several, with at most `max_pixels` together.
+
+    Raises MalformedBody when it is no picture, InvalidValue when it is an animation, BodyTooLarge when it has too many
+    pixels or takes too long.
+    """
+    headers = pages(data)
+    if not headers:
         raise MalformedBody(NO_PICTURE, field)
-    encoded = Encoded(data, header, field)
+    if is_animated(data):
+        raise InvalidValue("The picture is an animation: send the frames that count as pictures of their own.", field)
+    found: list[Encoded] = []
+    for header in headers:
+        found.append(_opened(Encoded(data, header, field), max_pixels))
+        max_pixels -= found[-1].pixels
+    return found
+
+
+def _opened(encoded: Encoded, max_pixels: int) -> Encoded:
+    header, field = encoded.header, encoded.field
+    if not (header.width and header.height):
+        raise MalformedBody(NO_PICTURE, field)
     if encoded.pixels > max_pixels:
         raise TooManyPixels(f"The picture has {header.width}x{header.height} pixels, limit {max_pixels}.", field)
     if header.passes > MOST_PASSES or encoded.pixels * header.passes > MOST_WORK:
@@ -128,17 +146,18 @@ def opened(data: bytes, max_pixels: int, field: str | None = None) -> Encoded:
 
 
 def open_all(files: Iterable[bytes], max_pixels: int, field: str) -> list[Encoded]:
-    """Pictures that have at most `max_pixels` together. Raises what `opened` raises."""
+    """Pictures, pages of them included, that have at most `max_pixels` together. Raises what `opened` raises."""
     pictures: list[Encoded] = []
     for i, file in enumerate(files):
-        pictures.append(opened(file, max_pixels, f"{field}[{i}]"))
-        max_pixels -= pictures[-1].pixels
+        found = opened(file, max_pixels, f"{field}[{i}]")
+        pictures += found
+        max_pixels -= sum(one.pixels for one in found)
     return pictures
 
 
 def read(data: bytes, limits: Limits, field: str | None = None) -> Picture:
-    """Raises what `opened` and `Encoded.read` raise."""
-    return opened(data, limits.max_pixels, field).read(limits)
+    """The first page. Raises what `opened` and `Encoded.read` raise."""
+    return opened(data, limits.max_pixels, field)[0].read(limits)
 
 
 def _decoding(picture: Image.Image) -> int:

@@ -99,7 +99,7 @@ def decode(request: Request, limits: Limits) -> Payload:
         limits.check_rows(len(files), "image")
         samples = pictures.open_all(files, limits.max_pixels, "image")
     elif media in pictures.MEDIA_TYPES:
-        samples = [pictures.opened(request.body, limits.max_pixels)]
+        samples = pictures.opened(request.body, limits.max_pixels)
     else:
         raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
     if not isinstance(samples, list) and len(fields) < 2 and not request.query:

@@ -321,3 +321,48 @@ def test_a_model_of_other_digits_takes_numbers_alone(tmp_path: Path, seven: np.n
     other = lane_over(loaded(tmp_path))
     assert other("POST", PATH, content=npy(seven), headers={"content-type": NPY}).status_code == 200
     assert_refused(other("POST", PATH, content=write_png(seven), headers=PNG), 422, "invalid_value", "model")
+
+
+def several(kind: str, pixels: np.ndarray) -> bytes:
+    """A file of as many pages or frames."""
+    first, *others = (Image.fromarray(one).resize((56, 56)) for one in pixels)
+    buffer = io.BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["body", "json", "parts"])
+def test_every_page_of_a_tiff_is_a_picture(lane: Here, digits: Images, form: str) -> None:
+    file = several("TIFF", digits.pixels[:3])
+    if form == "body":
+        response = lane("POST", PATH, content=file, headers={"content-type": "image/tiff"})
+    elif form == "json":
+        response = lane("POST", PATH, json={"images": [base64.b64encode(file).decode()]})
+    else:
+        response = lane("POST", PATH, files=[("image", ("pages.tif", file))])
+    apart = [
+        lane("POST", PATH, content=several("PNG", one[None]), headers=PNG).json()["predictions"][0]
+        for one in digits.pixels[:3]
+    ]
+    assert response.json()["predictions"] == apart
+
+
+def test_digits_of_all_pages_say_which_page_they_are_of(lane: Here, digits: Images) -> None:
+    file = several("TIFF", digits.pixels[:3])
+    response = lane("POST", f"{PATH}&many=true", content=file, headers={"content-type": "image/tiff"})
+    assert [one["image"] for one in response.json()["predictions"]] == [0, 1, 2]
+
+
+def test_pages_count_as_rows(lane: Here, digits: Images) -> None:
+    file = several("TIFF", digits.pixels[:33])
+    response = lane("POST", PATH, content=file, headers={"content-type": "image/tiff"})
+    assert_refused(response, 422, "too_many_rows", "image")
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])
+def test_an_animation_is_refused_and_a_single_frame_is_not(lane: Here, digits: Images, kind: str) -> None:
+    headers = {"content-type": f"image/{kind.lower()}"}
+    response = lane("POST", PATH, content=several(kind, digits.pixels[:3]), headers=headers)
+    assert response.status_code == 422
+    assert "animation" in response.json()["detail"]
+    assert lane("POST", PATH, content=several(kind, digits.pixels[:1]), headers=headers).status_code == 200

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.budget import Budget
-from service.codecs.picture_header import look
+from service.codecs.picture_header import is_animated, look, pages
 from service.codecs.pictures import FORMATS, MOST_PARTS, MOST_PASSES, opened, read
 from service.errors import BodyTooLarge, MalformedBody, MemoryFull, TooManyPixels
 from service.limits import Limits
@@ -177,3 +177,19 @@ def test_strips_give_what_the_whole_would() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2100, 1501), np.uint8)
     small = read(encoded(Image.fromarray(noise), "PNG"), Limits(1, MAX_PIXELS)).pixels
     np.testing.assert_array_equal(small, np.asarray(Image.fromarray(noise).reduce(3)))
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_have_pages_and_frames_or_none(rest: bytes) -> None:
+    for magic in (b"RIFF\0\0\0\0WEBPVP8X", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"\x89PNG\r\n\x1a\n"):
+        pages(magic + rest)
+        is_animated(magic + rest)
+
+
+def test_previews_and_masks_in_a_tiff_are_no_pages() -> None:
+    first, *others = (Image.new("L", (8, side)) for side in (8, 9, 10, 11))
+    for role, page in enumerate(others):
+        page.encoderinfo = {"tiffinfo": {254: (1, 2, 4)[role]}}  # a preview, a page of several, a mask
+    buffer = io.BytesIO()
+    first.save(buffer, "TIFF", save_all=True, append_images=others)
+    assert [(one.page, one.height) for one in pages(buffer.getvalue())] == [(0, 8), (2, 10)]
