@@ -59,6 +59,7 @@ OPTIONS = {
     "many": "Find all digits of each picture, line by line from left to right, with their boxes.",
     "explain": "Add to each prediction a heat map of what speaks for it and the picture that the model was shown.",
 }
+SEED = {"schema": {"type": "string"}, "description": "The seed of these samples, drawn anew where none was given."}
 BINARY = {"type": "string", "format": "binary"}
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -160,7 +161,7 @@ def _operation(endpoint: Endpoint, manifests: list[Manifest]) -> dict[str, Any]:
         "description": f"Served by: {', '.join(served) or 'no model at present'}.",
         "parameters": [*([_name_parameter(), *SELECTION[1:]] if named else SELECTION), *map(_option, endpoint.options)],
         "requestBody": {"required": True, "content": _request_content(endpoint)},
-        "responses": {"200": {"description": "OK", "content": _answer_content(endpoint)}} | _errors(*ERRORS),
+        "responses": {"200": _answered(endpoint)} | _errors(*ERRORS),
     }
 
 
@@ -177,6 +178,11 @@ def _request_content(endpoint: Endpoint) -> dict[str, Any]:
     form = {"type": "object", "required": [part], "properties": {part: {"type": "array", "items": BINARY}}}
     special = {JSON: _reference(endpoint.request_form.__name__), FORM: form, CSV: {"type": "string"}}
     return {media: {"schema": special.get(media, BINARY)} for media in endpoint.request_media}
+
+
+def _answered(endpoint: Endpoint) -> dict[str, Any]:
+    answer = {"description": "OK", "content": _answer_content(endpoint)}
+    return answer | ({"headers": {"x-seed": SEED}} if endpoint.kind == "sample-generation" else {})
 
 
 def _answer_content(endpoint: Endpoint) -> dict[str, Any]:

@@ -21,7 +21,7 @@ MAGIC = b"\x93NUMPY"
 MAX_AXES = 32
 MAX_FIELDS = 256
 MAX_HEADER = 10_000  # bytes, as for NumPy
-MAX_CACHED = 2**16  # numbers
+MAX_CACHED = 2**17  # bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 EXPLAINED = 2**20  # bytes: a larger body is not read again for the sake of a message
 PARSED = 16  # bytes of memory for a byte of JSON: of `0,` both parsed and as numbers
@@ -143,12 +143,13 @@ def numeric_array(element: Any, field: str, body: bytes = b"") -> NDArray[np.flo
 
 def has_shape(element: Any, shape: tuple[int, ...]) -> bool:
     """Whether an array of numbers or booleans has this shape throughout: its brackets and commas tell."""
-    return bool(element.mini.translate(None, VALUES) == _skeleton(shape))
+    return _is_skeleton(element.mini.translate(None, VALUES), shape)
 
 
 def _spells(body: bytes, shape: tuple[int, ...], field: str) -> bool:
     """Whether `body` is an object with this one field, of this shape. Spares `has_shape` writing it out again."""
-    return body.translate(None, VALUES) == b'{"%s":%s}' % (field.encode().translate(None, VALUES), _skeleton(shape))
+    start, spelled = b'{"%s":' % field.encode().translate(None, VALUES), body.translate(None, VALUES)
+    return spelled.startswith(start) and spelled.endswith(b"}") and _is_skeleton(spelled[len(start) : -1], shape)
 
 
 def _first_shape(element: Any) -> tuple[int, ...]:
@@ -160,10 +161,23 @@ def _first_shape(element: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _skeleton(shape: tuple[int, ...]) -> bytes:
-    """An array of the shape without its values."""
-    small = 0 < prod(shape) <= MAX_CACHED  # along an axis of none, the others may be of any length
-    return _short_skeleton(shape) if small else _long_skeleton(shape)
+def _is_skeleton(text: bytes, shape: tuple[int, ...]) -> bool:
+    """Whether it is an array of the shape without its values.
+
+    The length is asked first: where the first row lies about the others, the skeleton may take any amount of memory.
+    """
+    length = _length(shape)
+    if len(text) != length:
+        return False
+    return text == (_short_skeleton(shape) if length <= MAX_CACHED else _long_skeleton(shape))
+
+
+@lru_cache(maxsize=64)
+def _length(shape: tuple[int, ...]) -> int:
+    length = 0
+    for side in reversed(shape):
+        length = 2 + side * length + max(0, side - 1)
+    return length
 
 
 def _long_skeleton(shape: tuple[int, ...]) -> bytes:

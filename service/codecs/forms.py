@@ -1,6 +1,7 @@
 """`multipart/form-data` bodies."""
 
 import logging
+from collections.abc import Set
 from typing import Any
 
 from python_multipart import FormParser
@@ -15,8 +16,11 @@ MAX_PARTS = 1024
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
-def read_form(request: Request, part: str) -> tuple[list[bytes], dict[str, str]]:
-    """The contents of all parts named `part`, in order, and every other field as text."""
+def read_form(request: Request, part: str, known: Set[str]) -> tuple[list[bytes], dict[str, str]]:
+    """The contents of all parts named `part`, in order, and every other field as text.
+
+    Raises InvalidValue for a field that is not `known`, and for one that is given twice.
+    """
     boundary = request.media_parameters.get("boundary")
     if not boundary or not isinstance(boundary, str):  # the extended form of RFC 2231 is parsed to a tuple
         raise MalformedBody("multipart/form-data needs a boundary.", "content-type")
@@ -29,6 +33,8 @@ def read_form(request: Request, part: str) -> tuple[list[bytes], dict[str, str]]
             raise InvalidValue(f"More than {MAX_PARTS} parts.", key)
         if key == part:
             files.append(value)
+        elif key in fields:
+            raise InvalidValue("Given twice.", key)
         else:
             fields[key] = value.decode("utf-8", "replace")
 
@@ -54,4 +60,6 @@ def read_form(request: Request, part: str) -> tuple[list[bytes], dict[str, str]]
         raise MalformedBody("The multipart body ends before its last boundary.")
     if not files:
         raise InvalidValue(f"The form has no part named {part!r}.", part)
+    if unknown := fields.keys() - known:
+        raise InvalidValue(f"Unknown field: there are {part}, {', '.join(sorted(known))}.", min(unknown))
     return files, fields

@@ -47,7 +47,7 @@ def _decode(request: Request, limits: Limits) -> Payload:
     if media == DICOM:
         return Payload([dicom.read_slice(request.body, limits.max_pixels)])
     if media == FORM:
-        files, fields = read_form(request, "dicom")
+        files, fields = read_form(request, "dicom", {"model", "version"})
         limits.check_rows(len(files), "dicom")
         slices = dicom.read_slices(files, limits.max_pixels, "dicom")
         return Payload(slices, fields.get("model"), fields.get("version"))

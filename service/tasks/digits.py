@@ -95,7 +95,7 @@ def decode(request: Request, limits: Limits) -> Payload:
         array = read_npy(request.body)
         samples = array[None] if array.ndim == 2 else array
     elif media == FORM:
-        files, fields = read_form(request, "image")
+        files, fields = read_form(request, "image", {"model", "version", *OPTIONS})
         limits.check_rows(len(files), "image")
         samples = pictures.open_all(files, limits.max_pixels, "image")
     elif media in pictures.MEDIA_TYPES:

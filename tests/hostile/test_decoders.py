@@ -41,6 +41,9 @@ def requests(**headers: str) -> Callable[[bytes], Request]:
     return lambda data: Request(data, given_headers)
 
 
+FORM = requests(content_type="multipart/form-data; boundary=edge")
+
+
 def by_type(decode: Callable[[Request, Limits], Any], media_type: str) -> Callable[[bytes], Any]:
     return lambda data: decode(requests(content_type=media_type)(data), LIMITS)
 
@@ -55,9 +58,9 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "picture": lambda data: read(data, LIMITS).grey,
     "base64": lambda data: read_base64(data.decode("latin-1"), "image"),
     "DICOM": lambda data: read_slice(data, LIMITS.max_pixels),
-    "form": lambda data: read_form(requests(content_type="multipart/form-data; boundary=edge")(data), "image"),
-    "object": lambda data: parse_object(data, {"images", "slices"}),
-    "array": lambda data: numeric_array(parse_object(b'{"a":' + data + b"}", {"a"})["a"], "a"),
+    "form": lambda data: read_form(FORM(data), "image", {"model", "version"}),
+    "object": lambda data: parse_object(data, {"images", "slices"}, LIMITS),
+    "array": lambda data: numeric_array(parse_object(b'{"a":' + data + b"}", {"a"}, LIMITS)["a"], "a"),
     "gzip": lambda data: decompressed(data, b"gzip", 2**16),
     "deflate": lambda data: decompressed(data, b"deflate", 2**16),
     "zstd": lambda data: decompressed(data, b"zstd", 2**16),
@@ -67,8 +70,8 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "slices": by_type(ct.decode, "application/json"),
     "wishes": by_type(samples.decode, "application/json"),
     "tensors": by_type(tensors.decode, "application/json"),
-    "protocol": lambda data: rest.decode(requests()(data)),
-    "protocol, binary": lambda data: rest.decode(requests(inference_header_content_length="200")(data)),
+    "protocol": lambda data: rest.decode(requests()(data), LIMITS),
+    "protocol, binary": lambda data: rest.decode(requests(inference_header_content_length="200")(data), LIMITS),
     "protocol, gRPC": read_message,
     "media type": parse_media_type,
     "accept": lambda data: preferred(data, ("image/png", "application/json")),

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -172,6 +173,23 @@ def test_an_unknown_field_is_refused_by_name() -> None:
     with pytest.raises(InvalidValue, match="Unknown") as refusal:
         parse_object(b'{"images": [], "colour": 1}', {"images"}, LIMITS)
     assert refusal.value.field == "colour"
+
+
+def test_a_first_row_that_promises_more_than_comes_takes_no_memory() -> None:
+    """Its sides multiplied are 50 million empty arrays, and there are 250."""
+    text = "[]"
+    for _ in range(3):
+        text = "[" + ",".join([text] + ["[]"] * 370) + "]"
+    body = b'{"images":%s}' % text.encode()
+    element = parse_object(body, {"images"}, LIMITS)["images"]
+    tracemalloc.start()
+    try:
+        for document in (b"", body):
+            with pytest.raises(InvalidShape):
+                numeric_array(element, "images", document)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_document_that_is_no_object_is_refused() -> None:

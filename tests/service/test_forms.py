@@ -12,6 +12,7 @@ from service.errors import InvalidValue, MalformedBody, QuartetError
 from service.messages import Request
 
 BOUNDARY = "frontier"
+KNOWN = {"model", "version"}
 PART = (
     b'--frontier\r\ncontent-disposition: form-data; name="image"\r\n'
     b"content-transfer-encoding: %s\r\n\r\n%s\r\n--frontier--\r\n"
@@ -36,37 +37,38 @@ def raw(body: bytes, content_type: str = f"multipart/form-data; boundary={BOUNDA
     ),
 )
 def test_what_a_client_sends_is_read_back(files: list[bytes], fields: dict[str, str]) -> None:
-    assert read_form(form(files, fields), "image") == (files, fields)
+    assert read_form(form(files, fields), "image", KNOWN) == (files, fields)
 
 
 def test_a_part_without_a_filename_counts_too() -> None:
     body = b'--frontier\r\ncontent-disposition: form-data; name="image"\r\n\r\nbytes\r\n--frontier--\r\n'
-    assert read_form(raw(body), "image") == ([b"bytes"], {})
+    assert read_form(raw(body), "image", KNOWN) == ([b"bytes"], {})
 
 
 def test_a_form_without_the_part_says_which() -> None:
     with pytest.raises(InvalidValue) as refusal:
-        read_form(form([b"x"]), "dicom")
+        read_form(form([b"x"]), "dicom", KNOWN)
     assert refusal.value.field == "dicom"
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary="])
 def test_a_form_needs_its_boundary(content_type: str) -> None:
     with pytest.raises(MalformedBody, match="boundary"):
-        read_form(raw(b"x", content_type), "image")
+        read_form(raw(b"x", content_type), "image", KNOWN)
 
 
 def test_a_form_of_endless_parts_is_refused() -> None:
     with pytest.raises(InvalidValue, match=str(MAX_PARTS)):
-        read_form(form([b""] * (MAX_PARTS + 1)), "image")
+        read_form(form([b""] * (MAX_PARTS + 1)), "image", KNOWN)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9, 0.98])
 def test_a_truncated_form_is_refused(keep: float) -> None:
     """Also where only its last part is: nothing that was sent may be left out silently."""
     whole = form([b"a" * 300, b"b" * 300])
+    part = whole.body[: int(len(whole.body) * keep)]
     with pytest.raises(MalformedBody):
-        read_form(raw(whole.body[: int(len(whole.body) * keep)], whole.headers[b"content-type"].decode()), "image")
+        read_form(raw(part, whole.headers[b"content-type"].decode()), "image", KNOWN)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: b"--frontier\r\n" + tail))
@@ -76,7 +78,7 @@ def test_a_truncated_form_is_refused(keep: float) -> None:
 @example(PART % (b"nonsense", b"x"))
 def test_any_body_gives_parts_or_a_refusal(body: bytes) -> None:
     with contextlib.suppress(QuartetError):
-        read_form(raw(body), "image")
+        read_form(raw(body), "image", KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -91,4 +93,14 @@ def test_any_body_gives_parts_or_a_refusal(body: bytes) -> None:
 )
 def test_any_boundary_gives_parts_or_a_refusal(boundary: str) -> None:
     with contextlib.suppress(QuartetError):
-        read_form(raw(b"--frontier\r\n", f"multipart/form-data; {boundary}"), "image")
+        read_form(raw(b"--frontier\r\n", f"multipart/form-data; {boundary}"), "image", KNOWN)
+
+
+def test_a_field_that_is_unknown_or_given_twice_is_refused_by_name() -> None:
+    with pytest.raises(InvalidValue, match="Unknown field: there are image, model, version") as refusal:
+        read_form(form([b"x"], {"modle": "convnet"}), "image", KNOWN)
+    assert refusal.value.field == "modle"
+    text = b'--frontier\r\ncontent-disposition: form-data; name="model"\r\n\r\nconvnet\r\n'
+    with pytest.raises(InvalidValue, match="twice") as refusal:
+        read_form(raw(text * 2 + PART % (b"binary", b"x")), "image", KNOWN)
+    assert refusal.value.field == "model"
