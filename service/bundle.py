@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,7 +27,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 MANIFEST, GRAPH, EXPLANATION, GOLDEN = "bundle.json", "model.onnx", "explain.onnx", "golden.npz"
 CARD, CURRENT = "card.md", "CURRENT"
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+MOST_CURRENT, MOST_MANIFEST = 1024, 16 * 2**20  # bytes
+
+Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Family = Literal["classify", "regress", "denoise", "generate", "sequence", "analyse"]
@@ -131,14 +135,14 @@ class CtDenoising(Record):
     kind: Literal["ct-denoising"] = "ct-denoising"
     window: tuple[float, float]
     min_side: int = Field(gt=0)
-    max_side: int = Field(gt=0)
+    max_side: int = Field(gt=0, le=16384)
 
 
 class SampleGeneration(Record):
     """Latent codes (and labels, where the model takes them) -> images. Served by /v1/samples/generate."""
 
     kind: Literal["sample-generation"] = "sample-generation"
-    latent_size: int = Field(gt=0)
+    latent_size: int = Field(gt=0, le=65536)
     labels: tuple[str, ...] = ()
 
 
@@ -235,7 +239,7 @@ class Manifest(Record):
         description="Outputs of explain.onnx, which takes the same inputs: `class_maps` [batch, labels, height, width],"
         " then the activations of the layers from the first to the last.",
     )
-    max_batch: int = Field(default=64, gt=0)
+    max_batch: int = Field(default=64, gt=0, le=1024)
     tolerance: Tolerance = Tolerance()
     provenance: Provenance
     metrics: tuple[Metric, ...] = Field(min_length=1)
@@ -276,6 +280,17 @@ def json_schema() -> dict[str, Any]:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """A file's bytes, `most` of them. Raises OSError, or BundleError for a pipe or device, which might never end."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BundleError(f"{path} is no regular file: restore the bundle or train it again")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise BundleError(f"{path} has more than {most} bytes: restore the bundle or train it again")
+    return content
 
 
 class Bundle:
@@ -330,7 +345,7 @@ class Bundle:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(read_bounded(path, MOST_MANIFEST))
     except FileNotFoundError:
         raise BundleError(f"{path} is missing: restore the bundle or train it again") from None
     except ValidationError as error:
@@ -342,10 +357,10 @@ def _read_manifest(path: Path) -> Manifest:
 def current_version(models: Path, name: str) -> str:
     """The version that `models/<name>/CURRENT` names."""
     try:
-        version = (models / name / CURRENT).read_text(encoding="utf-8").strip()
+        version = read_bounded(models / name / CURRENT, MOST_CURRENT).decode().strip()
     except FileNotFoundError:
         raise BundleError(f"{models / name / CURRENT} is missing: write the version to serve into it") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:  # of a folder that may not be entered, too
         raise BundleError(f"{models / name / CURRENT} cannot be read: {type(error).__name__}") from None
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", version):
         raise BundleError(f"{models / name / CURRENT} holds {version[:80]!r}, which is no version")
@@ -365,7 +380,18 @@ def rows_of(arrays: Arrays) -> list[Arrays]:
 
 def names(models: Path) -> list[str]:
     """Every model below `models`, sorted."""
-    return sorted(path.parent.name for path in models.glob(f"*/{CURRENT}"))
+    return sorted(path.name for path in models.glob("*") if _is_model(path))
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether it names a version, or cannot be looked into, which somebody should be told."""
+    try:
+        (folder / CURRENT).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return bool(re.fullmatch(NAME, folder.name))
+    return True
 
 
 def write_current(models: Path, name: str, version: str) -> None:

@@ -22,6 +22,7 @@ from service.metrics import Metrics
 from service.served import ServedModel
 from service.session import ProviderError
 from service.settings import Settings
+from service.shared import ensure
 from service.tune import read_profile
 
 log = logging.getLogger(__name__)
@@ -55,21 +56,23 @@ class Repository:
         self.models: dict[str, ServedModel] = {}
         self.draining = False
         self._profile = read_profile(settings.profile)
-        self._settled = False
+        self._settled = self._away = self._alone = False
         self._refused: dict[str, Refused] = {}  # by name
         self._unloaded: set[str] = set()
         self._changing = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
-        """Once every declared model has been loaded, whatever happens in the background later."""
-        return self._settled and not self.draining
+        """Once every declared model has been loaded, unless the folder of all of them goes away later."""
+        return self._settled and not self.draining and not self._away
 
     @property
     def state(self) -> str:
         """Why it is not ready."""
         if self.draining:
             return "The service is going down."
+        if self._away:
+            return f"{self.settings.models_dir} is away or empty; what was loaded from it is still served."
         if broken := [name for name in self._refused if name not in self.models]:
             return f"Broken bundles, see the log: {', '.join(broken)}."
         return "Models are being loaded."
@@ -91,7 +94,11 @@ class Repository:
 
     async def refresh(self) -> None:
         """Bring what is served in line with what is written."""
-        if not self.settings.models_dir.is_dir():  # a volume that is away for a moment
+        away = bool(self.models) and not await asyncio.to_thread(names, self.settings.models_dir)
+        if away and not self._away:
+            log.error("%s is away or empty: serving what was loaded from it", self.settings.models_dir)
+        self._away = away
+        if away:  # a volume that is not mounted, perhaps for a moment
             return
         async with self._changing:
             self._unloaded = self._read_unloaded()
@@ -157,12 +164,12 @@ class Repository:
         """Serve the version that `CURRENT` names, unless it is served or known to be broken."""
         version, seen, refused = "", None, self._refused.get(name)
         try:
-            version = current_version(self.settings.models_dir, name)
+            version = await asyncio.to_thread(current_version, self.settings.models_dir, name)
             served = self.models.get(name)
             if served is not None and served.manifest.version == version:
                 self._refused.pop(name, None)
                 return
-            seen = _seen(self.settings.models_dir / name / version)
+            seen = await asyncio.to_thread(_seen, self.settings.models_dir / name / version)
             if refused is not None and (refused.version, refused.seen) == (version, seen):
                 return
             model = await asyncio.to_thread(self._load, name, version)
@@ -199,18 +206,31 @@ class Repository:
 
     @property
     def _unloaded_file(self) -> Path | None:
-        return self.metrics.shared / "unloaded" if self.metrics.shared else None
+        return self.metrics.shared / "unloaded" if self.metrics.shared and not self._alone else None
 
     def _read_unloaded(self) -> set[str]:
         if self._unloaded_file is None:
             return self._unloaded
-        return set(json.loads(self._unloaded_file.read_text())) if self._unloaded_file.exists() else set()
+        try:
+            return set(json.loads(self._unloaded_file.read_text()))
+        except FileNotFoundError:
+            return set()
 
     def _note(self, name: str, loaded: bool) -> None:
-        """Add the name to those that are unloaded or take it away, one change at a time over all workers."""
+        """Add the name to those that are unloaded or take it away, in all workers where they share a folder."""
+        try:
+            self._share(name, loaded)
+        except OSError as error:
+            log.error("from now on models are loaded and unloaded in this worker alone: %s", error)
+            self._alone = True
         if self._unloaded_file is None:
             self._unloaded = self._unloaded - {name} if loaded else self._unloaded | {name}
+
+    def _share(self, name: str, loaded: bool) -> None:
+        """One change at a time over all workers. Raises OSError."""
+        if self._unloaded_file is None:
             return
+        ensure(self._unloaded_file.parent)
         with _locked(self._unloaded_file.parent):
             unloaded = self._read_unloaded() - {name} if loaded else self._read_unloaded() | {name}
             staged = self._unloaded_file.with_suffix(".new")

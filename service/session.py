@@ -12,6 +12,7 @@ from service.bundle import Arrays, Bundle, BundleError, rows_of
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime  # noqa: E402
 
+LONGEST_REASON = 300  # characters of what ONNX Runtime says
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 SHORT = {CPU: "cpu", CUDA: "cuda"}
 ASKED = {"cpu": CPU, "cuda": CUDA, "auto": CUDA}
@@ -45,7 +46,8 @@ class Session:
                 providers=[(name, OPTIONS.get(name, {})) for name in providers],
             )
         except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
-            raise BundleError(f"{graph} does not load: {type(error).__name__}") from error
+            reason = " ".join(str(error).split())[:LONGEST_REASON]
+            raise BundleError(f"{graph} does not load: {type(error).__name__}: {reason}") from error
         active = self._session.get_providers()[0]
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")

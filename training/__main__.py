@@ -6,16 +6,21 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from service.bundle import CARD, Bundle, BundleError
-from training import data, recipe
-from training.export import store
-from training.export.graph import ExportError
-from training.export.parity import Predictor
-from training.export.store import committed, export
-from training.measures import evaluation, scenes
-from training.report import card, repeats, table
-from training.retraining import Retraining
-from training.run import Run, RunError, recorded
+try:
+    from service.bundle import CARD, Bundle, BundleError
+    from training import data, recipe
+    from training.export import store
+    from training.export.graph import ExportError
+    from training.export.parity import Predictor
+    from training.export.store import committed, export
+    from training.measures import evaluation, scenes
+    from training.report import card, repeats, table
+    from training.retraining import Retraining
+    from training.run import Run, RunError, recorded
+except ModuleNotFoundError as missing:
+    if (missing.name or "").partition(".")[0] in ("service", "training"):
+        raise
+    sys.exit(f"training needs {missing.name}, which serving does without: pip install --editable '.[train]'")
 
 
 def list_recipes() -> None:
@@ -86,6 +91,11 @@ def renew(name: str) -> None:
     print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
 
 
+def prune(name: str) -> None:
+    """Remove every version of a bundle but the current one."""
+    print(f"{name}: removed {', '.join(store.prune(name)) or 'nothing'}")
+
+
 def render_card(name: str) -> None:
     """Write the committed bundle's card again from its manifest."""
     recipe.load(name)
@@ -144,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
     command(renew, "renew", "measure a committed bundle again and keep the figures, as a new version", one)
+    command(prune, "prune", "remove the versions of a bundle that are not the current one", one)
     command(render_card, "card", "write a bundle's card again", one)
     measuring = command(measure_scenes, "scenes", "how well composed scenes of digits are read")
     measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")

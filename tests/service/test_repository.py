@@ -1,6 +1,7 @@
 """The repository serves what is on disk: checked before it is served, replaced without a gap, never half."""
 
 import asyncio
+import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -208,10 +209,64 @@ def test_changes_that_workers_make_at_once_are_all_kept(tmp_path: Path, kind: st
     names = [f"toy-{number}" for number in range(AT_ONCE)]
     for name in names:
         toys.tensors(models, name)
-    shared.mkdir()
+    shared.mkdir(mode=0o700)
     with WORKERS[kind](AT_ONCE) as workers:
         for change in [workers.submit(unload_again_and_again, models, shared, name) for name in names]:
             change.result()
     repository = sharing(models, shared)
     asyncio.run(repository.load())
+    assert repository.models == {}
+
+
+def test_a_volume_that_goes_away_takes_no_model_along_and_is_said(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    toys.tensors(models)
+    repository = loaded(models)
+    models.rename(tmp_path / "unmounted")
+    models.mkdir()
+    asyncio.run(repository.refresh())
+    assert list(repository.models) == ["toy-tensors"]
+    assert not repository.ready
+    assert "away or empty" in repository.state
+    models.rmdir()
+    (tmp_path / "unmounted").rename(models)
+    asyncio.run(repository.refresh())
+    assert repository.ready
+
+
+def test_a_folder_that_cannot_be_entered_is_a_refusal(tmp_path: Path) -> None:
+    toys.tensors(tmp_path)
+    (tmp_path / "closed").symlink_to("closed")  # also for root
+    repository = loaded(tmp_path)
+    assert not repository.ready
+    assert [(one.name, one.state) for one in repository.index()] == [
+        ("closed", "UNAVAILABLE"),
+        ("toy-tensors", "READY"),
+    ]
+
+
+@pytest.mark.parametrize("file", [bundle.CURRENT, bundle.MANIFEST])
+def test_a_pipe_is_refused_and_nobody_waits_for_its_end(tmp_path: Path, file: str) -> None:
+    toys.ct(tmp_path)
+    folder = toys.tensors(tmp_path)
+    path = folder.parent / file if file == bundle.CURRENT else folder / file
+    path.unlink()
+    os.mkfifo(path)
+    repository = loaded(tmp_path)
+    assert list(repository.models) == ["toy-ct"]
+    assert "no regular file" in repository.index()[-1].reason
+
+
+def test_where_workers_cannot_share_each_unloads_for_itself(tmp_path: Path) -> None:
+    toys.tensors(tmp_path / "models")
+    metrics = Metrics()
+    metrics.shared = tmp_path / "missing" / "shared"
+    repository = Repository(Settings(models_dir=tmp_path / "models", threads=1), metrics)
+
+    async def unload() -> None:
+        await repository.load()
+        await repository.set_loaded("toy-tensors", False)
+        await repository.refresh()
+
+    asyncio.run(unload())
     assert repository.models == {}

@@ -55,8 +55,10 @@ def test_the_bundle_is_whole(exported: Exported) -> None:
     assert Bundle(exported.bundle.path).manifest == exported.bundle.manifest
 
 
-def test_it_is_the_current_version_and_the_only_one(exported: Exported) -> None:
+def test_it_is_the_current_version_and_the_one_before_stays_until_it_is_pruned(exported: Exported) -> None:
     home = exported.bundle.path.parent
+    assert {path.name for path in home.iterdir()} == {"CURRENT", OLD, exported.bundle.path.name}
+    assert store.prune("convnet") == [OLD]
     assert {path.name for path in home.iterdir()} == {"CURRENT", exported.bundle.path.name}
     assert store.committed("convnet").path == exported.bundle.path
     assert re.fullmatch(r"\d{8}-\d{6}", exported.bundle.manifest.version)

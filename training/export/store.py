@@ -69,7 +69,7 @@ def renew(recipe: Recipe[Any], before: Bundle) -> Bundle:
 
 
 def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
-    """Make what `fill` writes into a folder the current version, and drop the one before.
+    """Make what `fill` writes into a folder the current version. Others stay until `prune` takes them away.
 
     It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there.
     """
@@ -85,10 +85,16 @@ def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
     exported = Bundle(home / manifest.version)
     exported.check_golden(Predictor(exported.graph)(exported.golden()[0]))
     bundle.write_current(models_directory(), name, manifest.version)
-    for other in home.iterdir():
-        if other.is_dir() and other.name != manifest.version:
-            shutil.rmtree(other)
     return exported
+
+
+def prune(name: str) -> list[str]:
+    """Remove every version but the current one; their names. Raises BundleError when there is no current one."""
+    kept = committed(name).path
+    others = sorted(path for path in kept.parent.iterdir() if path.is_dir() and path != kept)
+    for other in others:
+        shutil.rmtree(other)
+    return [other.name for other in others]
 
 
 def retrained(recipe: Recipe[H], run: Run[H]) -> Metric:
