@@ -27,6 +27,7 @@ from service.timing import Timing
 
 OPEN_INFERENCE = "open_inference"  # the protocol's routes, over HTTP and gRPC, under one name
 
+EXPLAINED = 2  # times what explains them: batches, and these put together
 KEPT = 3  # times its inputs: with a payload of a wider type
 WRITTEN = 7  # times its outputs: in JSON, in a buffer that doubles as it fills
 
@@ -88,7 +89,8 @@ class Pipeline:
         try:
             if job.errand.lease is not None:
                 rows = size_of(job.inputs)
-                job.errand.lease.settle(size + KEPT * rows + int(WRITTEN * model.gain(job.explain) * rows))
+                times = KEPT + WRITTEN * model.gain + (EXPLAINED * model.explained_gain if job.explain else 0)
+                job.errand.lease.settle(size + int(times * rows))
             outputs = await model.outputs(job)
             check_finite(outputs)
             answered = perf_counter()

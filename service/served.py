@@ -43,11 +43,12 @@ class ServedModel:
             slots=tuning.instances,
             max_delay_s=tuning.max_delay_ms / 1000,
         )
-        self._gain, self._explained_gain = _gain(sessions[0], bundle), 0.0  # bytes of outputs for each of inputs
+        # Bytes of outputs for each of inputs, as with the golden ones.
+        self.gain, self.explained_gain = _gain(sessions[0], bundle), 0.0
         self.explainer: Batcher | None = None
         if self.manifest.explanation:
             explaining = Session(bundle, settings.provider, tuning.threads, explaining=True)
-            self.explainer, self._explained_gain = _explainer(explaining, bundle, settings), _gain(explaining, bundle)
+            self.explainer, self.explained_gain = _explainer(explaining, bundle, settings), _gain(explaining, bundle)
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:
         """What the graph gives for a job's rows and, where the job asks for it, what explains that."""
@@ -60,10 +61,6 @@ class ServedModel:
         job.queued_s += twin.queued_s
         job.infer_s += twin.infer_s
         return outputs
-
-    def gain(self, explain: bool) -> float:
-        """How many times the bytes of the inputs the outputs have, judging by the golden ones."""
-        return self._gain + self._explained_gain if explain else self._gain
 
     def gauges(self) -> Gauges:
         return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
