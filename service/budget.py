@@ -13,7 +13,7 @@ import psutil
 from service.errors import BodyTooLarge, MemoryFull
 from service.quota import memory_limit
 
-SHARE = 2 / 3  # of what is free; the rest is for running graphs and for what an estimate misses
+SHARE = 0.6  # of what is free; the rest is for running graphs and for what an estimate misses
 LEAST = 64 * 2**20
 MB = 2**20
 

@@ -104,7 +104,7 @@ CASES: dict[str, tuple[str, bytes, dict[bytes, bytes], bool, int]] = {
     "wrong shape": (CT, npy(ROWS[..., :8]), NPY, False, 422),
     "damaged": (CT, BODY[:-1], NPY, False, 400),
     "unknown model": (CT, BODY, NPY | {b"x-model-version": b"0"}, False, 404),
-    "wrong on the protocol": ("/v2/models/toy-ct/infer", b'{"inputs": [], "more": "' + bytes(2**22), {}, False, 400),
+    "wrong on the protocol": ("/v2/models/toy-ct/infer", b'{"inputs": [], "more": "' + bytes(2**22), {}, False, 422),
 }
 
 
