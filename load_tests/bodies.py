@@ -64,6 +64,9 @@ def applicants() -> list[dict[str, Any]]:
     return rows
 
 
+SLICE_MM = 0.661468  # PixelSpacing of the CT slice
+
+
 def slice_dicom() -> Body:
     return Body((PAYLOADS / "slice.dcm").read_bytes(), DICOM)
 

@@ -20,6 +20,7 @@ from load_tests.bodies import (
     JSON,
     NPY,
     PNG,
+    SLICE_MM,
     THINGS,
     Body,
     applicants,
@@ -163,7 +164,7 @@ class CtUser(ApiUser):
 
     @task(2)
     def denoise_npy(self) -> None:
-        self.send(self.path, "npy", as_npy(slice_hu()), denoised_array, accept=NPY)
+        self.send(f"{self.path}?spacing_mm={SLICE_MM}", "npy", as_npy(slice_hu()), denoised_array, accept=NPY)
 
     @task(1)
     def preview(self) -> None:

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
-from load_tests.bodies import Body, applicants, as_json, as_npy, digit_png, digits_json, slice_hu
+from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit_png, digits_json, slice_hu
 from load_tests.report import table
 from load_tests.servers import START_S, ServerError
 from load_tests.serving import Serving, within
@@ -36,7 +36,8 @@ def requests() -> dict[str, list[tuple[str, Body]]]:
         ("/v1/credit/score", as_json({"applicants": applicants()})),
         ("/v1/samples/generate", as_json({"count": 16, "seed": 1})),
     ]
-    return {"small requests": small, f"stacks of {STACK} CT slices": [("/v1/ct/denoise", as_npy(scan))]}
+    stacks = f"/v1/ct/denoise?spacing_mm={SLICE_MM}", as_npy(scan)
+    return {"small requests": small, f"stacks of {STACK} CT slices": [stacks]}
 
 
 def ask(port: int, path: str, body: Body) -> None:

@@ -70,7 +70,8 @@ class Request:
 class Payload(NamedTuple):
     """A decoded body: the samples in a task's own form, and the model and the extras the client asked for, if any.
 
-    `work` is what is left to decode, in the bytes of a body that takes as long.
+    `work` is what is left to decode, in the bytes of a body that takes as long. `spacing_mm` is what the client says
+    of the pixels of CT slices, row by row and column by column.
     """
 
     samples: Any
@@ -78,6 +79,7 @@ class Payload(NamedTuple):
     version: str | None = None
     explain: bool = False
     work: int = 0
+    spacing_mm: tuple[float, float] | None = None
 
 
 class Answer(NamedTuple):

@@ -60,6 +60,10 @@ OPTIONS = {
     "explain": "Add to each prediction a heat map of what speaks for it and the picture that the model was shown.",
 }
 SEED = {"schema": {"type": "string"}, "description": "The seed of these samples, drawn anew where none was given."}
+SPACING = (
+    "Millimetres between pixels of CT slices, one number or two with a comma between (rows, columns), for slices that"
+    " do not say it themselves."
+)
 BINARY = {"type": "string", "format": "binary"}
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -170,6 +174,8 @@ def _name_parameter() -> dict[str, Any]:
 
 
 def _option(name: str) -> dict[str, Any]:
+    if name == "spacing_mm":
+        return {"name": name, "in": "query", "schema": {"type": "string"}, "description": SPACING}
     return {"name": name, "in": "query", "schema": {"type": "boolean"}, "description": OPTIONS[name]}
 
 

@@ -12,7 +12,7 @@ from load_tests.bench.contender import Contender, Part, close
 from load_tests.bench.raw import RawModel
 from load_tests.bench.rivals import rivals
 from load_tests.bench.work import threads, work
-from load_tests.bodies import Body, applicants, as_json, as_npy, digit, digits_json, slice_hu
+from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit, digits_json, slice_hu
 from load_tests.servers import Server
 from service.bundle import Bundle
 from service.limits import Limits
@@ -89,7 +89,8 @@ def ct(servers: Servers, bundle: Bundle) -> Part:
     def ours(answer: bytes) -> bool:
         return close(np.load(io.BytesIO(answer), allow_pickle=False), expected, atol=0.5)
 
-    contender = Contender("ours", "npy", servers.ours + "/v1/ct/denoise", as_npy(slices), ours, work=counted)
+    address = f"{servers.ours}/v1/ct/denoise?spacing_mm={SLICE_MM}"
+    contender = Contender("ours", "npy", address, as_npy(slices), ours, work=counted)
     return Part(
         "CT: four slices of 512x512", (contender,), raw, (2, 4), (1, 4), unit="slices", rows=len(slices), stretch=5
     )

@@ -14,6 +14,7 @@ from service.pipeline import Pipeline
 from service.placement import Errand, placed
 from service.served import ServedModel
 from service.tasks import tensors
+from service.tasks.spacing import Spacing, parse_spacing
 from service.timing import Timing
 
 NO_PARAMETERS = "A model is loaded as its bundle has it, without parameters."
@@ -34,13 +35,16 @@ class Parameters(NamedTuple):
     binary: bool = False
     timeout_s: float | None = None
     priority: int = URGENT
+    spacing_mm: Spacing | None = None
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> "Parameters":
-        """`binary_data_output`; `timeout` in microseconds; `priority`, where 1 is the highest and 0 says nothing."""
+        """`binary_data_output`; `timeout` in microseconds; `priority`, where 1 is the highest and 0 says nothing;
+        `spacing_mm` of CT slices, a number or, for two, text with a comma between."""
         binary = flag(given, "binary_data_output", "parameters") or False
         timeout, priority = number(given, "timeout", "parameters"), number(given, "priority", "parameters")
-        return cls(binary, timeout / 1e6 if timeout else None, PATIENT if (priority or 0) > 1 else URGENT)
+        spacing = parse_spacing(given.get("spacing_mm"), "parameters.spacing_mm")
+        return cls(binary, timeout / 1e6 if timeout else None, PATIENT if (priority or 0) > 1 else URGENT, spacing)
 
 
 class Asked(NamedTuple):
@@ -92,7 +96,11 @@ def _understand(pipeline: Pipeline, terms: Terms, decode: Callable[[], Asked]) -
     asked = decode()
     model = pipeline.repository.pick(terms.model, terms.version)
     asked.wanted(model.manifest)
-    return model, asked, tensors.prepare(Payload(asked.inputs), model.manifest, pipeline.limits(terms.errand.lease))
+    return model, asked, tensors.prepare(_payload(asked), model.manifest, pipeline.limits(terms.errand.lease))
+
+
+def _payload(asked: Asked) -> Payload:
+    return Payload(asked.inputs, spacing_mm=asked.parameters.spacing_mm)
 
 
 def flag(parameters: dict[str, Any], name: str, field: str) -> bool | None:

@@ -1,7 +1,5 @@
 """CT denoising: slices in Hounsfield units -> the same slices with less noise."""
 
-from math import prod
-
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -11,19 +9,22 @@ from service.bundle import Arrays, CtDenoising, Manifest
 from service.codecs import dicom, pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy, write_npy
 from service.codecs.forms import read_form
-from service.errors import InvalidShape, InvalidValue, TooManyPixels, UnsupportedMedia
+from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, NPY, PNG, Answer, Payload, Request, optional_text
+from service.tasks.spacing import Spacing, check_slices, check_spacing, parse_spacing
 
 REQUEST_MEDIA = (DICOM, FORM, NPY, JSON)
 ANSWER_MEDIA = (DICOM, NPY, PNG, JSON)
 HOLDING_SEVERAL = (NPY, JSON)
+OPTIONS = ("spacing_mm",)
 
 
 class DenoiseRequest(BaseModel, extra="forbid"):
-    """Slices [N, H, W] in Hounsfield units."""
+    """Slices [N, H, W] in Hounsfield units, and the size of their pixels: one number, or two."""
 
     slices: list[list[list[float]]]
+    spacing_mm: float | list[float] | None = None
     model: str | None = None
     version: str | None = None
 
@@ -43,28 +44,36 @@ def decode(request: Request, limits: Limits) -> Payload:
 
 
 def _decode(request: Request, limits: Limits) -> Payload:
-    media = request.media_type
+    media, spacing = request.media_type, parse_spacing(request.query.get("spacing_mm"))
     if media == DICOM:
-        return Payload([dicom.read_slice(request.body, limits.max_pixels)])
+        return Payload([dicom.read_slice(request.body, limits)], spacing_mm=spacing)
     if media == FORM:
-        files, fields = read_form(request, "dicom", {"model", "version"})
+        files, fields = read_form(request, "dicom", {"model", "version", "spacing_mm"})
         limits.check_rows(len(files), "dicom")
-        slices = dicom.read_slices(files, limits.max_pixels, "dicom")
-        return Payload(slices, fields.get("model"), fields.get("version"))
+        slices = dicom.read_slices(files, limits, "dicom")
+        said = _one_of(spacing, parse_spacing(fields.get("spacing_mm")))
+        return Payload(slices, fields.get("model"), fields.get("version"), spacing_mm=said)
     if media == NPY:
-        return Payload(read_npy(request.body))
+        return Payload(read_npy(request.body), spacing_mm=spacing)
     if media == JSON:
-        return _decode_json(request.body, limits)
+        return _decode_json(request.body, spacing, limits)
     raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
 
 
-def _decode_json(body: bytes, limits: Limits) -> Payload:
-    document = parse_object(body, {"slices", "model", "version"}, limits)
+def _decode_json(body: bytes, spacing: Spacing | None, limits: Limits) -> Payload:
+    document = parse_object(body, {"slices", "spacing_mm", "model", "version"}, limits)
     if "slices" not in document:
         raise InvalidValue("Missing.", "slices")
+    said = _one_of(spacing, parse_spacing(document.get("spacing_mm")))
     slices = numeric_array(document["slices"], "slices", body)
     model, version = (optional_text(document.get(key), key) for key in ("model", "version"))
-    return Payload(slices, model, version)
+    return Payload(slices, model, version, spacing_mm=said)
+
+
+def _one_of(query: Spacing | None, body: Spacing | None) -> Spacing | None:
+    if query is not None and body is not None and query != body:
+        raise InvalidValue("The body says something else than the URL.", "spacing_mm")
+    return query or body
 
 
 def _form(payload: Payload, request: Request) -> str:
@@ -77,7 +86,8 @@ def _form(payload: Payload, request: Request) -> str:
     offered = tuple(dict.fromkeys((own, NPY, PNG, JSON)))
     rows = len(samples) if isinstance(samples, list) or samples.ndim == 3 else 1
     if rows <= 1:
-        return request.choose(offered)
+        why = f"The answer can be {' or '.join(offered)}"
+        return request.choose(offered, f"{why}." if own == DICOM else f"{why}; DICOM is the answer to DICOM only.")
     several = tuple(media for media in offered if media in HOLDING_SEVERAL)
     alone = "send one per request for another form"
     return request.choose(several, f"{rows} slices fit into {' or '.join(several)} only; {alone}.")
@@ -88,19 +98,22 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     task = manifest.task
     assert isinstance(task, CtDenoising)
     hu = _stack(payload.samples)
-    check_size(hu.shape, task, limits, "slices")
+    check_slices(hu.shape, _spacing(payload, task), task, limits, "slices")
     if not np.isfinite(hu).all():
         raise InvalidValue("Every value must be a finite number of Hounsfield units.")
     return {manifest.inputs[0].name: hu}
 
 
-def check_size(shape: tuple[int, ...], task: CtDenoising, limits: Limits, field: str) -> None:
-    """Raises what says that slices [N, H, W] are too many, or their sides or pixels."""
-    limits.check_rows(shape[0], field)
-    if not all(task.min_side <= side <= task.max_side for side in shape[1:]):
-        raise InvalidShape(f"Sides must be {task.min_side} to {task.max_side} pixels, got {list(shape[1:])}.", field)
-    if (pixels := prod(shape)) > limits.max_pixels:
-        raise TooManyPixels(f"{pixels} pixels in one request, limit {limits.max_pixels}.", field)
+def _spacing(payload: Payload, task: CtDenoising) -> Spacing | None:
+    """A slice's own, else what is said of it; of several slices the last one's, once the others are right."""
+    spacing = payload.spacing_mm
+    if not isinstance(payload.samples, list):
+        return spacing
+    for i, one in enumerate(payload.samples):
+        if one.spacing_mm and spacing and spacing != one.spacing_mm:
+            raise InvalidValue("The DICOM object has another PixelSpacing.", "spacing_mm")
+        check_spacing(one.spacing_mm or spacing, task, f"dicom[{i}].PixelSpacing")
+    return payload.samples[-1].spacing_mm or spacing
 
 
 def _stack(samples: "list[dicom.Slice] | NDArray[np.generic]") -> NDArray[np.float32]:

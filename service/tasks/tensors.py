@@ -13,10 +13,11 @@ from service.codecs.arrays import fields_of, numeric_array, parse_object
 from service.errors import InvalidShape, InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import JSON, Answer, Payload, Request, optional_text
-from service.tasks import ct
+from service.tasks.spacing import check_slices, parse_spacing
 
 REQUEST_MEDIA = (JSON,)
 ANSWER_MEDIA = (JSON,)
+OPTIONS = ("spacing_mm",)
 
 
 class PredictRequest(BaseModel, extra="forbid"):
@@ -40,7 +41,8 @@ def decode(request: Request, limits: Limits) -> Payload:
     if not isinstance(inputs, simdjson.Object):
         raise InvalidValue("Must be an object of arrays.", "inputs")
     arrays = {name: numeric_array(values, f"inputs.{name}") for name, values in fields_of(inputs, "inputs").items()}
-    return Payload(arrays, None, optional_text(document.get("version"), "version"))
+    spacing = parse_spacing(request.query.get("spacing_mm"))
+    return Payload(arrays, None, optional_text(document.get("version"), "version"), spacing_mm=spacing)
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
@@ -52,9 +54,10 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     inputs = {tensor.name: fitted(arrays[tensor.name], tensor) for tensor in manifest.inputs}
     if len({len(array) for array in inputs.values()}) > 1:
         raise InvalidShape("All tensors must have the same number of rows.", "inputs")
-    limits.check_rows(len(next(iter(inputs.values()))), "inputs")
+    first = inputs[manifest.inputs[0].name]
+    limits.check_rows(len(first), "inputs")
     if isinstance(manifest.task, CtDenoising):
-        ct.check_size(inputs[manifest.inputs[0].name].shape, manifest.task, limits, "inputs")
+        check_slices(first.shape, payload.spacing_mm, manifest.task, limits, "inputs")
     return inputs
 
 

@@ -57,7 +57,7 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "npy": read_npy,
     "picture": lambda data: read(data, LIMITS).grey,
     "base64": lambda data: read_base64(data.decode("latin-1"), "image"),
-    "DICOM": lambda data: read_slice(data, LIMITS.max_pixels),
+    "DICOM": lambda data: read_slice(data, LIMITS),
     "form": lambda data: read_form(FORM(data), "image", {"model", "version"}),
     "object": lambda data: parse_object(data, {"images", "slices"}, LIMITS),
     "array": lambda data: numeric_array(parse_object(b'{"a":' + data + b"}", {"a"}, LIMITS)["a"], "a"),

@@ -57,9 +57,9 @@ def dicom(**changes: Any) -> bytes:
     return buffer.getvalue()
 
 
-def jpeg_ls() -> bytes:
+def video() -> bytes:
     dataset = pydicom.dcmread(io.BytesIO(dicom()))
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.80"
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
     dataset.PixelData = pydicom.encaps.encapsulate([bytes(100)])
     dataset["PixelData"].is_undefined_length = True
     buffer = io.BytesIO()
@@ -119,11 +119,13 @@ CASES: dict[str, tuple[str, str, bytes, int, str, str | None]] = {
     "unknown field": (DIGITS, JSON, OTHER_FIELD, 422, "invalid_value", SECRET),
     "not CT": (CT, DICOM, dicom(Modality="MR"), 422, "invalid_value", None),
     "no pixel data": (CT, DICOM, dicom(PixelData=None), 422, "invalid_value", None),
-    "unsupported compression": (CT, DICOM, jpeg_ls(), 415, "unsupported_media", None),
+    "unsupported compression": (CT, DICOM, video(), 415, "unsupported_media", None),
     "no DICOM": (CT, DICOM, SECRET.encode(), 400, "malformed_body", None),
     "truncated DICOM": (CT, DICOM, dicom()[:20_000], 400, "malformed_body", None),
     "slope of zero": (CT, DICOM, dicom(RescaleSlope="0"), 422, "invalid_value", None),
-    "infinite HU": (CT, NPY, npy(np.full((64, 64), np.inf)), 422, "invalid_value", None),
+    "unknown spacing": (CT, NPY, npy(np.zeros((64, 64))), 422, "invalid_value", "spacing_mm"),
+    "pixels too large": (f"{CT}?spacing_mm=0.98", NPY, npy(np.zeros((64, 64))), 422, "invalid_value", "spacing_mm"),
+    "infinite HU": (f"{CT}?spacing_mm=0.6", NPY, npy(np.full((64, 64), np.inf)), 422, "invalid_value", None),
     "slice too small": (CT, NPY, npy(np.zeros((1, 1))), 422, "invalid_shape", None),
     "count over the limit": (SAMPLES, JSON, b'{"count": 100000}', 422, "too_many_rows", "count"),
     "unknown label": (SAMPLES, JSON, json.dumps({"label": SECRET}).encode(), 422, "invalid_value", "label"),

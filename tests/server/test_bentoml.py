@@ -30,7 +30,7 @@ def bodies(digits: Images) -> dict[str, dict[str, Any]]:
         "classify_digits": {"images": digits.pixels[:3].tolist()},
         "classify_images": {"images": digits.pixels[:3].tolist()},
         "score_credit": {"applicants": [PERSON]},
-        "denoise_ct": {"slices": HU},
+        "denoise_ct": {"slices": HU, "spacing_mm": 0.6},
         "generate_samples": {"count": 2, "label": 7, "seed": 1},
     }
 

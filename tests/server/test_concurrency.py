@@ -68,7 +68,8 @@ def test_slices_of_different_sizes_are_not_mixed_up(server: Running) -> None:
     def ask(side: int) -> Callable[[httpx.Client], np.ndarray]:
         hu = np.random.default_rng(side).normal(0, 100, (side, side + 16)).astype(np.float32)
         body = npy(hu)
-        return lambda client: np.load(io.BytesIO(client.post("/v1/ct/denoise", content=body, headers=NPY).content))
+        path = "/v1/ct/denoise?spacing_mm=0.6"
+        return lambda client: np.load(io.BytesIO(client.post(path, content=body, headers=NPY).content))
 
     sides = [64, 96, 128] * 8
     with httpx.Client(base_url=server.url, timeout=60) as client:

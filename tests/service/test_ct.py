@@ -8,13 +8,16 @@ import pydicom
 import pytest
 from PIL import Image
 
+from service.bundle import CtDenoising
 from service.codecs.dicom import read_slice
-from service.errors import NotAcceptable
+from service.errors import InvalidValue, NotAcceptable
 from service.limits import Limits
 from service.messages import DICOM, JSON, NPY, PNG, Request
 from service.tasks.ct import decode, windowed
+from service.tasks.spacing import check_spacing, parse_spacing
 from tests.conftest import Here, assert_refused, npy
 
+LIMITS = Limits(max_rows=32, max_pixels=2**20)
 PATH = "/v1/ct/denoise?model=toy-ct"
 pytestmark = pytest.mark.filterwarnings("ignore:::pydicom")
 
@@ -26,8 +29,8 @@ def ask(lane: Here, body: bytes, media: str, accept: str = "*/*") -> Any:
 def test_dicom_is_answered_as_dicom(lane: Here, ct_slice: bytes) -> None:
     response = ask(lane, ct_slice, DICOM)
     assert response.headers["content-type"] == DICOM
-    denoised = read_slice(response.content, 2**20)
-    np.testing.assert_allclose(denoised.hu, read_slice(ct_slice, 2**20).hu / 2, atol=0.5)
+    denoised = read_slice(response.content, LIMITS)
+    np.testing.assert_allclose(denoised.hu, read_slice(ct_slice, LIMITS).hu / 2, atol=0.5)
     assert "toy-ct 1" in denoised.dataset.DerivationDescription
 
 
@@ -42,7 +45,7 @@ def test_an_array_is_answered_in_its_shape(lane: Here, shape: tuple[int, ...], d
 
 def test_a_preview_shows_the_bundles_window(lane: Here, ct_slice: bytes) -> None:
     preview = np.asarray(Image.open(io.BytesIO(ask(lane, ct_slice, DICOM, PNG).content)))
-    np.testing.assert_array_equal(preview, windowed(read_slice(ct_slice, 2**20).hu / 2, (-160, 240)))
+    np.testing.assert_array_equal(preview, windowed(read_slice(ct_slice, LIMITS).hu / 2, (-160, 240)))
 
 
 def test_the_window_runs_from_black_to_white() -> None:
@@ -50,7 +53,7 @@ def test_the_window_runs_from_black_to_white() -> None:
 
 
 def test_dicom_can_be_answered_as_an_array_or_json(lane: Here, ct_slice: bytes) -> None:
-    expected = read_slice(ct_slice, 2**20).hu[None] / 2
+    expected = read_slice(ct_slice, LIMITS).hu[None] / 2
     np.testing.assert_array_equal(np.load(io.BytesIO(ask(lane, ct_slice, DICOM, NPY).content)), expected)
     np.testing.assert_allclose(ask(lane, ct_slice, DICOM, JSON).json()["slices"], expected)
 
@@ -159,3 +162,24 @@ def test_a_wrong_document_is_refused(lane: Here, document: Any, code: str, field
 
 def test_another_media_type_is_refused(lane: Here) -> None:
     assert_refused(ask(lane, b"x", "image/png"), 415, "unsupported_media", "content-type")
+
+
+HELPED = CtDenoising(window=(-160, 240), min_side=16, max_side=1024, spacing_mm=(0.4, 0.75))
+
+
+@pytest.mark.parametrize("spacing", [None, (0.98, 0.98), (0.6, 0.98), (0.3, 0.6)])
+def test_pixels_of_a_size_at_which_nothing_is_gained_are_refused(spacing: Any) -> None:
+    with pytest.raises(InvalidValue, match="PixelSpacing of 0.4 to 0.75 mm"):
+        check_spacing(spacing, HELPED)
+    check_spacing((0.6, 0.75), HELPED)
+
+
+@pytest.mark.parametrize(("said", "spacing"), [("0.6", (0.6, 0.6)), ("0.6,0.7", (0.6, 0.7)), (0.5, (0.5, 0.5))])
+def test_a_spacing_is_one_number_or_two(said: Any, spacing: Any) -> None:
+    assert parse_spacing(said) == spacing
+
+
+@pytest.mark.parametrize("said", ["", "0", "-1", "nan", "inf", "0.5,", "1,2,3", True, 0])
+def test_anything_else_is_no_spacing(said: Any) -> None:
+    with pytest.raises(InvalidValue):
+        parse_spacing(said)

@@ -1,6 +1,7 @@
 """CT slices in DICOM: Hounsfield units in, a derived image out, and nothing of the file in a warning."""
 
 import io
+import re
 import zlib
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from service.codecs.dicom import STATISTICS, read_slice, write_derived
-from service.errors import InvalidValue, MalformedBody, QuartetError, TooManyPixels, UnsupportedMedia
+from service.codecs.dicom.codestream import run_length
+from service.codecs.dicom.pixels import CODECS, NATIVE, RUN_LENGTH
+from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, TooManyPixels, UnsupportedMedia
+from service.limits import Limits
 
-MAX_PIXELS = 2**20
+LIMITS = Limits(max_rows=32, max_pixels=2**20)
 SLICE = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
 
 # As service.codecs.dicom sets it for the process; pytest forgets that before each test.
@@ -36,17 +40,17 @@ def saved(dataset: FileDataset) -> bytes:
 def test_pixels_are_in_hounsfield_units(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     expected = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    np.testing.assert_array_equal(read_slice(ct_slice, MAX_PIXELS).hu, expected)
+    np.testing.assert_array_equal(read_slice(ct_slice, LIMITS).hu, expected)
 
 
 def test_a_slice_written_unchanged_has_the_pixels_it_had(ct_slice: bytes) -> None:
-    source = read_slice(ct_slice, MAX_PIXELS)
-    derived = read_slice(write_derived(source, source.hu, "identity 1"), MAX_PIXELS)
+    source = read_slice(ct_slice, LIMITS)
+    derived = read_slice(write_derived(source, source.hu, "identity 1"), LIMITS)
     np.testing.assert_array_equal(derived.hu, source.hu)
 
 
 def test_the_derived_image_is_a_new_instance_that_names_its_source(ct_slice: bytes) -> None:
-    original, source = opened(ct_slice), read_slice(ct_slice, MAX_PIXELS)
+    original, source = opened(ct_slice), read_slice(ct_slice, LIMITS)
     derived = opened(write_derived(source, source.hu, "ct-denoiser 1"))
     assert derived.ImageType[0] == "DERIVED"
     assert derived.SOPInstanceUID != original.SOPInstanceUID
@@ -59,7 +63,7 @@ def test_the_derived_image_is_a_new_instance_that_names_its_source(ct_slice: byt
 
 
 def test_values_beyond_the_stored_type_are_clipped(ct_slice: bytes) -> None:
-    source = read_slice(ct_slice, MAX_PIXELS)
+    source = read_slice(ct_slice, LIMITS)
     hu = np.where(np.arange(128) < 64, np.float32(-1e6), np.float32(1e6)) * np.ones((128, 1), np.float32)
     stored = opened(write_derived(source, hu, "x")).pixel_array
     assert (stored[:, :64] == -(2**15)).all()
@@ -71,14 +75,14 @@ def test_what_the_source_says_of_its_pixels_is_not_said_of_others(ct_slice: byte
     original.HistogramSequence = []
     for name in set(STATISTICS) - {"HistogramSequence"}:
         original.add_new(name, "SS", 7)
-    source = read_slice(saved(original), MAX_PIXELS)
+    source = read_slice(saved(original), LIMITS)
     derived = opened(write_derived(source, source.hu / 2, "x"))
     assert set(STATISTICS) <= set(original.dir())
     assert not set(STATISTICS) & set(derived.dir())
 
 
 def test_slices_of_one_series_stay_one_series(ct_slice: bytes) -> None:
-    first, second = read_slice(ct_slice, MAX_PIXELS), read_slice(ct_slice, MAX_PIXELS)
+    first, second = read_slice(ct_slice, LIMITS), read_slice(ct_slice, LIMITS)
     series = {opened(write_derived(one, one.hu, "x")).SeriesInstanceUID for one in (first, second)}
     assert len(series) == 1
 
@@ -86,20 +90,20 @@ def test_slices_of_one_series_stay_one_series(ct_slice: bytes) -> None:
 def test_run_length_encoding_is_read_and_answered_uncompressed(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.compress(RLELossless)
-    source = read_slice(saved(dataset), MAX_PIXELS)
-    np.testing.assert_array_equal(source.hu, read_slice(ct_slice, MAX_PIXELS).hu)
+    source = read_slice(saved(dataset), LIMITS)
+    np.testing.assert_array_equal(source.hu, read_slice(ct_slice, LIMITS).hu)
     derived = opened(write_derived(source, source.hu, "x"))
     assert not derived.file_meta.TransferSyntaxUID.is_compressed
     np.testing.assert_array_equal(derived.pixel_array, opened(ct_slice).pixel_array)
 
 
 def test_a_compression_that_cannot_be_read_is_unsupported(ct_slice: bytes) -> None:
-    with pytest.raises(UnsupportedMedia, match="JPEG"):
-        read_slice(body_in_syntax(ct_slice, "1.2.840.10008.1.2.4.80"), MAX_PIXELS)
+    with pytest.raises(UnsupportedMedia, match="docs/ct.md"):
+        read_slice(body_in_syntax(ct_slice, "1.2.840.10008.1.2.4.102"), LIMITS)
 
 
 def body_in_syntax(body: bytes, uid: str) -> bytes:
-    """The slice labelled as JPEG-LS, its pixel data encapsulated."""
+    """The slice labelled as of another transfer syntax, its pixel data encapsulated."""
     dataset = opened(body)
     dataset.file_meta.TransferSyntaxUID = uid
     dataset.PixelData = pydicom.encaps.encapsulate([bytes(100)])
@@ -107,22 +111,24 @@ def body_in_syntax(body: bytes, uid: str) -> bytes:
     return saved(dataset)
 
 
-def test_a_deflated_file_is_refused_before_it_is_inflated(ct_slice: bytes) -> None:
+def test_a_deflated_file_is_read_within_a_bound(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     body = saved(dataset)
-    head = body[: 132 + 12 + dataset.file_meta.FileMetaInformationGroupLength]
+    source = read_slice(body, LIMITS)
+    np.testing.assert_array_equal(source.hu, read_slice(ct_slice, LIMITS).hu)
+    np.testing.assert_array_equal(read_slice(write_derived(source, source.hu, "x"), LIMITS).hu, source.hu)
+    head = body[: 132 + 12 + opened(body).file_meta.FileMetaInformationGroupLength]
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     huge = head + b"".join(compressor.compress(bytes(2**20)) for _ in range(200)) + compressor.flush()
-    for deflated in (body, huge):
-        with pytest.raises(UnsupportedMedia, match="Deflated"):
-            read_slice(deflated, MAX_PIXELS)
+    with pytest.raises(BodyTooLarge, match="deflated"):
+        read_slice(huge, LIMITS)
 
 
 def test_what_is_not_ct_is_refused() -> None:
     body = Path(str(get_testdata_file("MR_small.dcm"))).read_bytes()
     with pytest.raises(InvalidValue, match="not a CT") as refusal:
-        read_slice(body, MAX_PIXELS, "dicom[1]")
+        read_slice(body, LIMITS, "dicom[1]")
     assert refusal.value.field == "dicom[1]"
 
 
@@ -130,14 +136,14 @@ def test_a_file_without_pixels_is_refused(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     del dataset.PixelData
     with pytest.raises(InvalidValue, match="no pixel data"):
-        read_slice(saved(dataset), MAX_PIXELS)
+        read_slice(saved(dataset), LIMITS)
 
 
 def test_a_slice_over_the_limit_is_refused_before_it_is_decoded(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.Rows = dataset.Columns = 60_000
     with pytest.raises(TooManyPixels, match="60000x60000"):
-        read_slice(saved(dataset), MAX_PIXELS)
+        read_slice(saved(dataset), LIMITS)
 
 
 @pytest.mark.parametrize("frames", [2, 64])
@@ -145,33 +151,33 @@ def test_several_frames_are_refused(ct_slice: bytes, frames: int) -> None:
     dataset = opened(ct_slice)
     dataset.NumberOfFrames = frames
     with pytest.raises(InvalidValue, match="one grey frame"):
-        read_slice(saved(dataset), MAX_PIXELS)
+        read_slice(saved(dataset), LIMITS)
 
 
 def test_a_slope_of_zero_is_refused(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.RescaleSlope = "0"
     with pytest.raises(InvalidValue, match="slope"):
-        read_slice(saved(dataset), MAX_PIXELS)
+        read_slice(saved(dataset), LIMITS)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 131, 140, 1000, 20_000])
 def test_a_truncated_file_is_malformed(ct_slice: bytes, keep: int) -> None:
     with pytest.raises((MalformedBody, InvalidValue)):
-        read_slice(ct_slice[:keep], MAX_PIXELS)
+        read_slice(ct_slice[:keep], LIMITS)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: bytes(128) + b"DICM" + tail))
 def test_bytes_that_are_no_dicom_file_are_refused(body: bytes) -> None:
     with pytest.raises(QuartetError):
-        read_slice(body, MAX_PIXELS)
+        read_slice(body, LIMITS)
 
 
 def test_implicit_value_representations_are_read(ct_slice: bytes) -> None:
     dataset, buffer = opened(ct_slice), io.BytesIO()
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.save_as(buffer, implicit_vr=True, little_endian=True)
-    np.testing.assert_array_equal(read_slice(buffer.getvalue(), MAX_PIXELS).hu, read_slice(ct_slice, MAX_PIXELS).hu)
+    np.testing.assert_array_equal(read_slice(buffer.getvalue(), LIMITS).hu, read_slice(ct_slice, LIMITS).hu)
 
 
 HEADER = 7_000  # bytes of CT_small.dcm before its pixel data, where a flip matters
@@ -183,7 +189,99 @@ def test_a_damaged_slice_is_answered_or_refused(flips: list[tuple[int, int]]) ->
     for position, value in flips:
         body[position] = value
     try:
-        source = read_slice(bytes(body), MAX_PIXELS)
+        source = read_slice(bytes(body), LIMITS)
         write_derived(source, source.hu, "x")
     except QuartetError:
         pass
+
+
+@pytest.mark.parametrize("name", ["693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm"])
+def test_jpeg_2000_is_read_with_the_sign_of_the_data_set(name: str) -> None:
+    body = Path(str(get_testdata_file(name))).read_bytes()
+    dataset, source = opened(body), read_slice(body, LIMITS)
+    expected = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    np.testing.assert_array_equal(source.hu, expected)
+    derived = opened(write_derived(source, source.hu, "x"))
+    np.testing.assert_array_equal(derived.pixel_array, dataset.pixel_array)
+
+
+def test_the_page_lists_every_transfer_syntax_that_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ct.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(1\.2\.840\.10008\.1\.2[.0-9]*)`", page)) == {*NATIVE, RUN_LENGTH, *CODECS}
+
+
+def test_bits_beside_those_stored_are_masked(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+    expected = dataset.pixel_array.view(np.uint16) & 0xFFF
+    dataset.PixelData = (expected | 0x8000).astype("<u2").tobytes()
+    dataset.add_new(0x60000102, "US", 15)
+    source = read_slice(saved(dataset), LIMITS)
+    np.testing.assert_array_equal(source.hu, expected * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept))
+    derived = opened(write_derived(source, source.hu, "x"))
+    np.testing.assert_array_equal(derived.pixel_array, expected)
+    assert 0x60000102 not in derived
+
+
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("name", ["RescaleSlope", "RescaleIntercept"])
+def test_without_rescale_values_nothing_is_taken_for_hounsfield_units(
+    ct_slice: bytes, name: str, value: str | None
+) -> None:
+    dataset = opened(ct_slice)
+    setattr(dataset, name, value)
+    with pytest.raises(InvalidValue, match=name):
+        read_slice(saved(dataset), LIMITS)
+
+
+def test_names_in_a_wrong_character_set_keep_their_bytes(ct_slice: bytes) -> None:
+    dataset, buffer = opened(ct_slice), io.BytesIO()
+    dataset.PatientName = "M?ller^Anna"
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    dataset.save_as(buffer, implicit_vr=True, little_endian=True)
+    body = buffer.getvalue().replace(b"M?ller", b"M\xfcller")
+    source = read_slice(body, LIMITS)
+    assert b"M\xfcller^Anna" in write_derived(source, source.hu, "x")
+
+
+def test_slices_without_a_series_share_none(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    del dataset.SeriesInstanceUID
+    source = read_slice(saved(dataset), LIMITS)
+    assert len({opened(write_derived(source, source.hu, "x")).SeriesInstanceUID for _ in range(2)}) == 2
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_32_bits_are_clipped_to_the_right_sign(ct_slice: bytes, signed: bool) -> None:
+    dataset = opened(ct_slice)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 32, 32, 31, int(signed)
+    dataset.PixelData = bytes(4 * 128 * 128)
+    source = read_slice(saved(dataset), LIMITS)
+    stored = opened(write_derived(source, np.full((128, 128), 1e12, np.float32), "x")).pixel_array
+    assert (stored == 2 ** (32 - signed) - 1).all()
+
+
+def test_many_empty_items_are_refused(ct_slice: bytes) -> None:
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * 100_000
+    sequence = b"\x08\x00\x40\x11SQ\0\0" + len(items).to_bytes(4, "little") + items
+    with pytest.raises(InvalidValue, match="10000"):
+        read_slice(_before_pixels(ct_slice, sequence), LIMITS)
+
+
+def _before_pixels(body: bytes, element: bytes) -> bytes:
+    at = body.index(b"\xe0\x7f\x10\x00OW")
+    return body[:at] + element + body[at:]
+
+
+def test_runs_are_not_unpacked_beyond_the_slice(ct_slice: bytes) -> None:
+    segment = b"\x81\0" * 200_000
+    assert run_length((1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + segment, 100, 1) == bytes(
+        100
+    )
+
+
+def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(ct_slice: bytes) -> None:
+    dataset = opened(Path(str(get_testdata_file("693_J2KI.dcm"))).read_bytes())
+    dataset.Rows = 128
+    with pytest.raises(InvalidValue, match="512x512"):
+        read_slice(saved(dataset), LIMITS)

@@ -1,0 +1,13 @@
+"""CT slices in DICOM: read within bounds to Hounsfield units, written again as derived images."""
+
+import logging
+import warnings
+
+from service.codecs.dicom.derived import STATISTICS, write_derived
+from service.codecs.dicom.slices import Slice, read_slice, read_slices
+
+__all__ = ["STATISTICS", "Slice", "read_slice", "read_slices", "write_derived"]
+
+# pydicom warns by quoting values, and a value of a DICOM file may name a patient.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module="pydicom")
