@@ -335,6 +335,18 @@ def test_lines_are_read_from_top_to_bottom_and_each_from_left_to_right(digits: I
         assert abs(digit.box.top - top) < 70
 
 
+@pytest.mark.parametrize("angle", [-30, 30])
+def test_a_line_that_leans_is_turned_back(digits: Images, angle: int) -> None:
+    level = line(digits.pixels[:4])
+    leaning = Image.fromarray(level).rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+    read, expected = (list(read_digits(np.asarray(one), SIDE)) for one in (leaning, level))
+    assert len(read) == len(expected) == 4
+    for one, other in zip(read, expected, strict=True):
+        assert likeness(one.image, other.image) > 0.85
+    tops = [one.box.top for one in read]
+    assert tops == sorted(tops, reverse=angle > 0)
+
+
 def test_a_page_of_countless_marks_is_read_one_by_one() -> None:
     """Who stops reading pays for no more than was read."""
     picture = np.full((1200, 1200), 255, np.uint8)

@@ -19,6 +19,7 @@ from service.codecs.handwriting.drawing import Digit, Side, centre, draw, extent
 from service.codecs.handwriting.enlarging import enlarged
 from service.codecs.handwriting.grouping import group
 from service.codecs.handwriting.ink import SOFT, Grey, ink_of
+from service.codecs.handwriting.leaning import upright
 from service.codecs.handwriting.strokes import strokes_of
 
 LINE = 64  # pixels that a line of digits is high, or it is enlarged
@@ -46,9 +47,12 @@ def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
     ink_HW = ink_of(large.picture)
     if ink_HW is not None:
         pieces = strokes_of(ink_HW)
+        if line := upright(ink_HW, pieces):
+            ink_HW, pieces = line.ink, strokes_of(line.ink)
         for members in group(pieces):
             digit = draw(ink_HW, pieces.only(members), side)
-            yield digit._replace(box=large.in_picture(digit.box, *picture.shape[:2]))
+            box = line.in_picture(digit.box) if line else digit.box
+            yield digit._replace(box=large.in_picture(box, *picture.shape[:2]))
 
 
 def _is_ready(grey: Grey) -> bool:
