@@ -13,7 +13,7 @@ import simdjson
 from numpy.typing import NDArray
 
 from service.caching import short_cache
-from service.errors import InvalidShape, InvalidValue, MalformedBody
+from service.errors import BodyTooLarge, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import repeated
 
@@ -24,7 +24,8 @@ MAX_HEADER = 10_000  # bytes, as for NumPy
 MAX_CACHED = 2**17  # bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 EXPLAINED = 2**20  # bytes: a larger body is not read again for the sake of a message
-PARSED = 16  # bytes of memory for a byte of JSON: of `0,` both parsed and as numbers
+TOKEN = 32  # bytes of memory for a number, array or object: parsed, and then as numbers
+MOST_PARSED = 192 * 10**6  # bytes
 VALUES = b"0123456789+-.eE \t\r\ntruefals"  # the letters of numbers and booleans
 
 
@@ -73,11 +74,20 @@ def parse_json(body: bytes, limits: Limits) -> Any:
     A parser per body: its views outlive this call, and simdjson forbids using a parser again before they are gone.
     """
     if len(body) > EXPLAINED:
-        limits.claim(PARSED * len(body))
+        _claim(body, limits)
     try:
         return simdjson.Parser().parse(body.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RuntimeError, UnicodeDecodeError):
         raise MalformedBody(_why_not_json(body)) from None
+
+
+def _claim(body: bytes, limits: Limits) -> None:
+    """Claim what it takes to read the JSON; commas and brackets tell. Raises BodyTooLarge, MemoryFull."""
+    size = 2 * len(body) + TOKEN * sum(map(body.count, (b",", b"[", b"{")))
+    if size > MOST_PARSED:
+        most = f"{size // 10**6} MB of memory to read, limit {MOST_PARSED // 10**6}"
+        raise BodyTooLarge(f"The JSON would take {most}: send fewer numbers, or an array as .npy.")
+    limits.claim(size)
 
 
 def _why_not_json(body: bytes) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.codecs.arrays import numeric_array, parse_json, parse_object, read_npy, write_npy
-from service.errors import InvalidShape, InvalidValue, MalformedBody, QuartetError
+from service.errors import BodyTooLarge, InvalidShape, InvalidValue, MalformedBody, QuartetError
 from service.limits import Limits
 
 LIMITS = Limits(max_rows=32, max_pixels=2**20)
@@ -241,3 +241,10 @@ def test_no_header_of_an_npy_file_is_a_fault_of_ours(header: bytes) -> None:
     body = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(4)
     with pytest.raises(QuartetError):
         read_npy(body)
+
+
+@pytest.mark.parametrize("piece", [b"0,", b"[[]],", b"{},"])
+def test_what_would_take_much_memory_to_parse_is_refused_before(piece: bytes) -> None:
+    dense = b"[" + piece * (2**24 // len(piece)) + b"0]"
+    with pytest.raises(BodyTooLarge, match="npy"):
+        parse_json(dense, LIMITS)
