@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 PROJECT = Path(__file__).parent.parent
 PYTHON = Path(sys.executable)
-START_S, STOP_S = 60, 20
+START_S, STOP_S = 180, 60
 
 
 class ServerError(Exception):

@@ -77,7 +77,7 @@ class Running:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def wait_until_ready(self, seconds: float = 60) -> "Running":
+    def wait_until_ready(self, seconds: float = 180) -> "Running":
         """Until every worker is, which answer as chance has it."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:

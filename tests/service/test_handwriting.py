@@ -371,3 +371,15 @@ def test_every_training_digit_has_the_form_that_is_taken_as_it_is() -> None:
         assert digit is not None
         assert digit.image is not picture
         assert digit.box == Box(0, 0, 28, 28)
+
+
+@pytest.mark.parametrize("height", [100, 200, 400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_digit_that_was_cut_out_tightly_gets_a_margin(digits: Images, height: int, dark: bool) -> None:
+    alike = []
+    for digit in digits.pixels[:40]:
+        rows, columns = (np.flatnonzero(digit.max(axis=axis) > 40) for axis in (1, 0))
+        cut = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        large = np.asarray(cut.resize((round(height * cut.width / cut.height), height), Image.Resampling.BICUBIC))
+        alike.append(likeness(seen(255 - large if dark else large), digit))
+    assert np.quantile(alike, 0.2) > 0.85

@@ -1,4 +1,4 @@
-"""Small pictures, of scanners that cut digits out and of thumbnails: enlarged, and given the margin that they lack.
+"""Small pictures, of scanners and of thumbnails, are enlarged; they and what was cut out tightly get a margin.
 
 Between strokes of a pixel or two there is nothing to cut at, and paper is not found around what fills its frame.
 """
@@ -6,12 +6,17 @@ Between strokes of a pixel or two there is nothing to cut at, and paper is not f
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from service.codecs.handwriting.drawing import Box
 from service.codecs.handwriting.ink import Grey
 
-SMALL = 96  # pixels of the shorter side: what is no longer gets a margin
+SMALL = 96  # pixels of the shorter side: what is no longer always gets a margin
+INKED = 0.5  # of the range of values: what on the border of a larger picture differs so much from the paper is ink
+WHOLE = 0.9  # of a side: more ink is a rim
+REACHED = 3  # sides: a digit that was cut out ends at all four, but for a soft edge, a margin line at two
+UNEVEN = 0.6  # of the border at most is no paper
 ENOUGH, LONGEST = 96, 448  # pixels of the shorter side once it is enlarged, and of the longer one at most
 MARGIN = 0.25  # of the shorter side
 ALIKE = 1 / 8  # of the range of values: what differs less from the paper is paper
@@ -39,13 +44,12 @@ class Enlarged(NamedTuple):
 def enlarged(picture: Grey, least: int) -> Enlarged:
     """Of less than `least` pixels on its shorter side a picture is enlarged."""
     height, width = picture.shape[:2]
-    if min(height, width) >= SMALL or max(height, width) > LONGEST:
-        return Enlarged(picture)
     zoom, large = 1, picture
     if min(height, width) < least:
         zoom = max(1, min(-(-ENOUGH // min(height, width)), LONGEST // max(height, width)))
+    if zoom > 1:
         large = np.asarray(Image.fromarray(picture).resize((zoom * width, zoom * height), Image.Resampling.BICUBIC))
-    paper = _paper(picture)
+    paper = _paper(picture, min(height, width) < SMALL)
     if paper is None:
         return Enlarged(large, zoom)
     margin = round(MARGIN * zoom * min(height, width))
@@ -55,11 +59,22 @@ def enlarged(picture: Grey, least: int) -> Enlarged:
     return Enlarged(framed, zoom, margin)
 
 
-def _paper(picture: Grey) -> Grey | None:
-    """What most of the border is, unless it is too uneven to be told."""
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    paper = np.median(border, axis=0)
-    alike = abs(border - paper) <= ALIKE * np.ptp(picture)
-    if alike.ndim == 2:
-        alike = alike.all(axis=1)
-    return paper.astype(np.uint8) if alike.mean() >= QUIET else None
+def _paper(picture: Grey, small: bool) -> Grey | None:
+    """What most of the border is, unless it is too uneven to be told or, of a large picture, no stroke ends there."""
+    sides = picture[0], picture[-1], picture[:, 0], picture[:, -1]
+    paper: NDArray[np.float64] = np.median(np.concatenate(sides), axis=0)
+    spread = max(1, int(picture.max()) - int(picture.min()))
+    off = [_most(abs(side - paper)) / spread for side in sides]
+    if (np.concatenate(off) <= ALIKE).mean() < QUIET:
+        return None
+    if not small:
+        inked = [0 < (side > INKED).mean() < WHOLE for side in off]
+        if sum(inked) < REACHED or (np.concatenate(off) > ALIKE).mean() > UNEVEN:
+            return None
+    return paper.astype(np.uint8)
+
+
+def _most(off: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the colours, where there are any, the one that is farthest off."""
+    most: NDArray[np.float64] = off if off.ndim == 1 else off.max(axis=1)
+    return most
