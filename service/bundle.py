@@ -125,6 +125,10 @@ class CreditScoring(Record):
     attributes: tuple[Attribute, ...]
     decision_threshold: float = Field(gt=0, lt=1)
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(attribute.name for attribute in self.attributes)
+
 
 class CtDenoising(Record):
     """CT slices in Hounsfield units -> the same slices with less noise. Served by /v1/ct/denoise.
