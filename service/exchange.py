@@ -135,7 +135,7 @@ class Exchange:
         if coding is not None:
             errand = Errand(monotonic() + COMPRESSING_S, self.client.gone, self.lease)
             body = await placed(len(body), errand, CODERS[coding], body)
-        if self.lease is not None and self.lease.held > max(UNNOTICED, len(body)):
+        if self.lease is not None and self.lease.held > UNNOTICED and self.lease.held > len(body):
             self.lease.settle(len(body))
         headers = self._headers(answer.media_type.encode(), body)
         headers += answer.headers

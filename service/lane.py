@@ -48,7 +48,7 @@ class Lane:
         if root := scope.get("root_path"):
             scope = {**scope, "path": scope["path"].removeprefix(root)}
         path = scope["path"]
-        if scope.get("http_version") == "1.1" and sum(name == b"host" for name, _ in scope["headers"]) != 1:
+        if scope.get("http_version") == "1.1" and [name for name, _ in scope["headers"]].count(b"host") != 1:
             await self._exchange(scope, receive, send, "access").refuse(MalformedRequest(HOSTLESS))
             return
         if self._keys is not None and not is_open(path) and not await self._admit(self._keys, scope, receive, send):
