@@ -5,6 +5,7 @@ import re
 import zlib
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
 
 from service.codecs.dicom import STATISTICS, read_slice, write_derived
-from service.codecs.dicom.codestream import run_length
+from service.codecs.dicom.codestream import Header, run_length
+from service.codecs.dicom.lossless import checked
 from service.codecs.dicom.pixels import CODECS, NATIVE, RUN_LENGTH
 from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, TooManyPixels, UnsupportedMedia
 from service.limits import Limits
@@ -285,3 +287,67 @@ def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(ct_slice: 
     dataset.Rows = 128
     with pytest.raises(InvalidValue, match="512x512"):
         read_slice(saved(dataset), LIMITS)
+
+
+@pytest.fixture(scope="module")
+def lossless() -> bytes:
+    """CT_small.dcm in lossless JPEG, as a single fragment."""
+    values = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    values.SetByteStringValue(opened(SLICE).PixelData)
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((128, 128, 1))
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 16, 15, 1))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
+    image.SetDataElement(values)
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(image)
+    assert change.Change()
+    fragment = change.GetOutput().GetDataElement().GetSequenceOfFragments().GetFragment(0)
+    return bytes(fragment.GetByteValue().GetBuffer().encode("utf-8", "surrogateescape"))
+
+
+def in_lossless_jpeg(stream: bytes) -> bytes:
+    dataset = opened(SLICE)
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.PixelData = pydicom.encaps.encapsulate([stream])
+    return saved(dataset)
+
+
+def scan_of(stream: bytes) -> int:
+    """Where the entropy-coded data begin."""
+    at = stream.index(b"\xff\xda")
+    return at + 2 + int.from_bytes(stream[at + 2 : at + 4])
+
+
+def test_lossless_jpeg_is_read(lossless: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    hu = read_slice(in_lossless_jpeg(lossless), LIMITS).hu
+    np.testing.assert_array_equal(hu, read_slice(SLICE, LIMITS).hu)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("missing", [2, 3, 10, 1_000, 10_000])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9", b"\xff\xff\xd9"])
+def test_lossless_jpeg_that_lacks_samples_is_refused(
+    lossless: bytes, missing: int, end: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert lossless.rstrip(b"\0").endswith(b"\xff\xd9")
+    whole = lossless[: lossless.rindex(b"\xff\xd9")].rstrip(b"\xff")
+    with pytest.raises(MalformedBody, match="damaged"):
+        read_slice(in_lossless_jpeg(whole[:-missing] + end), LIMITS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_restarts_in_lossless_jpeg_are_followed() -> None:
+    """A code of one bit, 0, for a difference of none: 8 rows of 8 samples are a byte each, and restart each."""
+    segments = b"\xff\xc4\0\x14\0" + bytes([1, *bytes(15)]) + b"\0" + b"\xff\xdd\0\4\0\x08"
+    segments += b"\xff\xda\0\x08\1\1\0\1\0\0"
+    rows = [b"\0" + bytes((0xFF, 0xD0 + row % 8)) for row in range(7)]
+    header = Header(8, 8, 16, 1, 0xC3)
+    stream = b"\xff\xd8" + segments + b"".join(rows) + b"\0\xff\xd9"
+    assert checked(stream, header) == stream
+    for damaged in (stream.replace(b"\0\xff\xd3", b"\xff\xd3"), stream.replace(b"\xff\xd3", b"")):
+        with pytest.raises(MalformedBody):
+            checked(damaged, header)

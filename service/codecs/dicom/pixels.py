@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from service.codecs.dicom.codestream import Header, header_of, run_length
 from service.codecs.dicom.elements import PIXEL_DATA, File
+from service.codecs.dicom.lossless import checked
 from service.errors import InvalidValue, MalformedBody, QuartetError, UnsupportedMedia
 
 NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
@@ -132,8 +133,10 @@ def _jpeg(stream: bytes, header: Header) -> NDArray[Any]:
 def _jpeg_lossless(stream: bytes, header: Header) -> NDArray[Any]:
     import gdcm
 
+    gdcm.Trace.WarningOff()
+    gdcm.Trace.ErrorOff()
     fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(stream)
+    fragment.SetByteStringValue(checked(stream, header))
     fragments = gdcm.SequenceOfFragments.New()
     fragments.AddFragment(fragment)
     element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
