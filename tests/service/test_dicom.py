@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import zlib
 from pathlib import Path
 
@@ -268,6 +269,38 @@ def test_many_empty_items_are_refused(ct_slice: bytes) -> None:
     sequence = b"\x08\x00\x40\x11SQ\0\0" + len(items).to_bytes(4, "little") + items
     with pytest.raises(InvalidValue, match="10000"):
         read_slice(_before_pixels(ct_slice, sequence), LIMITS)
+
+
+def test_many_items_in_sequences_that_somebody_did_not_know_are_refused(ct_slice: bytes) -> None:
+    item, end = b"\xfe\xff\x00\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+    sequences = (
+        struct.pack("<HH", 0x0009, number) + b"UN\0\0\xff\xff\xff\xff" + 3_000 * item + end for number in range(4)
+    )
+    with pytest.raises(InvalidValue, match="10000"):
+        read_slice(_before_pixels(ct_slice, b"".join(sequences)), LIMITS)
+
+
+def test_many_elements_that_speak_of_the_file_are_refused() -> None:
+    with pytest.raises(InvalidValue, match="10000"):
+        read_slice(bytes(128) + b"DICM" + b"\x02\0\x01\0UL\0\0" * 20_000, LIMITS)
+
+
+@pytest.mark.parametrize("tag", [0x01F11026, 0x00180060])  # FD in pydicom's private dictionary, and DS in DICOM's
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_value_of_the_wrong_kind_keeps_its_bytes_and_the_image_can_be_read(
+    ct_slice: bytes, tag: int, implicit: bool
+) -> None:
+    dataset, buffer = opened(ct_slice), io.BytesIO()
+    dataset.add_new(0x01F10010, "LO", "ELSCINT1")
+    dataset.add_new(tag, "OB", b"a.65")
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    dataset.save_as(buffer, implicit_vr=implicit, little_endian=True)
+    body = buffer.getvalue() if implicit else buffer.getvalue().replace(b"OB\0\0\4\0\0\0a.65", b"UN\0\0\4\0\0\0a.65")
+    source = read_slice(body, LIMITS)
+    derived = opened(write_derived(source, source.hu, "x"))
+    assert str(derived)
+    assert derived[tag].value == b"a.65"
 
 
 def _before_pixels(body: bytes, element: bytes) -> bytes:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import private_dictionary_VR
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from service.codecs.dicom.elements import LONG, MAGIC, PIXEL_DATA, PREAMBLE, SHORT, Element, Elements
+from service.codecs.dicom.elements import LONG, MAGIC, PIXEL_DATA, PREAMBLE, SHORT, Element, Elements, vr_of
 from service.codecs.dicom.slices import Slice, words
 
 BINARY = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "OF": 4, "OL": 4}
@@ -38,7 +39,7 @@ def write_derived(source: Slice, hu: NDArray[np.float32], algorithm: str) -> byt
     """
     big, signed = source.file.big, source.format.signed
     written = {tag: one for tag, one in source.file.elements.items() if _kept(tag, source.file.elements)}
-    elements = {tag: _encoded(tag, one, big, signed) for tag, one in written.items()}
+    elements = _encoded(written, big, signed)
     instance = generate_uid()
     elements |= {tag: _element(tag, *new) for tag, new in _new(source, str(instance), algorithm).items()}
     size = source.format.allocated // 8
@@ -96,12 +97,18 @@ def _meta(instance: str) -> bytes:
     return bytes(PREAMBLE) + MAGIC + _element(0x00020000, "UL", struct.pack("<I", len(group))) + group
 
 
-def _encoded(tag: int, element: Element, big: bool, signed: bool) -> bytes:
-    """An element of the source in the derived image's encoding."""
+def _encoded(elements: Elements, big: bool, signed: bool) -> dict[int, bytes]:
+    """Elements of the source in the derived image's encoding."""
+    return {
+        tag: _in_little_endian(tag, one, _representation(tag, one, elements, signed), big, signed)
+        for tag, one in elements.items()
+    }
+
+
+def _in_little_endian(tag: int, element: Element, vr: str, big: bool, signed: bool) -> bytes:
     if element.items is not None:
-        items = (_item(_items_elements(item, big, signed)) for item in element.items)
-        return _element(tag, "SQ", b"".join(items))
-    vr = _representation(element, signed)
+        items = (_items_elements(item, big, signed) for item in element.items)
+        return _element(tag, "SQ", b"".join(map(_item, items)))
     value = element.value
     if big and BINARY.get(vr, 1) > 1:
         value = np.frombuffer(value, f">u{BINARY[vr]}").astype(f"<u{BINARY[vr]}").tobytes()
@@ -109,30 +116,47 @@ def _encoded(tag: int, element: Element, big: bool, signed: bool) -> bytes:
 
 
 def _items_elements(item: Elements, big: bool, signed: bool) -> bytes:
-    return b"".join(_encoded(tag, one, big, signed) for tag, one in sorted(item.items()) if tag & 0xFFFF)
+    encoded = _encoded({tag: one for tag, one in item.items() if tag & 0xFFFF}, big, signed)
+    return b"".join(encoded[tag] for tag in sorted(encoded))
 
 
-def _representation(element: Element, signed: bool) -> str:
-    """The element's own or the dictionary's; UN for bytes that fit neither."""
+def _representation(tag: int, element: Element, around: Elements, signed: bool) -> str:
+    """The element's own or the dictionary's; OB for bytes that do not fit it, UN where nobody knows it.
+
+    A reader looks UN up again, and stumbles over what does not fit.
+    """
     vr = CHOSEN.get(element.vr, element.vr)
     if vr == "US or SS":
         vr = "SS" if signed else "US"
-    if vr not in LONG | SHORT or (vr in SHORT and len(element.value) > LONGEST):
-        return "UN"
-    if len(element.value) % BINARY.get(vr, 1):
-        return "UN"
-    return "UN" if vr in ASCII and not _fits(vr, element.value) else vr
+    if vr != "UN" and vr in LONG | SHORT:
+        return vr if _fits(vr, element.value) else "OB"
+    known = vr_of(tag) or _private(tag, around)
+    return "UN" if not known or _fits(known, element.value) else "OB"
+
+
+def _private(tag: int, around: Elements) -> str:
+    """What pydicom's dictionary of private elements says, by the creator's name beside the element."""
+    creator = around.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
+    if not tag >> 16 & 1 or creator is None:
+        return ""
+    try:
+        return private_dictionary_VR(tag, creator.value.decode("latin-1").strip(" \0"))
+    except KeyError:
+        return ""
 
 
 def _fits(vr: str, value: bytes) -> bool:
+    if (vr in SHORT and len(value) > LONGEST) or len(value) % BINARY.get(vr, 1):
+        return False
+    if vr not in ASCII:
+        return True
     if vr not in ("DS", "IS"):
         return value.isascii()
     try:
-        for one in value.strip(b" \0").split(b"\\"):
-            float(one or b"0")
+        numbers = [float(one or b"0") for one in value.strip(b" \0").split(b"\\")]
     except ValueError:
         return False
-    return True
+    return vr == "DS" or all(number.is_integer() for number in numbers)
 
 
 def _element(tag: int, vr: str, value: bytes) -> bytes:

@@ -98,9 +98,9 @@ def _meta(data: bytes) -> tuple[str, int]:
         if start == 0 and not _plausible(data):
             raise struct.error
         return "", start
-    end = start
+    end, parser = start, _Parser(data, _is_explicit(data, start), False, None)
     while data[end : end + 2] == b"\x02\x00":  # the first other group begins the data set
-        end = _Parser(data, _is_explicit(data, start), False, None).skip(end)
+        end = parser.skip(end)
     meta, _ = _Parser(data, _is_explicit(data, start), False, None).elements(start, end)
     uid = meta[META_UID].value if META_UID in meta else b""
     return uid.decode("latin-1").strip("\0 "), end
@@ -128,12 +128,24 @@ def _inflated(deflated: bytes, limits: Limits, field: str | None) -> bytes:
     return data
 
 
+class _Left:
+    """How many more elements a file may hold, wherever they are."""
+
+    def __init__(self) -> None:
+        self._elements = MAX_ELEMENTS
+
+    def count(self, field: str | None) -> None:
+        self._elements -= 1
+        if self._elements < 0:
+            raise InvalidValue(f"The DICOM file holds more than {MAX_ELEMENTS} elements and items.", field)
+
+
 class _Parser:
     def __init__(self, data: bytes, explicit: bool, big: bool, field: str | None) -> None:
         order = ">" if big else "<"
         self.data, self.explicit, self.big, self.field = data, explicit, big, field
         self._tag, self._short, self._long = (struct.Struct(order + form) for form in ("HH", "H", "I"))
-        self._left = MAX_ELEMENTS
+        self._left = _Left()
 
     def elements(self, at: int, end: int, depth: int = 0) -> tuple[Elements, int]:
         """Those up to `end`, or to the end of the item that they are in; and where that is."""
@@ -148,18 +160,14 @@ class _Parser:
 
     def skip(self, at: int) -> int:
         """Where the element after this one begins."""
+        self._left.count(self.field)
         _, start, length = self._head(at)
         return start + length
 
     def tag(self, at: int) -> int:
-        self._count()
+        self._left.count(self.field)
         group, element = self._tag.unpack_from(self.data, at)
         return int(group) << 16 | int(element)
-
-    def _count(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise InvalidValue(f"The DICOM file holds more than {MAX_ELEMENTS} elements and items.", self.field)
 
     def _head(self, at: int) -> tuple[str, int, int]:
         """Value representation, where the value begins, and its length."""
