@@ -19,6 +19,7 @@ from service.allocator import give_back_now
 from service.budget import Lease
 from service.errors import (
     BodyTimeout,
+    BodyTooLarge,
     ClientGone,
     Draining,
     EmptyBody,
@@ -41,6 +42,8 @@ ENDPOINT = "open_inference_grpc"
 MOST = 1024  # calls
 SHARE = 2  # of the memory budget, one part is for messages of which the rest is still to come
 FEWEST = 2  # such messages
+LARGE_FOR = "ModelInfer", "ModelStreamInfer"
+SMALL = 2**16  # bytes, the most of a message for other methods, most of which anybody may ask
 SOON_S = 0.05  # in which a message of some kilobytes is there
 LARGE, TIDY_S = 2**22, 2.0  # bytes of a message, and when what it took is given back
 PATIENT_TURNS = 10
@@ -129,7 +132,7 @@ class Calls:
                 self._empty.set()
 
     async def receive(self, call: Call) -> bytes | None:
-        """The next message; None: there is none. Raises MemoryFull, BodyTimeout."""
+        """The next message; None: there is none. Raises MemoryFull, BodyTimeout, BodyTooLarge."""
         if call.streams:
             self._streams.pop(call, None)
             self._streams[call] = None
@@ -143,6 +146,8 @@ class Calls:
             reading.cancel()
         if message is grpc.aio.EOF:
             return None
+        if len(message) > SMALL and call.method not in LARGE_FOR:  # gRPC itself has one limit for all
+            raise BodyTooLarge(f"A message for {call.method} has at most {SMALL} bytes.")
         if len(message) > LARGE and self._tidying is None:
             self._tidying = asyncio.create_task(self._tidy())
         return bytes(message)

@@ -99,6 +99,18 @@ def test_tools_find_the_services_and_their_messages(echoing: Repository, version
     assert nothing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
+def test_what_anybody_may_ask_is_short(echoing: Repository) -> None:
+    async def ask(channel: grpc.aio.Channel) -> list[str]:
+        check = channel.unary_unary(f"/{HEALTH}/Check")
+        names = ["x" * (calls.SMALL - 100), "x" * calls.SMALL]
+        told = [await status_of(check(HealthCheckRequest(service=name).SerializeToString())) for name in names]
+        long = ServerReflectionRequest(host="x" * calls.SMALL).SerializeToString()
+        tool = channel.stream_stream(f"/{REFLECTION}/ServerReflectionInfo")(iter((long,)))
+        return [*told, await status_of(tool.read())]
+
+    assert run(echoing, ask) == ["NOT_FOUND", "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"]
+
+
 def test_nothing_is_read_of_somebody_without_a_key(echoing: Repository, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(new_key("somebody")[1])
 
