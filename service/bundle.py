@@ -178,16 +178,25 @@ class Source(Record):
     address: str
 
 
+class Start(Record):
+    """The version of the same model whose weights a training began with, and the sha256 of its graph."""
+
+    version: Version
+    sha256: Sha256
+
+
 class Provenance(Record):
     """How this version came to be: enough to train it again.
 
-    `git_commit` is what the training began with, `exported_at` the commit of the export where that is another.
+    `git_commit` is what the training began with, `exported_at` the commit of the export where that is another. `start`
+    is absent where the weights were random at first.
     """
 
     recipe: str
     command: str
     git_commit: str
     exported_at: str | None = None
+    start: Start | None = None
     seed: int
     hyperparameters: dict[str, Any]
     sources: tuple[Source, ...]

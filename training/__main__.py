@@ -1,18 +1,19 @@
 """Train models and keep their bundles: `python -m training COMMAND`, one of those below."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
 try:
-    from service.bundle import CARD, Bundle, BundleError
+    from service.bundle import CARD, CURRENT, Bundle, BundleError
     from training import data, recipe
     from training.export import store
     from training.export.graph import ExportError
     from training.export.parity import Predictor
-    from training.export.store import committed, export
+    from training.export.store import committed, export, models_directory
     from training.measures import evaluation, scenes
     from training.report import card, repeats, table
     from training.retraining import Retraining
@@ -45,12 +46,21 @@ def bring_data(names: list[str]) -> None:
         print(f"{name}: {data.fetch(name).path}")
 
 
-def train(name: str, device: str, fresh: bool) -> None:
+def train(name: str, device: str, fresh: bool, start: str | None) -> None:
     """Train, export and measure; the new bundle becomes the current one."""
     chosen = recipe.load(name)
-    run = Run(name, chosen.hyper, device=device, fresh=fresh)
+    run = Run(name, chosen.hyper, device=device, fresh=fresh) if start is None else _warm(chosen, start, device, fresh)
     written = export(chosen, chosen.train(run), run)
     print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+
+
+def _warm(chosen: recipe.Recipe[Any], start: str, device: str, fresh: bool) -> Run[Any]:
+    """A training that begins with the weights of the version `start`, or of the current one."""
+    if not chosen.warm:
+        raise RunError(f"{chosen.name} always begins with random weights: leave --from out")
+    begun = committed(chosen.name) if start == CURRENT else Bundle(models_directory() / chosen.name / start)
+    hyper = dataclasses.replace(chosen.hyper, **chosen.warm)
+    return Run(chosen.name, hyper, device=device, fresh=fresh, start=begun)
 
 
 def repeat(name: str, epochs: int | None, **options: Any) -> None:
@@ -146,7 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     command(list_recipes, "list", "the recipes and their figures")
     fetching = command(bring_data, "data", "fetch data sources, all by default")
     fetching.add_argument("names", nargs="*", metavar="NAME")
-    command(train, "run", "train a recipe and write its bundle; goes on where it was stopped", one, training)
+    running = command(train, "run", "train a recipe and write its bundle; goes on where it was stopped", one, training)
+    running.add_argument("--from", dest="start", metavar="VERSION", help="begin with its weights, or those of CURRENT")
     repeating = command(
         repeat, "repeat", "train under several seeds and in every variant: mean and spread", one, training
     )

@@ -34,6 +34,8 @@ class Recipe(Generic[H]):
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
     trial     hyper-parameters to change for a trial of a few steps, where all the data would take long
+    warm      hyper-parameters to change where training begins with the weights of a bundle, `run.start`; nothing where
+              `train` always begins with random ones
     variants  hyper-parameters to change for each kind of training that `repeat` compares, the recipe's own first
     spot_check     one of the figures on a part of its samples that is always the same, measured in a second
     explain        from the served module, one that takes the same inputs and gives the tensors of `explanation`
@@ -53,6 +55,7 @@ class Recipe(Generic[H]):
     tolerance: Tolerance = Tolerance()
     max_batch: int = 64
     trial: dict[str, Any] = field(default_factory=dict)
+    warm: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     spot_check: Callable[[Predict], Metric] | None = None
     source_figure: str = ""

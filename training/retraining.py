@@ -43,9 +43,10 @@ class Retraining:
         )
 
     def is_of(self, provenance: Provenance, hyper: Any) -> bool:
-        """Whether a bundle was trained with `hyper` on this kind of device; a GPU's is called by its name."""
+        """Whether a bundle was trained from nothing with `hyper` on this kind of device; a GPU's has its own name."""
         device = "cpu" if provenance.device == "cpu" else "cuda"
-        return recorded(hyper) == provenance.hyperparameters and device == self.device
+        same = recorded(hyper) == provenance.hyperparameters and device == self.device
+        return same and provenance.start is None
 
     def _figure(self, variant: str, changes: dict[str, Any], seed: int) -> Metric:
         """The headline figure of one training, that of the committed bundle where this is its training."""

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from service.bundle import Bundle
 from training.commit import ROOT, git_commit
 
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.csv"
@@ -65,13 +66,21 @@ class Run(Generic[H]):
     """
 
     def __init__(
-        self, name: str, hyper: H, *, device: str = "cpu", fresh: bool = False, max_steps: int | None = None
+        self,
+        name: str,
+        hyper: H,
+        *,
+        device: str = "cpu",
+        fresh: bool = False,
+        max_steps: int | None = None,
+        start: Bundle | None = None,
     ) -> None:
         """Seed the process for initial weights; with `fresh`, forget the earlier run.
 
-        `max_steps` ends every loop after that many optimiser steps and writes no checkpoint: a trial run.
+        `max_steps` ends every loop after that many optimiser steps and writes no checkpoint: a trial run. `start` is
+        the bundle whose weights the training begins with, where it does not begin with random ones.
         """
-        self.name, self.hyper, self.max_steps = name, hyper, max_steps
+        self.name, self.hyper, self.max_steps, self.start = name, hyper, max_steps, start
         self.device = _device(device)
         self.directory = runs_directory() / name
         self._fresh = fresh
@@ -175,6 +184,10 @@ class Run(Generic[H]):
         if not self._progress.console.is_terminal:
             print(f"{self.name}  epoch {self._epoch + 1}/{self.hyper.epochs}  {text}", file=sys.stderr, flush=True)
 
+    @property
+    def _start_version(self) -> str | None:
+        return self.start.manifest.version if self.start else None
+
     def _seed(self, stream: int) -> None:
         """Seed torch's global generators for one stretch of the run: 0 is before the first epoch."""
         state = np.random.SeedSequence([self.hyper.seed, stream]).generate_state(1, np.uint64)
@@ -185,6 +198,7 @@ class Run(Generic[H]):
             "hyper": _fields(self.hyper),
             "git_commit": self.git_commit,
             "device": self.device.type,
+            "start": self._start_version,
             "epoch": self._epoch + 1,
             "steps": self.steps,
             "seconds": self._seconds,
@@ -211,6 +225,9 @@ class Run(Generic[H]):
         # Before checkpoints said where they were trained, it was on the CPU.
         if (device := checkpoint.get("device", "cpu")) != self.device.type:
             raise RunError(f"{path} was trained on {device} and not on {self.device.type}: {advice}")
+        if (start := checkpoint.get("start")) != self._start_version:
+            begun = f"with the weights of version {start}" if start else "with random weights"
+            raise RunError(f"{path} was begun {begun}: {advice}")
         try:
             for name, part in state.items():
                 part.load_state_dict(checkpoint["state"][name])

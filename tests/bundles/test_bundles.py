@@ -16,6 +16,7 @@ from training import recipe
 from training.export.parity import Predictor
 from training.export.store import committed, models_directory
 from training.report import card, repeats
+from training.run import recorded
 
 NAMES = bundle.names(models_directory())
 
@@ -56,8 +57,9 @@ def test_its_manifest_is_what_the_recipe_declares(committed_bundle: Bundle) -> N
 
 def test_it_was_trained_with_the_hyperparameters_of_the_recipe(committed_bundle: Bundle) -> None:
     manifest = committed_bundle.manifest
-    declared = json.loads(json.dumps(dataclasses.asdict(recipe.load(manifest.name).hyper)))
-    assert manifest.provenance.hyperparameters == declared
+    chosen = recipe.load(manifest.name)
+    changes = chosen.warm if manifest.provenance.start else {}
+    assert manifest.provenance.hyperparameters == recorded(dataclasses.replace(chosen.hyper, **changes))
 
 
 def test_what_judged_the_samples_is_there() -> None:

@@ -328,6 +328,60 @@ EFFICIENTNET_LITE0 = Source(
     ),
 )
 
+# Typefaces made of handwriting: name, licence, size and sha256 of the package, sha256 of the file.
+_HANDWRITING = (
+    ("architects-daughter", "OFL-1.1", 51_081, "791d2009fbdc46ca3eb942c27c62c0ee353668cd290dfad17f401b8488c727a1",
+     "0249dd5f81431dbf8a8406996c43f8018bf707221cf261d75145f083bb7091cf"),
+    ("coming-soon", "Apache-2.0", 55_063, "aac84961066a709d468766331ec2dcbe9c45bbf5260537ca859e411703d20395",
+     "d0a25ae9b9ffb2a2c235687f1698af2bbe18a84f47f1b099077a50382b812858"),
+    ("covered-by-your-grace", "OFL-1.1", 61_092, "1bd27256356f90c7bc7b463d36c05565ef4b3d655bc56d0dd7b7387114b1308d",
+     "876d8371eedf1f9add237910aea034ca42cd5bdc8f7d722c7a04819ab3f711b8"),
+    ("gloria-hallelujah", "OFL-1.1", 67_610, "8755cc046e06286eeebee193f9f753bd0f03eec44c7bf188fc883db66e7a9d91",
+     "31e7def8cf155d4dcc98216517ad509923a8a197bc9c8937668d04767c52040e"),
+    ("handlee", "OFL-1.1", 43_606, "e1fbeba16906d4807b42add8ab85dec533c3e667575be00ba96f050b5fc452ce",
+     "9a8af5254df769bbdc196fd998231daec67c81dc3d6fd6f294ed80c2c4343551"),
+    ("homemade-apple", "Apache-2.0", 115_098, "0ad668da20f63bd47bb32c86e160a7cae8ef0f2e1844c405bc40e278c86b91d0",
+     "998f34b48e0bcb8974dc6e8d94961a87689ca40e3258554d2f6fc3778b1968a3"),
+    ("indie-flower", "OFL-1.1", 70_896, "be380503f1e2c5ef08b8399a28f8cb2f1725527db2cb6aacec3037c2bd1b9083",
+     "2cf7154e899ad16246196238d6d13f0135c5feba2d8ccde5d97a22664d012660"),
+    ("just-another-hand", "Apache-2.0", 111_404, "58754de1b8784c97defb535f0c7e5d683ace09c17533e20c0c8c627da8239d2f",
+     "996689005263a02315843bd1eff3f67b71ec1ca25be7fa9ee4523e4d282b7b89"),
+    ("nothing-you-could-do", "OFL-1.1", 41_376, "dac48ef024df5e754bf8586157d73d0dba139d6353f28b9ec6de77b0dadf0add",
+     "454bff123de1c8224aff670f12797ca91cf54becf6f8359391bd37a6dd68a60e"),
+    ("patrick-hand", "OFL-1.1", 99_377, "c3428d02610c7b8fa92b044cf766f8c30b88bb32a47460b4ac42fa14e0bcdcc0",
+     "0f7031f6665437e04d6f354c5f64d6ae6777b498afbe804638c45b957a7ce8aa"),
+    ("reenie-beanie", "OFL-1.1", 56_564, "8a2406f9b3c0b76199dcd87288ea40480fcd8547ba1af2f9f3156205f1688be9",
+     "1b86681155e125625f01839b2e6688dde2b2a7766a8eb49645b3a8707c2bee9f"),
+    ("rock-salt", "Apache-2.0", 126_949, "c298a87c9a667bcd034b4a5c87430394a0d9bdc03ff6182eaacac2abb868db57",
+     "358d065405a805204d48cc51cc48a8447f8d86369aa05d44c70e0111d7ee7e29"),
+    ("schoolbell", "Apache-2.0", 55_472, "08901884344f129587928d2260a84e6d8cc7baae54ecdce19ff225694314b704",
+     "a448b8f4209a8ca16adc48753170f40a57e17f70675963e092501ed48842e4c8"),
+    ("shadows-into-light", "OFL-1.1", 61_531, "0885aefd34c65bd79207cffff0771ae0527f227a202bc850f8cf9a12257fc7f1",
+     "93cff8110a18bb3e1fb0179c95f706ed1e8037e2e527c4cb425b46deaddbd975"),
+)  # fmt: skip
+
+
+def _handwriting(name: str, licence: str, size: int, sha256: str, file_sha256: str) -> Source:
+    file = f"{name}-latin-400-normal.woff"
+    package = Package(
+        client="npm",
+        name=f"@fontsource/{name}",
+        version="5.3.0",
+        artifact=f"fontsource-{name}-5.3.0.tgz",
+        size=size,
+        sha256=sha256,
+        members=(f"package/files/{file}",),
+    )
+    return Source(
+        name=f"handwriting-{name}",
+        description=f"the typeface {name.replace('-', ' ').title()}, made of handwriting (Google Fonts)",
+        licence=licence,
+        address=f"https://fonts.google.com/specimen/{name.title().replace('-', '+')}",
+        files={file: file_sha256},
+        packages=(package,),
+    )
+
+
 SOURCES = {
     source.name: source
     for source in (
@@ -343,5 +397,6 @@ SOURCES = {
         CITY_PROFIT,
         PORTLAND_HOUSING,
         EFFICIENTNET_LITE0,
+        *(_handwriting(*row) for row in _HANDWRITING),
     )
 }

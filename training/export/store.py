@@ -29,6 +29,7 @@ from service.bundle import (
     Manifest,
     Metric,
     Provenance,
+    Start,
 )
 from training import data
 from training.commit import ROOT, git_commit
@@ -212,9 +213,16 @@ def write_golden(inputs: Arrays, outputs: Arrays, path: Path) -> None:
 def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
     """How this training came to be; what a reader needs to repeat it."""
     on_gpu, here = run.device.type == "cuda", git_commit()
+    words = ["run", recipe.name, *(["--device", "cuda"] if on_gpu else [])]
+    start = None
+    if run.start:
+        begun = run.start.manifest
+        start = Start(version=begun.version, sha256=begun.sha256[GRAPH])
+        words += ["--from", begun.version]
     return Provenance(
         recipe=recipe.path,
-        command=f"python -m training {shlex.join(['run', recipe.name, *(['--device', 'cuda'] if on_gpu else [])])}",
+        command=f"python -m training {shlex.join(words)}",
+        start=start,
         git_commit=run.git_commit,
         exported_at=here if here != run.git_commit else None,
         seed=run.hyper.seed,

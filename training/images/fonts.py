@@ -3,8 +3,10 @@
 import functools
 import io
 import string
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,6 +16,21 @@ from training.images.digit_form import as_mnist
 # N images, H height, W width
 
 LETTERS = string.ascii_letters
+# Nobody tells these from a digit where they stand alone: they are neither refused nor accepted on purpose, nor counted.
+LIKE_DIGITS = "AaBbDGgIiJjlOoQqSsTtUYyZz"
+OTHER_LETTERS = "".join(letter for letter in LETTERS if letter not in LIKE_DIGITS)
+SIGNS = '"#%&*+<=>@^{}~?'  # of the others, some are like a 1, and some hardly ink
+HANDWRITING = tuple(
+    f"handwriting-{name}"
+    for name in (
+        *("coming-soon", "covered-by-your-grace", "gloria-hallelujah", "handlee", "homemade-apple"),
+        *("just-another-hand", "nothing-you-could-do", "rock-salt", "shadows-into-light"),
+    )
+)
+OTHER_HANDWRITING = tuple(
+    f"handwriting-{name}"
+    for name in ("architects-daughter", "indie-flower", "patrick-hand", "reenie-beanie", "schoolbell")
+)
 DINGBATS = string.printable.strip()
 DINGBATS_FACE = "D050000L.otf"
 STYLES = "plain", "heavy", "outlined", "slanted"
@@ -30,6 +47,30 @@ def printed(source: str, characters: str) -> Images:
     pages = [_page(face, character, style) for face in faces for style in STYLES for character in characters]
     labels = np.tile(np.arange(len(characters)), len(faces) * len(STYLES))
     return Images(np.stack([as_mnist(page) for page in pages]), labels)
+
+
+def handwritten(sources: Sequence[str], characters: str, each: int, generator: Generator) -> Images:
+    """`each` of the `characters` from every typeface, heavier or lighter, slanted and turned a little each time."""
+    pages, labels = [], []
+    for source in sources:
+        face = ImageFont.truetype(io.BytesIO(_faces(source)[0]), EM)
+        for label, character in enumerate(characters):
+            for _ in range(each):
+                page = _written(face, character, generator)
+                if page.any():  # a typeface may lack a sign
+                    pages.append(as_mnist(page))
+                    labels.append(label)
+    return Images(np.stack(pages), np.array(labels))
+
+
+def _written(face: ImageFont.FreeTypeFont, character: str, generator: Generator) -> NDArray[np.uint8]:
+    page = Image.new("L", (PAGE, PAGE))
+    weight = int(generator.integers(0, 4))
+    ImageDraw.Draw(page).text((PAGE / 2, PAGE / 2), character, 255, face, anchor="mm", stroke_width=weight)
+    turned = page.rotate(generator.normal(0, 5), Image.Resampling.BILINEAR)
+    slant = generator.normal(0, 0.12)
+    form = (1, slant, -slant * PAGE / 2, 0, 1, 0)
+    return np.asarray(turned.transform(page.size, Image.Transform.AFFINE, form, Image.Resampling.BILINEAR))
 
 
 def dingbats(source: str) -> NDArray[np.uint8]:

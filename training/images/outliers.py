@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 from training.images.digit_form import SIDE, as_mnist
-from training.images.fonts import LETTERS, dingbats, printed
+from training.images.drawings import drawn_others
+from training.images.fonts import HANDWRITING, OTHER_LETTERS, SIGNS, dingbats, handwritten, printed
+from training.images.pages import empty_sheets
 
 # N images, H height, W width
 
@@ -19,12 +21,21 @@ ZOOM = 4  # shapes are drawn this much larger
 
 
 def outliers(fonts: str, digits_NHW: Pixels, seed: int, count: int = 2000) -> Pixels:
-    """All letters and signs of the data source `fonts` and `count` of each other kind, some made of `digits_NHW`."""
+    """Letters and signs of the data source `fonts` and of handwriting, and about `count` of each other kind.
+
+    Some are made of `digits_NHW`. None is a letter or sign that looks like a digit.
+    """
     generator = np.random.default_rng(seed)
+    written = OTHER_LETTERS + SIGNS
     return np.concatenate(
         [
-            printed(fonts, LETTERS).pixels,
+            printed(fonts, written).pixels,
             dingbats(fonts),
+            handwritten(HANDWRITING, written, max(1, count // 200), generator).pixels,
+            drawn_others(count, generator),
+            empty_sheets(count, generator),
+            np.stack([noise(generator) for _ in range(count)]),
+            np.stack([specks(generator) for _ in range(count)]),
             np.stack([texture(generator) for _ in range(count)]),
             np.stack([shape(generator) for _ in range(count)]),
             np.stack([mosaic(_drawn(digits_NHW, 4, generator)) for _ in range(count)]),
@@ -41,6 +52,19 @@ def texture(generator: Generator) -> Pixels:
     if generator.random() < 0.3:
         noise = np.sign(noise - generator.normal())
     return _grey(generator.uniform(0, 200) + noise * generator.uniform(10, 150))
+
+
+def noise(generator: Generator) -> Pixels:
+    """Grey values that have nothing to do with their neighbours', between any two levels."""
+    low, high = np.sort(generator.uniform(0, 255, 2))
+    return _grey(generator.uniform(low, max(high, low + 30), (SIDE, SIDE)))
+
+
+def specks(generator: Generator) -> Pixels:
+    """A few light pixels or clumps of them on black, of all densities."""
+    field = gaussian_filter(generator.normal(size=(SIDE, SIDE)), generator.choice([0.0, 0.5, 0.9]))
+    share = np.exp(generator.uniform(np.log(0.004), np.log(0.4)))
+    return _grey((field > np.quantile(field, 1 - share)) * generator.uniform(120, 255, (SIDE, SIDE)))
 
 
 def shape(generator: Generator) -> Pixels:
