@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.bundle import Metric
+from service.bundle import Metric, Start
 from training import recipe
 from training.data import mnist
 from training.export.store import committed
@@ -48,6 +48,14 @@ def test_a_card_tells_the_commit_of_the_export_only_where_it_is_another() -> Non
     )
     assert "exported at" not in same
     assert later == same.replace("| git commit | 1234567 |", "| git commit | 1234567 |\n| exported at | 89abcde |")
+
+
+def test_a_card_tells_whose_weights_a_training_began_with() -> None:
+    found = committed("convnet").manifest
+    start = Start(version="20260101-000000", sha256="ab" * 32)
+    begun = found.model_copy(update={"provenance": found.provenance.model_copy(update={"start": start})})
+    assert "began with" not in card.render(found, "", [])
+    assert f"| began with | 20260101-000000, graph sha256 `{'ab' * 32}` |" in card.render(begun, "", [])
 
 
 @pytest.mark.parametrize("epochs", [1, 40])

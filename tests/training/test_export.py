@@ -102,6 +102,17 @@ def test_the_commit_is_that_of_the_training_and_another_one_of_the_export_is_tol
     assert (made.git_commit, made.exported_at) == ("0123456", git_commit())
 
 
+def test_the_weights_that_a_training_began_with_are_pinned_by_version_and_hash(exported: Exported) -> None:
+    begun = copy.copy(exported.run)
+    begun.start = exported.bundle
+    made = store.provenance(exported.recipe, begun)
+    manifest = exported.bundle.manifest
+    assert made.start is not None
+    assert (made.start.version, made.start.sha256) == (manifest.version, manifest.sha256["model.onnx"])
+    assert made.command == f"python -m training run convnet --from {manifest.version}"
+    assert manifest.provenance.start is None
+
+
 def test_the_answer_does_not_depend_on_how_rows_are_batched(exported: Exported) -> None:
     images = np.concatenate([exported.recipe.examples()["image"]] * 3)
     whole = parity.Predictor(exported.bundle.graph)({"image": images})["probabilities"]

@@ -57,6 +57,16 @@ def test_what_is_no_whole_number_of_1_or_more_is_refused(
     assert f"argument {option}: '{number}' is no whole number of 1 or more" in capsys.readouterr().err
 
 
+def test_a_recipe_that_begins_with_random_weights_refuses_those_of_a_bundle() -> None:
+    assert complaint("run", "convnet", "--from", "CURRENT") == (
+        "convnet always begins with random weights: leave --from out"
+    )
+
+
+def test_a_version_to_begin_with_that_is_not_there_is_named() -> None:
+    assert "20000101-000000" in complaint("run", "digits", "--from", "20000101-000000")
+
+
 def test_evaluate_repeats_the_committed_figures(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["evaluate", "convnet"])
     assert "accuracy 0.99" in capsys.readouterr().out

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from training.commit import git_commit, sources
 from training.data import mnist
+from training.export.store import committed
 from training.run import CHECKPOINT, CURVE, Run, RunError, recorded
 
 
@@ -141,6 +142,22 @@ def test_a_checkpoint_of_another_device_is_refused(digits: tuple[Tensor, Tensor]
     rewrite(runs / "toy" / CHECKPOINT, device="cuda")
     with pytest.raises(RunError, match="was trained on cuda and not on cpu.*--fresh"):
         train(Run("toy", Hyper()), digits)
+
+
+def test_a_run_goes_on_only_with_the_weights_that_it_began_with(digits: tuple[Tensor, Tensor]) -> None:
+    begun = committed("convnet")
+    expected = train(Run("warm", Hyper(), start=begun), digits)
+    assert same(expected, train(Run("warm", Hyper(), start=begun), digits))
+    with pytest.raises(RunError, match=f"begun with the weights of version {begun.manifest.version}: start over"):
+        train(Run("warm", Hyper()), digits)
+    with pytest.raises(RunError, match="begun with the weights of version"):
+        train(Run("warm", Hyper(), start=committed("lenet5")), digits)
+
+
+def test_a_run_from_random_weights_is_not_taken_for_one_from_a_bundle(digits: tuple[Tensor, Tensor]) -> None:
+    train(Run("cold", Hyper()), digits)
+    with pytest.raises(RunError, match="begun with random weights: start over with --fresh"):
+        train(Run("cold", Hyper(), start=committed("convnet")), digits)
 
 
 def test_a_run_that_goes_on_keeps_the_commit_that_it_began_with(digits: tuple[Tensor, Tensor], runs: Path) -> None:

@@ -4,17 +4,18 @@ Networks: convolutions without padding, batch normalisation, ReLU; the mean over
 layer (the form of An et al., An Ensemble of Simple Convolutional Neural Network Models for MNIST, arXiv:2008.10400,
 2020, whose ensembles read 99.87 to 99.91 %; the best single small networks read about 99.7 %). Teachers see MNIST alone
 and differ in kernels and depth. The student starts as the first of them and also sees digits corrupted, printed, drawn,
-written in typefaces, scanned and photographed, and pictures of none: letters, signs, scribbles, noise, empty sheets. The
-corruptions are the fifteen that it is measured under, of other digits; typefaces, pens and noise are others than those
-that it is measured with. It learns from the labels and from the teachers' scores (Hinton et al., Distilling the
-Knowledge in a Neural Network, arXiv:1503.02531, 2015). With `--from` it starts with the weights of a bundle, which is its
-only teacher. An eleventh class, no digit, has the constant score 0, so that the logarithm of the sum of the exponential scores says how
-familiar a picture is (Liu et al., Energy-based Out-of-distribution Detection, NeurIPS 2020). What the student is unsure
-of it looks at again, from thirteen views, as others average over crops of a photograph (Krizhevsky et al., ImageNet
-Classification, NeurIPS 2012).
+written in typefaces, scanned and photographed, and pictures of none: letters, signs, scribbles, noise, empty sheets.
+The corruptions are the fifteen that it is measured under, of other digits; typefaces, pens and noise are others than
+those that it is measured with. It learns from the labels and from the teachers' scores (Hinton et al., Distilling the
+Knowledge in a Neural Network, arXiv:1503.02531, 2015). With `--from` it starts with the weights of a bundle, which is
+its only teacher. An eleventh class, no digit, has the constant score 0, so that the logarithm of the sum of the
+exponential scores says how familiar a picture is (Liu et al., Energy-based Out-of-distribution Detection, NeurIPS
+2020). What the student is unsure of it looks at again, from thirteen views, as others average over crops of a
+photograph (Krizhevsky et al., ImageNet Classification, NeurIPS 2012).
 Letters and signs that nobody tells from a digit where they stand alone (O, l, Z, /) are neither refused on purpose nor
 counted. The first 5,000 training digits choose temperature, threshold and second look, the 10,000 test digits only
-measure. Data: MNIST, 60,000 + 10,000 digits of 28x28, its authors state no licence; characters of URW's fonts and of nine
+measure.
+Data: MNIST, 60,000 + 10,000 digits of 28x28, its authors state no licence; characters of URW's fonts and of nine
 handwriting typefaces. Only measured with, never trained: Fashion-MNIST, characters of Matplotlib's fonts and of five
 more handwriting typefaces, UCI's multiple features and 8x8 digits.
 Expected: 99.7 % of the test digits. Run time: three hours on two cores; half an hour with `--from`.
