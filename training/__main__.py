@@ -1,7 +1,6 @@
 """Train models and keep their bundles: `python -m training COMMAND`, one of those below."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable
 from itertools import groupby
@@ -59,8 +58,7 @@ def _warm(chosen: recipe.Recipe[Any], start: str, device: str, fresh: bool) -> R
     if not chosen.warm:
         raise RunError(f"{chosen.name} always begins with random weights: leave --from out")
     begun = committed(chosen.name) if start == CURRENT else Bundle(models_directory() / chosen.name / start)
-    hyper = dataclasses.replace(chosen.hyper, **chosen.warm)
-    return Run(chosen.name, hyper, device=device, fresh=fresh, start=begun)
+    return Run(chosen.name, chosen.hyper_from(begun), device=device, fresh=fresh, start=begun)
 
 
 def repeat(name: str, epochs: int | None, **options: Any) -> None:
@@ -95,7 +93,8 @@ def renew(name: str) -> None:
     where the recipe would train otherwise than the bundle was.
     """
     chosen, found = recipe.load(name), committed(name)
-    if recorded(chosen.hyper) != found.manifest.provenance.hyperparameters:
+    made = found.manifest.provenance
+    if recorded(chosen.hyper_from(made.start)) != made.hyperparameters:
         raise RunError(f"{name} has other hyper-parameters than its bundle: python -m training run {name}")
     written = store.renew(chosen, found)
     print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")

@@ -73,6 +73,10 @@ class Recipe(Generic[H]):
         family: Family = self.module.split(".")[-2]  # type: ignore[assignment]  # a folder of `names`
         return family
 
+    def hyper_from(self, start: object | None) -> Any:
+        """The hyper-parameters of a training that begins with the weights of a bundle, or with none of them: None."""
+        return self.hyper if start is None else replace(self.hyper, **self.warm)  # type: ignore[type-var]
+
     @property
     def path(self) -> str:
         """The recipe's file, or the package's, from the repository's root."""

@@ -1,6 +1,5 @@
 """Every committed bundle can be served, answers as it did when it was made, and says what its card says."""
 
-import dataclasses
 import json
 import re
 
@@ -57,9 +56,8 @@ def test_its_manifest_is_what_the_recipe_declares(committed_bundle: Bundle) -> N
 
 def test_it_was_trained_with_the_hyperparameters_of_the_recipe(committed_bundle: Bundle) -> None:
     manifest = committed_bundle.manifest
-    chosen = recipe.load(manifest.name)
-    changes = chosen.warm if manifest.provenance.start else {}
-    assert manifest.provenance.hyperparameters == recorded(dataclasses.replace(chosen.hyper, **changes))
+    declared = recipe.load(manifest.name).hyper_from(manifest.provenance.start)
+    assert manifest.provenance.hyperparameters == recorded(declared)
 
 
 def test_what_judged_the_samples_is_there() -> None:

@@ -170,11 +170,11 @@ def seen(pages: Iterable[Pixels]) -> Pixels:
     return np.stack([np.rint(digit.image).astype(np.uint8) for digit in found if digit is not None])
 
 
-def drawn_digits(count: int, generator: Generator) -> Images:
-    """`count` of each digit by hand, as a model sees them."""
+def drawn_digits(count: int, generator: Generator, which: str = "0123456789") -> Images:
+    """`count` of each of the digits `which` by hand, as a model sees them."""
     rows, labels = [], []
-    for label, forms in enumerate(DIGITS):
-        pages = []
+    for label in map(int, which):
+        forms, pages = DIGITS[label], []
         for _ in range(count):
             strokes = hand(forms[generator.integers(len(forms))], generator)
             pages.append(page_of(strokes, generator, any_pen(generator), any_size(generator), generator.normal(0, 0.1)))

@@ -17,9 +17,9 @@ from training.images.digit_form import as_mnist
 
 LETTERS = string.ascii_letters
 # Nobody tells these from a digit where they stand alone: they are neither refused nor accepted on purpose, nor counted.
-LIKE_DIGITS = "AaBbDGgIiJjlOoQqSsTtUYyZz"
+LIKE_DIGITS = "BbGgIilOoqSsyZz"
 OTHER_LETTERS = "".join(letter for letter in LETTERS if letter not in LIKE_DIGITS)
-SIGNS = '"#%&*+<=>@^{}~?'  # of the others, some are like a 1, and some hardly ink
+SIGNS = '"#$%&*+<=>@[]^{}~?'  # of the others, some are like a 1, and some hardly ink
 HANDWRITING = tuple(
     f"handwriting-{name}"
     for name in (
