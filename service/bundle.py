@@ -28,7 +28,7 @@ MANIFEST, GRAPH, EXPLANATION, GOLDEN = "bundle.json", "model.onnx", "explain.onn
 CARD, CURRENT = "card.md", "CURRENT"
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-MOST_CURRENT, MOST_MANIFEST = 1024, 16 * 2**20  # bytes
+MOST_CURRENT, MOST_MANIFEST, MOST_CARD = 1024, 16 * 2**20, 16 * 2**20  # bytes
 
 Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
@@ -340,9 +340,13 @@ class Bundle:
 
     @property
     def card(self) -> str:
-        """Empty where there is none, or no longer: a version may be served when its folder is gone."""
-        path = self.path / CARD
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        """As it is on disk now, empty where there is none. Raises BundleError when it is no text of decent length."""
+        try:
+            return read_bounded(self.path / CARD, MOST_CARD).decode()
+        except FileNotFoundError:
+            return ""
+        except UnicodeDecodeError:
+            raise BundleError(f"{self.path / CARD} is no text in UTF-8: write it anew or remove it") from None
 
     def golden(self) -> tuple[Arrays, Arrays]:
         """Golden inputs and outputs, by tensor name."""

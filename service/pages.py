@@ -91,7 +91,7 @@ class Pages:
     async def model(self, name: str) -> Answer:
         """Raises UnknownModel."""
         model = self.repository.pick(name, None)
-        described = _summary(model) | model.manifest.model_dump(mode="json") | {"card": model.bundle.card}
+        described = _summary(model) | model.manifest.model_dump(mode="json") | {"card": model.card}
         return Answer(orjson.dumps(described))
 
 

@@ -57,6 +57,7 @@ class Repository:
         self.draining = False
         self._profile = read_profile(settings.profile)
         self._settled = self._away = self._alone = False
+        self._found = names(settings.models_dir)  # what the folder held when it was last looked at
         self._refused: dict[str, Refused] = {}  # by name
         self._unloaded: set[str] = set()
         self._changing = asyncio.Lock()
@@ -79,9 +80,9 @@ class Repository:
 
     async def load(self) -> None:
         """Load every declared model. A broken one is logged and leaves the others serving. Raises ProviderError."""
-        if not self.declared():
-            log.error("%s holds no bundle: train a model or set QUARTET_MODELS_DIR", self.settings.models_dir)
         await self.refresh()
+        if not self.models and not self.declared():
+            log.error("%s holds no bundle: train a model or set QUARTET_MODELS_DIR", self.settings.models_dir)
 
     async def watch(self, every_s: float) -> None:
         """Follow what is written on disk, until cancelled."""
@@ -94,14 +95,16 @@ class Repository:
 
     async def refresh(self) -> None:
         """Bring what is served in line with what is written."""
-        away = bool(self.models) and not await asyncio.to_thread(names, self.settings.models_dir)
+        found = await asyncio.to_thread(names, self.settings.models_dir)
+        away = bool(self.models) and not (set(found) & set(self.settings.models or found))
         if away and not self._away:
             log.error("%s is away or empty: serving what was loaded from it", self.settings.models_dir)
         self._away = away
         if away:  # a volume that is not mounted, perhaps for a moment
             return
         async with self._changing:
-            self._unloaded = self._read_unloaded()
+            self._found = found
+            self._unloaded = await asyncio.to_thread(self._read_unloaded)
             for name in set(self.models) - set(self.declared()):
                 self._retire(self.models.pop(name))
             for name in set(self._refused) - set(self.declared()):
@@ -115,10 +118,12 @@ class Repository:
 
         Raises UnknownModel when there is no such bundle, LoadFailed when it is broken.
         """
+        if not self.settings.models:
+            self._found = await asyncio.to_thread(names, self.settings.models_dir)
         if name not in self._known():
             raise UnknownModel(f"Bundles here: {', '.join(self._known()) or 'none'}.", "model")
         self._refused.pop(name, None)
-        self._note(name, loaded)
+        await asyncio.to_thread(self._note, name, loaded)
         await self.refresh()
         if loaded and name in self._refused:
             raise LoadFailed(f"{name} {self._refused[name].version} does not load; the log says why.", "model")
@@ -147,7 +152,7 @@ class Repository:
         return [name for name in self._known() if name not in self._unloaded]
 
     def _known(self) -> list[str]:
-        return list(self.settings.models) or names(self.settings.models_dir)
+        return list(self.settings.models) or self._found
 
     def _entries(self, name: str) -> list[Entry]:
         model, refused = self.models.get(name), self._refused.get(name)

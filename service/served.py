@@ -26,7 +26,7 @@ class ServedModel:
 
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile) -> None:
         """Raises BundleError or ProviderError. Takes seconds: call it in a thread."""
-        self.bundle, self.manifest = bundle, bundle.manifest
+        self.bundle, self.manifest, self.card = bundle, bundle.manifest, bundle.card
         tuning, sessions = started(bundle, settings, profile)
         self.tuning = tuning
         self.provider = sessions[0].provider

@@ -12,6 +12,9 @@ from service.bundle import Arrays, Bundle, BundleError, rows_of
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime  # noqa: E402
 
+# A graph may name files that hold its weights, which no hash pins: they are looked for where there can be none.
+EXTERNAL = "External data"
+ALL_INSIDE = "its weights lie in another file, save it with all of them inside (save_as_external_data=False): "
 LONGEST_REASON = 300  # characters of what ONNX Runtime says
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 SHORT = {CPU: "cpu", CUDA: "cuda"}
@@ -41,13 +44,14 @@ class Session:
         providers = providers_of(provider)
         try:
             self._session = onnxruntime.InferenceSession(
-                graph,
+                graph.read_bytes(),
                 sess_options=_options(threads, manifest.any_size),
                 providers=[(name, OPTIONS.get(name, {})) for name in providers],
             )
         except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
             reason = " ".join(str(error).split())[:LONGEST_REASON]
-            raise BundleError(f"{graph} does not load: {type(error).__name__}: {reason}") from error
+            advice = ALL_INSIDE if EXTERNAL in reason else ""
+            raise BundleError(f"{graph} does not load: {advice}{type(error).__name__}: {reason}") from error
         active = self._session.get_providers()[0]
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
@@ -86,6 +90,7 @@ def _options(threads: int, any_size: bool) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A plan of the memory saves a microsecond a run, and is kept for every shape with a block of all that it needs.
     options.enable_mem_pattern = not any_size
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.log_severity_level = 3
     return options
 

@@ -36,12 +36,12 @@ def test_a_model_shows_its_signature_provenance_and_card(lane: Here) -> None:
     assert model["card"] == "# A toy\n"
 
 
-def test_a_model_whose_card_is_gone_has_an_empty_one(tmp_path: Path) -> None:
+def test_a_card_is_shown_as_it_was_when_the_model_was_loaded(tmp_path: Path) -> None:
     folder = toys.ct(tmp_path)
     repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
     asyncio.run(repository.load())
     (folder / "card.md").unlink()
-    assert lane_over(repository)("GET", "/v1/models/toy-ct").json()["card"] == ""
+    assert lane_over(repository)("GET", "/v1/models/toy-ct").json()["card"] == "# A toy\n"
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz"])

@@ -234,6 +234,27 @@ def test_a_volume_that_goes_away_takes_no_model_along_and_is_said(tmp_path: Path
     assert repository.ready
 
 
+def test_the_folder_is_away_when_it_holds_none_of_the_models_to_be_served(tmp_path: Path) -> None:
+    folder = toys.tensors(tmp_path)
+    toys.ct(tmp_path)
+    repository = loaded(tmp_path, models=("toy-tensors",))
+    shutil.rmtree(folder.parent)
+    asyncio.run(repository.refresh())
+    assert list(repository.models) == ["toy-tensors"]
+    assert "away or empty" in repository.state
+    assert not repository.ready
+
+
+def test_what_is_asked_of_a_repository_waits_for_no_disk(tmp_path: Path) -> None:
+    """It knows what it saw last: the folder may be on a network."""
+    models = tmp_path / "models"
+    toys.tensors(models)
+    repository = loaded(models)
+    models.rename(tmp_path / "elsewhere")
+    assert [(one.name, one.state) for one in repository.index()] == [("toy-tensors", "READY")]
+    assert repository.declared() == ["toy-tensors"]
+
+
 def test_a_folder_that_cannot_be_entered_is_a_refusal(tmp_path: Path) -> None:
     toys.tensors(tmp_path)
     (tmp_path / "closed").symlink_to("closed")  # also for root

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -36,6 +37,26 @@ def test_a_graph_that_does_not_load_is_named(tmp_path: Path) -> None:
         (folder / GRAPH).write_bytes(damaged)
         with pytest.raises(BundleError, match="model.onnx does not load"):
             Session(bundle, "cpu", 1)
+
+
+@pytest.mark.parametrize("where", ["initializer", "constant"])
+def test_weights_in_another_file_are_refused_for_no_hash_pins_them(tmp_path: Path, where: str) -> None:
+    folder = toys.tensors(tmp_path)
+    model = onnx.load(folder / GRAPH)
+    weights = model.graph.initializer[0]
+    outside = onnx.TensorProto(name=weights.name, data_type=weights.data_type, dims=weights.dims)
+    (folder / "weights").write_bytes(onnx.numpy_helper.to_array(weights).tobytes())
+    onnx.external_data_helper.set_external_data(outside, "weights")
+    outside.data_location = onnx.TensorProto.EXTERNAL
+    model.graph.initializer.remove(weights)
+    if where == "initializer":
+        model.graph.initializer.append(outside)
+    else:
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [weights.name], value=outside))
+    bundle = Bundle(folder)
+    (folder / GRAPH).write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="weights lie in another file, save it with all of them inside"):
+        Session(bundle, "cpu", 1)
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
