@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +23,7 @@ from service.served import ServedModel
 from service.session import ProviderError
 from service.settings import Settings
 from service.shared import ensure
+from service.trial import Trials, key_of
 from service.tune import read_profile
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class Repository:
     Handing out is safe at any time: a version appears, and replaces another, in one assignment.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.settings, self.metrics = settings, metrics
+    def __init__(self, settings: Settings, metrics: Metrics, trials: Trials | None = None) -> None:
+        """Without `trials` versions are loaded untried."""
+        self.settings, self.metrics, self._trials = settings, metrics, trials
         self.models: dict[str, ServedModel] = {}
         self.draining = False
         self._profile = read_profile(settings.profile)
@@ -109,6 +111,8 @@ class Repository:
                 self._retire(self.models.pop(name))
             for name in set(self._refused) - set(self.declared()):
                 del self._refused[name]
+            if self._trials is not None and not self._settled:
+                await asyncio.to_thread(self._begin_trials, self._trials)
             for name in self.declared():
                 await self._follow(name)
             self._settled = self._settled or (bool(self.models or self._unloaded) and not self._refused)
@@ -123,6 +127,8 @@ class Repository:
         if name not in self._known():
             raise UnknownModel(f"Bundles here: {', '.join(self._known()) or 'none'}.", "model")
         self._refused.pop(name, None)
+        if self._trials is not None and loaded and name not in self.models:
+            await asyncio.to_thread(self._forget_trial, self._trials, name)
         await asyncio.to_thread(self._note, name, loaded)
         await self.refresh()
         if loaded and name in self._refused:
@@ -177,7 +183,7 @@ class Repository:
             seen = await asyncio.to_thread(_seen, self.settings.models_dir / name / version)
             if refused is not None and (refused.version, refused.seen) == (version, seen):
                 return
-            model = await asyncio.to_thread(self._load, name, version)
+            model = await asyncio.to_thread(self._load, name, version, seen)
         except (BundleError, OSError) as error:
             if refused is None or (refused.version, refused.reason) != (version, str(error)):
                 log.error("%s", error)
@@ -189,9 +195,28 @@ class Repository:
             self._refused.pop(name, None)
             self._retire(old)
 
-    def _load(self, name: str, version: str) -> ServedModel:
-        started = perf_counter()
+    def _begin_trials(self, trials: Trials) -> None:
+        """Of all versions at once, for a process takes its time to start."""
+        versions: dict[str, Path] = {}
+        for name in self.declared():
+            if name not in self.models and name not in self._refused:
+                with suppress(BundleError, OSError):
+                    versions.update([self._key_and_folder(name)])
+        trials.begin(versions)
+
+    def _forget_trial(self, trials: Trials, name: str) -> None:
+        with suppress(BundleError, OSError):
+            trials.forget(self._key_and_folder(name)[0])
+
+    def _key_and_folder(self, name: str) -> tuple[str, Path]:
+        folder = self.settings.models_dir / name / current_version(self.settings.models_dir, name)
+        return key_of(folder, _seen(folder)), folder
+
+    def _load(self, name: str, version: str, seen: object) -> ServedModel:
         path = self.settings.models_dir / name / version
+        if self._trials is not None and (reason := self._trials.verdict(key_of(path, seen), path)):
+            raise BundleError(reason)
+        started = perf_counter()
         try:
             model = ServedModel(Bundle(path), self.settings, self.metrics, self._profile)
         except (BundleError, ProviderError):

@@ -97,6 +97,9 @@ class Settings(BaseModel):
     timeouts_s: PerEndpoint = Field({}, description="The same for single endpoints, such as `denoise_ct=120`.")
     body_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the body of a request may take to arrive.")
     watch_s: float = Field(1.0, gt=0, le=3600, description="How often the models folder is looked at for new versions.")
+    trial_s: float = Field(
+        60.0, gt=0, le=3600, description="Time that a new version may take in the process that tries it first."
+    )
     drain_delay_s: float = Field(
         0.0, ge=0, le=600, description="Time between SIGTERM, when `/readyz` fails, and the end of accepting requests."
     )

@@ -10,6 +10,9 @@ import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import psutil
@@ -47,6 +50,19 @@ def ensure(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     if not _is_ours(folder):
         raise PermissionError(f"{folder} is not this user's alone")
+
+
+@contextmanager
+def locked(folder: Path | None, name: str) -> Iterator[None]:
+    """Keep other processes out of here, where there is such a folder; the lock of one that dies is gone with it."""
+    with ExitStack() as held:
+        if folder is not None:
+            with suppress(OSError):
+                ensure(folder)
+                descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+                held.callback(os.close, descriptor)
+                flock(descriptor, LOCK_EX)
+        yield
 
 
 def _is_ours(folder: Path) -> bool:

@@ -31,6 +31,7 @@ from service.pipeline import Pipeline
 from service.repository import Repository
 from service.session import ProviderError, Session, providers_of
 from service.settings import Settings, SettingsError
+from service.trial import Trials
 
 # Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
 YOUNG_OBJECTS = 20_000
@@ -47,7 +48,9 @@ class Worker:
         _check(settings)  # now: who fails once the server runs is started again and again
         self.settings = settings
         self.metrics = Metrics()
-        self.repository = Repository(settings, self.metrics)
+        # A trial runs on the CPU, where a graph that was made for something else need not run.
+        trials = Trials(settings, self.metrics) if settings.provider in ("cpu", "auto") else None
+        self.repository = Repository(settings, self.metrics, trials)
         self.pipeline = Pipeline(self.repository, settings)
         self.pages = Pages(self.repository, self.metrics)
         self.parent = os.getppid()

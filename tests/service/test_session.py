@@ -46,7 +46,7 @@ def test_weights_in_another_file_are_refused_for_no_hash_pins_them(tmp_path: Pat
     weights = model.graph.initializer[0]
     outside = onnx.TensorProto(name=weights.name, data_type=weights.data_type, dims=weights.dims)
     (folder / "weights").write_bytes(onnx.numpy_helper.to_array(weights).tobytes())
-    onnx.external_data_helper.set_external_data(outside, "weights")
+    outside.external_data.add(key="location", value="weights")
     outside.data_location = onnx.TensorProto.EXTERNAL
     model.graph.initializer.remove(weights)
     if where == "initializer":

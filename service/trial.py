@@ -1,0 +1,152 @@
+"""The trial of a version: a process with bounds loads and runs it before any worker does.
+
+A graph may loop for ever or take memory without end, and a thread that runs it cannot be stopped. One process tries all
+versions that wait, one after the other. Workers that share a folder hold trials in turn and find the verdicts there.
+
+python -m service.trial SECONDS BYTES FOLDER...    a line of JSON for each: what is wrong with it, or ""
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock, Thread
+from time import sleep
+
+from service.bundle import Bundle, BundleError, rows_of
+from service.metrics import Metrics
+from service.quota import memory_limit
+from service.session import Session, tiled
+from service.settings import PROJECT, Settings
+from service.shared import ensure, locked
+from service.supervisor import told
+
+POLL_S = 0.02
+OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "MemoryError")
+MB = 2**20
+LEAST = 512 * MB
+
+
+class Trials:
+    """Verdicts on versions, "" where nothing is wrong, by a key that changes with their files."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._seconds = settings.trial_s
+        self._bytes = max(LEAST, memory_limit() // settings.processes)  # more would be too much for a worker, too
+        self._metrics = metrics
+        self._verdicts: dict[str, str] = {}
+        self._lock = Lock()
+        self._thread = Thread()
+
+    def begin(self, versions: dict[str, Path]) -> None:
+        """Try these folders in the background, in this order, so that they can be loaded as they pass."""
+        self._thread = Thread(target=self._hold, args=(versions,), daemon=True)
+        self._thread.start()
+
+    def verdict(self, key: str, folder: Path) -> str:
+        """Waits for it, as long as a trial may take: call it in a thread."""
+        while (found := self._found(key)) is None:
+            if self._thread.is_alive():
+                sleep(POLL_S)
+            else:
+                self._hold({key: folder})
+        return found
+
+    def forget(self, key: str) -> None:
+        """Try again: what ended a trial may have been the machine."""
+        self._verdicts.pop(key, None)
+        if self._metrics.shared is not None:
+            with suppress(OSError):
+                (self._metrics.shared / key).unlink()
+
+    def _hold(self, versions: dict[str, Path]) -> None:
+        with self._lock, locked(self._metrics.shared, "trials"):
+            waiting = {key: folder for key, folder in versions.items() if self._found(key) is None}
+            while waiting:
+                for key, reason in zip(list(waiting), self._tried(list(waiting.values())), strict=False):
+                    self._note(key, reason)
+                    del waiting[key]
+
+    def _tried(self, folders: list[Path]) -> Iterator[str]:
+        """What is wrong with them, in their order, until one ends the process."""
+        command = [sys.executable, "-m", "service.trial", str(self._seconds), str(self._bytes), *map(str, folders)]
+        path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+        silent = subprocess.DEVNULL
+        with subprocess.Popen(
+            command, env=os.environ | {"PYTHONPATH": path}, stdin=silent, stdout=subprocess.PIPE, stderr=silent
+        ) as child:
+            assert child.stdout is not None
+            for folder in folders:
+                line = child.stdout.readline()
+                yield json.loads(line) if line else self._ended(folder, child.wait())
+                if not line:
+                    return
+
+    def _ended(self, folder: Path, code: int) -> str:
+        if code == -signal.SIGALRM:
+            return f"{folder} takes more than {self._seconds:g} s to load and run: mend it or set QUARTET_TRIAL_S"
+        return f"{folder} ended the process that tried it, which {told(code)}: it may take {self._bytes // MB} MB"
+
+    def _found(self, key: str) -> str | None:
+        if key not in self._verdicts and self._metrics.shared is not None:
+            with suppress(OSError, ValueError):
+                self._verdicts[key] = json.loads((self._metrics.shared / key).read_text())
+        return self._verdicts.get(key)
+
+    def _note(self, key: str, reason: str) -> None:
+        self._verdicts[key] = reason
+        if self._metrics.shared is not None:
+            with suppress(OSError):  # then each worker tries for itself
+                ensure(self._metrics.shared)
+                staged = self._metrics.shared / f"{key}.new"
+                staged.write_text(json.dumps(reason))
+                staged.replace(self._metrics.shared / key)
+
+
+def key_of(folder: Path, seen: object) -> str:
+    return "trial-" + hashlib.sha256(f"{folder} {seen}".encode()).hexdigest()
+
+
+def main(seconds: str, size: str, *folders: str) -> None:
+    """An alarm ends this process, whatever runs, and the kernel takes it first when memory is short."""
+    signal.setitimer(signal.ITIMER_REAL, float(seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(size), int(size)))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    for folder in folders:
+        signal.setitimer(signal.ITIMER_REAL, float(seconds))
+        print(json.dumps(_wrong_with(Path(folder), int(size))), flush=True)
+
+
+def _wrong_with(folder: Path, size: int) -> str:
+    try:
+        _try(folder)
+    except Exception as error:
+        if any(word in f"{type(error).__name__} {error}" for word in OUT_OF_MEMORY):
+            return f"{folder} takes more than the {size // MB} MB that a worker has"
+        return (
+            str(error) if isinstance(error, BundleError) else f"{folder} does not load: {type(error).__name__}: {error}"
+        )
+    return ""
+
+
+def _try(folder: Path) -> None:
+    """Golden inputs, and the largest batch."""
+    bundle = Bundle(folder)
+    inputs, _ = bundle.golden()
+    session = Session(bundle, "cpu", 1)
+    bundle.check_golden(session.run(inputs))
+    session.run(tiled(rows_of(inputs)[0], bundle.manifest.max_batch))
+    if bundle.manifest.explanation:
+        Session(bundle, "cpu", 1, explaining=True).run(inputs)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
