@@ -172,6 +172,15 @@ def test_a_rim_and_specks_are_not_part_of_the_digit(digits: Images) -> None:
     assert likeness(seen(dirty), seen(clean)) > 0.99
 
 
+@pytest.mark.parametrize("shade", [0.5, 0.6, 0.7])
+def test_the_edges_of_a_sheet_on_a_desk_and_of_a_shadow_across_it_are_no_ink(digits: Images, shade: float) -> None:
+    for picture in digits.pixels[:4]:
+        sheet = np.pad(page(picture)[:300], 40, constant_values=255).astype(np.float64)
+        desk = np.pad(sheet, 30, constant_values=60)
+        desk[:, 170:] *= shade
+        assert likeness(seen(np.rint(desk).astype(np.uint8)), picture) > 0.9
+
+
 def outlined(scan: Pixels, left: int, top: int, right: int, bottom: int, width: int = 3) -> None:
     ImageDraw.Draw(drawn := Image.fromarray(scan)).rectangle((left, top, right, bottom), outline=30, width=width)
     scan[...] = np.asarray(drawn)

@@ -10,7 +10,7 @@ Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 CELLS = 32  # of the shorter side, where the paper is estimated
-WINDOW = 0.35  # of the sides' geometric mean: strokes are narrower, shadows wider
+WINDOWS = 0.35, 0.18  # of the sides' geometric mean: strokes are narrower, shadows wider
 COVERED = 0.2  # weight of the ink against the roughness of the paper: strokes are less than ten cells wide
 DEEPEST = 0.6  # of the brightest paper's light: a shadow, no deeper
 MIN_CONTRAST, SURE_CONTRAST = 16, 64  # grey values between paper and ink, or what may be grain, and surely is none
@@ -42,11 +42,11 @@ def _off_paper(grey_HW: Grey) -> Floats:
     if cell > 3:  # there are pixels enough to take the grain out
         grey_HW = np.asarray(Image.fromarray(grey_HW).filter(ImageFilter.BoxBlur(1)))
     coarse_hw = np.asarray(Image.fromarray(grey_HW).reduce(cell) if cell > 1 else grey_HW).astype(np.float32)
-    closed, opened = _closed_and_opened(coarse_hw, max(1, round(WINDOW * coarse_hw.size**0.5)))
-    dark = _implausibility(closed, coarse_hw) <= _implausibility(opened, coarse_hw)
-    paper_hw: Floats = closed if dark else opened
+    paper_hw, dark = _paper(coarse_hw)
     paper_HW = paper_hw
     if cell > 1:
+        if dark:  # or a step of light, drawn out between two cells, would be ink
+            paper_hw = _darkest_around(paper_hw)
         box = (0, 0, width / cell, height / cell)
         paper_HW = np.asarray(Image.fromarray(paper_hw).resize((width, height), Image.Resampling.BILINEAR, box))
     off: Floats = paper_HW - grey_HW if dark else grey_HW - paper_HW
@@ -54,6 +54,28 @@ def _off_paper(grey_HW: Grey) -> Floats:
         brightest = float(paper_hw.max())
         off *= brightest / np.maximum(paper_HW, max(1.0, brightest * DEEPEST))
     return np.clip(off, 0, 255, out=off)
+
+
+def _paper(grey_hw: Floats) -> tuple[Floats, bool]:
+    """The most plausible paper [h, w], and whether ink is darker.
+
+    A narrow window follows the edges of sheets and shadows, a wide one fills broad strokes.
+    """
+    guesses = [
+        (guess, dark)
+        for window in WINDOWS
+        for guess, dark in zip(
+            _closed_and_opened(grey_hw, max(1, round(window * grey_hw.size**0.5))), (True, False), strict=True
+        )
+    ]
+    return min(guesses, key=lambda guess: _implausibility(guess[0], grey_hw))
+
+
+def _darkest_around(paper_hw: Floats) -> Floats:
+    padded = -np.pad(paper_hw, 1, mode="edge")
+    for axis in (0, 1):
+        padded = running_max(padded, 3, axis)
+    return -padded
 
 
 def _implausibility(paper_hw: Floats, grey_hw: Floats) -> float:
