@@ -3,9 +3,10 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 WORKDIR /build
-COPY requirements.txt constraints.txt ./
+COPY requirements.lock ./
+# Wheels alone, for pip would build anything else with what it fetches without a hash.
 RUN python3 -m venv /opt/quartet \
-    && /opt/quartet/bin/pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt \
+    && /opt/quartet/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock \
     && /opt/quartet/bin/pip uninstall --yes setuptools pip
 
 FROM ${BASE}

@@ -14,10 +14,14 @@ export ORT_DISABLE_TELEMETRY = 1
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := install --quiet --disable-pip-version-check
+PIP := $(BIN)/pip $(INSTALL) --constraint constraints.txt
+# What makes the lock and the bill of materials, and what these are about: beside the environment that is worked in.
+TOOLS := .venv-tools
+SERVED := .venv-served
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol image clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock sbom image clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -62,11 +66,20 @@ hostile: $(VENV)/.dev  ## Damaged and dear requests, requests from the OpenAPI d
 protocol: $(VENV)/.dev  ## Compile the definitions in service/oip
 	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto health.proto reflection.proto
 
+lock: $(TOOLS)/.tools  ## Write requirements.lock: what is served, with the hashes of its files
+	$(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-hashes --no-annotate --python-version 3.11 \
+		--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt \
+		--output-file requirements.lock requirements.txt
+
+sbom: $(TOOLS)/.tools $(SERVED)/.served  ## Write quartet.cdx.json: the libraries that are served, as CycloneDX
+	$(TOOLS)/bin/cyclonedx-py environment --short-PURLs --output-reproducible --pyproject pyproject.toml \
+		--output-file quartet.cdx.json $(SERVED)/bin/python
+
 image:  ## Build the container image
 	docker build --tag quartet .
 
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) .competitors build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(TOOLS) $(SERVED) .competitors build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -82,3 +95,15 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[bench]'
 	touch $@ $(VENV)/.serve
+
+$(TOOLS)/.tools: constraints.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip $(INSTALL) --constraint constraints.txt cyclonedx-bom uv
+	touch $@
+
+# As the Dockerfile does it.
+$(SERVED)/.served: requirements.lock
+	$(PYTHON) -m venv --clear $(SERVED)
+	$(SERVED)/bin/pip $(INSTALL) --require-hashes --only-binary :all: --requirement requirements.lock
+	$(SERVED)/bin/pip uninstall --quiet --yes setuptools pip
+	touch $@
