@@ -18,7 +18,7 @@ from service.codecs.handwriting.drawing import Box as Box
 from service.codecs.handwriting.drawing import Digit, Side, centre, draw, extent
 from service.codecs.handwriting.enlarging import enlarged
 from service.codecs.handwriting.grouping import group
-from service.codecs.handwriting.ink import SOFT, Grey, ink_of
+from service.codecs.handwriting.ink import COVERED, FILLED, SOFT, Grey, ink_of
 from service.codecs.handwriting.leaning import upright
 from service.codecs.handwriting.strokes import strokes_of
 
@@ -34,7 +34,7 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
     if picture.shape == side and _is_ready(picture):
         return Digit(picture.astype(np.float32), Box(0, 0, side[1], side[0]))
     large = enlarged(picture, min(side))
-    ink_HW = ink_of(large.picture)
+    ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
     if ink_HW is None:
         return None
     digit = draw(ink_HW, strokes_of(ink_HW), side)
@@ -44,7 +44,7 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
 def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
     """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
     large = enlarged(picture, LINE)
-    ink_HW = ink_of(large.picture)
+    ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
     if ink_HW is not None:
         pieces = strokes_of(ink_HW)
         if line := upright(ink_HW, pieces):

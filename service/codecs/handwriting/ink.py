@@ -11,17 +11,22 @@ Floats = NDArray[np.float32]
 
 CELLS = 32  # of the shorter side, where the paper is estimated
 WINDOWS = 0.35, 0.18  # of the sides' geometric mean: strokes are narrower, shadows wider
-COVERED = 0.2  # weight of the ink against the roughness of the paper: strokes are less than ten cells wide
+# Weights of the ink against the roughness of the paper: strokes are less than six cells wide, those of a digit that
+# fills its picture less than ten.
+COVERED, FILLED = 1 / 3, 1 / 5
 DEEPEST = 0.6  # of the brightest paper's light: a shadow, no deeper
 MIN_CONTRAST, SURE_CONTRAST = 16, 64  # grey values between paper and ink, or what may be grain, and surely is none
 MIN_CLARITY = 3.0  # contrast, in multiples of what the paper itself shows
 SOFT = 0.1  # of the contrast: the edge of a stroke
 
 
-def ink_of(picture: Grey) -> Floats | None:
-    """How much ink is where [H, W], about 1 in a stroke; None where nothing stands out from the paper."""
+def ink_of(picture: Grey, covered: float = COVERED) -> Floats | None:
+    """How much ink is where [H, W], about 1 in a stroke; None where nothing stands out from the paper.
+
+    `covered` weighs the ink against the roughness of the paper.
+    """
     channels = picture[None] if picture.ndim == 2 else np.moveaxis(picture, 2, 0)
-    ink_HW: Floats = np.maximum.reduce([_off_paper(np.ascontiguousarray(grey)) for grey in channels])
+    ink_HW: Floats = np.maximum.reduce([_off_paper(np.ascontiguousarray(grey), covered) for grey in channels])
     at_most = np.cumsum(np.bincount(ink_HW.astype(np.uint8).ravel(), minlength=256))
     few = max(1, ink_HW.size // 4096)  # pixels: the darkest one alone may be dust
     usual, contrast = np.searchsorted(at_most, (ink_HW.size // 2, ink_HW.size - few), side="right").tolist()
@@ -31,7 +36,7 @@ def ink_of(picture: Grey) -> Floats | None:
     return ink_HW
 
 
-def _off_paper(grey_HW: Grey) -> Floats:
+def _off_paper(grey_HW: Grey, covered: float) -> Floats:
     """How far each pixel is from the paper, to the side where the ink is: darker or lighter. In grey values.
 
     The paper is what remains when all that is narrower than a window is filled: dark strokes by a closing, light ones
@@ -42,7 +47,7 @@ def _off_paper(grey_HW: Grey) -> Floats:
     if cell > 3:  # there are pixels enough to take the grain out
         grey_HW = np.asarray(Image.fromarray(grey_HW).filter(ImageFilter.BoxBlur(1)))
     coarse_hw = np.asarray(Image.fromarray(grey_HW).reduce(cell) if cell > 1 else grey_HW).astype(np.float32)
-    paper_hw, dark = _paper(coarse_hw)
+    paper_hw, dark = _paper(coarse_hw, covered)
     paper_HW = paper_hw
     if cell > 1:
         if dark:  # or a step of light, drawn out between two cells, would be ink
@@ -56,7 +61,7 @@ def _off_paper(grey_HW: Grey) -> Floats:
     return np.clip(off, 0, 255, out=off)
 
 
-def _paper(grey_hw: Floats) -> tuple[Floats, bool]:
+def _paper(grey_hw: Floats, covered: float) -> tuple[Floats, bool]:
     """The most plausible paper [h, w], and whether ink is darker.
 
     A narrow window follows the edges of sheets and shadows, a wide one fills broad strokes.
@@ -68,7 +73,7 @@ def _paper(grey_hw: Floats) -> tuple[Floats, bool]:
             _closed_and_opened(grey_hw, max(1, round(window * grey_hw.size**0.5))), (True, False), strict=True
         )
     ]
-    return min(guesses, key=lambda guess: _implausibility(guess[0], grey_hw))
+    return min(guesses, key=lambda guess: _implausibility(guess[0], grey_hw, covered))
 
 
 def _darkest_around(paper_hw: Floats) -> Floats:
@@ -78,10 +83,10 @@ def _darkest_around(paper_hw: Floats) -> Floats:
     return -padded
 
 
-def _implausibility(paper_hw: Floats, grey_hw: Floats) -> float:
+def _implausibility(paper_hw: Floats, grey_hw: Floats, covered: float) -> float:
     """Of a guess at the paper: how rough it is and, less, how much ink it would take."""
     down, across = paper_hw[1:] - paper_hw[:-1], paper_hw[:, 1:] - paper_hw[:, :-1]
-    return float(np.abs(down).sum() + np.abs(across).sum() + COVERED * np.abs(paper_hw - grey_hw).sum())
+    return float(np.abs(down).sum() + np.abs(across).sum() + covered * np.abs(paper_hw - grey_hw).sum())
 
 
 def _closed_and_opened(grey_hw: Floats, window: int) -> Floats:
