@@ -78,8 +78,8 @@ class Encoded(NamedTuple):
 
     @property
     def work(self) -> int:
-        """In the bytes of numbers that take as long to prepare: half a microsecond each where all of it is noise."""
-        return max(2 * self.pixels * self.header.passes, SMALL)
+        """In the bytes of numbers that take as long to prepare, where all of it is noise."""
+        return max(3 * self.pixels * self.header.passes, SMALL)
 
     def read(self, limits: Limits) -> Picture:
         """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.

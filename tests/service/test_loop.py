@@ -103,7 +103,7 @@ def extremes() -> Iterator[tuple[str, Case]]:
     yield "labels", Case(SAMPLES, JSON, dense("labels", "0"))
     yield "slices of numbers", Case(CT, JSON, dense("slices", "[[0]]"))
     yield "deep", Case(DIGITS, JSON, b'{"images": ' + b"[" * 1000 + b"]" * 1000 + b"}")
-    yield "largest inline picture", Case(DIGITS, PNG, png(noise(128, 128)), query="many=true")
+    yield "largest inline picture", Case(DIGITS, PNG, png(noise(104, 104)), query="many=true")
     yield "four small pictures", Case(DIGITS, JSON, base64s(*[png(noise(60, 60))] * 4))
     yield "many small pictures", Case(DIGITS, JSON, base64s(*[png(np.zeros((8, 8), np.uint8))] * 256))
     yield "flat picture", Case(DIGITS, PNG, png(np.full((4500, 6000), 255, np.uint8)))
