@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from load_tests.bodies import Body, applicants, as_json, as_npy, digit
+from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit
 from load_tests.report import table
 from load_tests.serving import Serving
 from service.budget import SHARE
@@ -50,7 +50,9 @@ def picture(mode: str, kind: str, side: int, **options: object) -> Body:
 def requests() -> Iterator[tuple[str, Dear]]:
     digits, slices = np.stack([digit(7)] * 256), np.zeros((8, 1024, 1024), np.int16)
     raw = np.zeros((8, 1024, 1024), np.float32)
-    infer = b'{"inputs": [{"name": "slice", "shape": [8, 1024, 1024], "datatype": "FP32", "parameters": '
+    denoise = f"/v1/ct/denoise?spacing_mm={SLICE_MM}"
+    infer = b'{"parameters": {"spacing_mm": %f}, ' % SLICE_MM
+    infer += b'"inputs": [{"name": "slice", "shape": [8, 1024, 1024], "datatype": "FP32", "parameters": '
     infer += b'{"binary_data_size": %d}}]}' % raw.nbytes
     yield "grey PNG", Dear("/v1/digits/classify?many=true", picture("L", "PNG", SIDE))
     yield "transparent PNG", Dear("/v1/images/classify", picture("RGBA", "PNG", SIDE))
@@ -59,8 +61,8 @@ def requests() -> Iterator[tuple[str, Dear]]:
     yield "explained digits", Dear("/v1/digits/classify?explain=true", as_npy(digits))
     yield "activations", Dear("/v1/models/digits/activations", as_npy(digits[:16]))
     yield "applicants", Dear("/v1/credit/score", as_json({"applicants": (applicants() * 256)[:256]}))
-    yield "slices", Dear("/v1/ct/denoise", as_npy(slices))
-    yield "slices in JSON", Dear("/v1/ct/denoise", as_npy(slices[:2]), {"accept": "application/json"})
+    yield "slices", Dear(denoise, as_npy(slices))
+    yield "slices in JSON", Dear(denoise, as_npy(slices[:2]), {"accept": "application/json"})
     yield "samples", Dear("/v1/samples/generate", as_json({"count": 256}))
     yield (
         "raw slices",
