@@ -392,3 +392,14 @@ def test_a_digit_that_was_cut_out_tightly_gets_a_margin(digits: Images, height: 
         large = np.asarray(cut.resize((round(height * cut.width / cut.height), height), Image.Resampling.BICUBIC))
         alike.append(likeness(seen(255 - large if dark else large), digit))
     assert np.quantile(alike, 0.2) > 0.85
+
+
+def test_squares_as_dark_as_ink_are_taken_off_the_digit(digits: Images) -> None:
+    alike = []
+    for digit in digits.pixels[:30]:
+        large = page(digit).astype(float)
+        squared = large.copy()
+        squared[7::24] = squared[8::24] = np.minimum(large[7::24], 90)
+        squared[:, 7::24] = squared[:, 8::24] = np.minimum(squared[:, 7::24], 90)
+        alike.append(likeness(seen(squared.astype(np.uint8)), digit))
+    assert np.median(alike) > 0.8

@@ -20,7 +20,8 @@ from service.codecs.handwriting.enlarging import enlarged
 from service.codecs.handwriting.grouping import group
 from service.codecs.handwriting.ink import COVERED, FILLED, SOFT, Grey, ink_of
 from service.codecs.handwriting.leaning import upright
-from service.codecs.handwriting.strokes import strokes_of
+from service.codecs.handwriting.ruling import without_ruling
+from service.codecs.handwriting.strokes import INK, strokes_of
 
 LINE = 64  # pixels that a line of digits is high, or it is enlarged
 DARK, BRIGHT = 16, 160  # grey values of a border that is as good as black, and of ink that is bright enough
@@ -35,7 +36,7 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
         return Digit(picture.astype(np.float32), Box(0, 0, side[1], side[0]))
     large = enlarged(picture, min(side))
     ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
-    if ink_HW is None:
+    if ink_HW is None or not (ink_HW := without_ruling(ink_HW)).max() > INK:
         return None
     digit = draw(ink_HW, strokes_of(ink_HW), side)
     return digit._replace(box=large.in_picture(digit.box, *picture.shape[:2]))
@@ -45,7 +46,7 @@ def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
     """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
     large = enlarged(picture, LINE)
     ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
-    if ink_HW is not None:
+    if ink_HW is not None and (ink_HW := without_ruling(ink_HW)).max() > INK:
         pieces = strokes_of(ink_HW)
         if line := upright(ink_HW, pieces):
             ink_HW, pieces = line.ink, strokes_of(line.ink)
