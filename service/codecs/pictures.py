@@ -79,7 +79,7 @@ class Encoded(NamedTuple):
     @property
     def work(self) -> int:
         """In the bytes of numbers that take as long to prepare, where all of it is noise."""
-        return max(3 * self.pixels * self.header.passes, SMALL)
+        return max(5 * self.pixels * self.header.passes, SMALL)
 
     def read(self, limits: Limits) -> Picture:
         """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.
