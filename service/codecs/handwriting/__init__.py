@@ -16,9 +16,9 @@ import numpy as np
 
 from service.codecs.handwriting.drawing import Box as Box
 from service.codecs.handwriting.drawing import Digit, Side, centre, draw, extent
-from service.codecs.handwriting.enlarging import enlarged
+from service.codecs.handwriting.enlarging import Enlarged, enlarged
 from service.codecs.handwriting.grouping import group
-from service.codecs.handwriting.ink import COVERED, FILLED, SOFT, Grey, ink_of
+from service.codecs.handwriting.ink import COVERED, FILLED, SOFT, Floats, Grey, ink_of
 from service.codecs.handwriting.leaning import upright
 from service.codecs.handwriting.ruling import without_ruling
 from service.codecs.handwriting.strokes import INK, strokes_of
@@ -35,8 +35,8 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
     if picture.shape == side and _is_ready(picture):
         return Digit(picture.astype(np.float32), Box(0, 0, side[1], side[0]))
     large = enlarged(picture, min(side))
-    ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
-    if ink_HW is None or not (ink_HW := without_ruling(ink_HW)).max() > INK:
+    ink_HW = _ink(large)
+    if ink_HW is None:
         return None
     digit = draw(ink_HW, strokes_of(ink_HW), side)
     return digit._replace(box=large.in_picture(digit.box, *picture.shape[:2]))
@@ -45,8 +45,8 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
 def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
     """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
     large = enlarged(picture, LINE)
-    ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
-    if ink_HW is not None and (ink_HW := without_ruling(ink_HW)).max() > INK:
+    ink_HW = _ink(large)
+    if ink_HW is not None:
         pieces = strokes_of(ink_HW)
         if line := upright(ink_HW, pieces):
             ink_HW, pieces = line.ink, strokes_of(line.ink)
@@ -54,6 +54,15 @@ def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
             digit = draw(ink_HW, pieces.only(members), side)
             box = line.in_picture(digit.box) if line else digit.box
             yield digit._replace(box=large.in_picture(box, *picture.shape[:2]))
+
+
+def _ink(large: Enlarged) -> Floats | None:
+    """The ink without the lines of the paper; None where nothing is left that is dark enough for a stroke."""
+    ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
+    if ink_HW is None:
+        return None
+    ink_HW = without_ruling(ink_HW)
+    return ink_HW if ink_HW.max() > INK else None
 
 
 def _is_ready(grey: Grey) -> bool:
