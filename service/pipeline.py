@@ -7,6 +7,7 @@ Nothing that a client can get wrong lies beyond `prepare`.
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from time import monotonic, perf_counter
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -18,8 +19,8 @@ from service.bundle import Arrays, size_of
 from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, QuartetError
 from service.limits import Limits
-from service.messages import DICOM, FORM, Answer, Payload, Request, refuse_unknown
-from service.placement import HEAVY, Errand, placed
+from service.messages import DICOM, FORM, JSON, Answer, Payload, Request, refuse_unknown
+from service.placement import HEAVY, Errand, parsed, placed
 from service.repository import Repository
 from service.served import ServedModel
 from service.settings import Settings, SettingsError
@@ -45,9 +46,9 @@ class Pipeline:
         self.budget = Budget(settings.memory_budget or default_size(settings.processes))
         repository.metrics.budget = self.budget
 
-    def limits(self, lease: Lease | None) -> Limits:
+    def limits(self, lease: Lease | None, deadline: float = inf) -> Limits:
         """Of one request."""
-        return Limits(self.settings.max_rows, self.settings.max_pixels, lease)
+        return Limits(self.settings.max_rows, self.settings.max_pixels, lease, deadline)
 
     def settle_budget(self) -> None:
         """Look again at what is left for requests, now that the models are loaded."""
@@ -64,8 +65,9 @@ class Pipeline:
         if not request.body:
             raise EmptyBody("The request has no body.")
         errand, size = Errand(deadline, abandoned, request.lease), len(request.body)
-        limits = self.limits(request.lease)
-        payload = await placed(_weight(request), errand, _decoded, endpoint, request, limits)
+        limits = self.limits(request.lease, deadline)
+        decoding = parsed if request.media_type == JSON else placed
+        payload = await decoding(_weight(request), errand, _decoded, endpoint, request, limits)
         request.body = b""
         model = self._pick(endpoint, request, model_name, payload)
         inputs = await placed(max(size, payload.work), errand, endpoint.prepare, payload, model.manifest, limits)

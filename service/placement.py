@@ -16,11 +16,13 @@ INLINE_BYTES = 32 * 1024  # above these a stage may take milliseconds
 HEAVY = INLINE_BYTES + 1  # for a stage whose bytes say little of its time
 THREADS = cpu_quota() + 1
 MOST_WAITING = 256  # stages, those that run included
+LARGE_JSON = 2**20  # bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _threads = ThreadPoolExecutor(THREADS, "stage")
+_parser = ThreadPoolExecutor(1, "parser")
 _room = BoundedSemaphore(MOST_WAITING)
 
 
@@ -39,17 +41,32 @@ async def placed(size: int, errand: Errand, stage: Callable[P, T], *args: P.args
     return await elsewhere(errand, stage, *args, **kwargs)
 
 
+async def parsed(size: int, errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for a stage that parses JSON of `size` bytes.
+
+    The parser holds the interpreter lock, for LARGE_JSON and more long enough to be felt: these go one after the other,
+    for the event loop would wait for all that are at it together.
+    """
+    if size <= LARGE_JSON:
+        return await placed(size, errand, stage, *args, **kwargs)
+    return await _in(_parser, errand, partial(stage, *args, **kwargs))
+
+
 async def elsewhere(errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a stage in a thread.
 
     Raises QueueFull at once, DeadlineExceeded when the time is up, ClientGone when nobody waits once its turn has come.
     A thread that has begun cannot be stopped: it goes on by itself, and the lease ends with it.
     """
+    return await _in(_threads, errand, partial(stage, *args, **kwargs))
+
+
+async def _in(threads: ThreadPoolExecutor, errand: Errand, stage: Callable[[], T]) -> T:
     if not _room.acquire(blocking=False):
         raise QueueFull("Too many requests wait to be read already. Try again in a moment.")
     if errand.lease is not None:
         errand.lease.keep()
-    done = _threads.submit(_if_wanted, errand, partial(stage, *args, **kwargs))
+    done = threads.submit(_if_wanted, errand, stage)
     done.add_done_callback(partial(_leave, errand.lease))
     try:
         async with asyncio.timeout(errand.deadline - monotonic()) as patience:

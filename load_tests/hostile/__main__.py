@@ -23,7 +23,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from load_tests.hostile.bombs import BOMBS
+from load_tests.hostile.bombs import BOMBS, forget
 from load_tests.hostile.conformance import departures
 from load_tests.hostile.cost import resident_mb
 from load_tests.hostile.fuzz import Fuzz, bombs, damaged
@@ -56,9 +56,11 @@ class Stage(NamedTuple):
         with Inside(folder / self.name, **self.limits) as inside:
             fuzz = Fuzz(inside, self.shots(random.Random(given.seed)))
             fuzz.run(self.settled)
+            forget()
             until, settled = monotonic() + given.seconds, resident_mb()
             while monotonic() < until or fuzz.statuses.total() < given.requests:
                 fuzz.run(20)
+            forget()
             grown = resident_mb() - settled
         print(f"{self.name}: {fuzz.statuses.total()} requests, by status: {dict(sorted(fuzz.statuses.items()))}")
         print(f"{self.name}: memory {grown:+.1f} MB since request {self.settled}", flush=True)

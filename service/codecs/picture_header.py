@@ -1,7 +1,8 @@
 """What the first bytes of a picture file say of the work that lies behind them, read without decoding anything.
 
 Pillow takes hundreds of megabytes for the canvas of a WebP file of 34 bytes when it opens it, and seconds for a JPEG of
-hundreds of scans, which no thread can be stopped at. So nothing is handed to it before its header is known.
+hundreds of scans, or of a million empty segments, which no thread can be stopped at. So nothing is handed to it before
+its header is known.
 """
 
 import struct
@@ -13,7 +14,9 @@ FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xC
 STRIPS = 273, 279, 324, 325  # TIFF: where strips and tiles lie, and how long they are
 WIDTH, HEIGHT, COMPRESSION, ORIENTATION, ROWS_PER_STRIP, TILE_WIDTH, TILE_HEIGHT = 256, 257, 259, 274, 278, 322, 323
 KIND_OF_PAGE, REDUCED, MASK = 254, 1, 4  # TIFF: what a page is, unless it is a page
-MOST_PAGES = 1024
+MOST_PAGES, MOST_TAGS = 1024, 256  # of a TIFF, and of each page
+MOST_SEGMENTS = 1024  # before the frame of a JPEG
+FEW_CHUNKS, CHUNK = 256, 256  # of a PNG that many, and one more for each so many bytes
 CANVASES = 16  # bytes for a pixel of a WebP: the decoder's and Pillow's
 SIZES = {3: "H", 4: "I"}  # of TIFF values
 
@@ -54,7 +57,7 @@ def _directories(data: bytes, order: str) -> Iterator[int]:
     while at and at not in seen and len(seen) < MOST_PAGES and at + 2 <= len(data):
         (count,) = struct.unpack_from(order + "H", data, at)
         end = at + 2 + 12 * count
-        if end > len(data):
+        if count > MOST_TAGS or end > len(data):
             return
         yield at
         seen.add(at)
@@ -79,7 +82,7 @@ def look(data: bytes) -> Header | None:
     """None for what is no PNG, JPEG, WebP, BMP or TIFF, or is cut off in its header."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return Header("PNG", *struct.unpack_from(">II", data, 16))
+            return _png(data)
         if data.startswith(b"\xff\xd8\xff"):
             return _jpeg(data)
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -93,9 +96,23 @@ def look(data: bytes) -> Header | None:
     return None
 
 
+def _png(data: bytes) -> Header | None:
+    """None as well for what repeats its colour profile, which Pillow would inflate each time."""
+    at, left, profiles = 8, FEW_CHUNKS + len(data) // CHUNK, 0
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        profiles, left = profiles + (name == b"iCCP"), left - 1
+        if profiles > 1 or left < 0:
+            return None
+        at += 12 + length
+    return Header("PNG", *struct.unpack_from(">II", data, 16))
+
+
 def _jpeg(data: bytes) -> Header | None:
     at = 2
-    while data[at] == 0xFF:
+    for _ in range(MOST_SEGMENTS):
+        if data[at] != 0xFF:
+            break
         marker = data[at + 1]
         if marker == 0xFF:  # padding
             at += 1
@@ -167,5 +184,7 @@ def _page(data: bytes, order: str, at: int) -> tuple[Header | None, int]:
 
 def _entries(data: bytes, order: str, at: int) -> Iterator[tuple[int, int, int, bytes]]:
     (count,) = struct.unpack_from(order + "H", data, at)
+    if count > MOST_TAGS:
+        raise IndexError
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         yield struct.unpack_from(order + "HHI4s", data, entry)

@@ -11,7 +11,7 @@ from service.errors import InvalidValue, QuartetError
 from service.messages import Payload
 from service.oip.datatypes import DTYPES
 from service.pipeline import Pipeline
-from service.placement import Errand, placed
+from service.placement import Errand, parsed, placed
 from service.served import ServedModel
 from service.tasks import tensors
 from service.tasks.spacing import Spacing, parse_spacing
@@ -66,12 +66,13 @@ class Asked(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Which model should answer, by when and to whom."""
+    """Which model should answer, by when and to whom, and whether its tensors are in JSON."""
 
     model: str
     version: str | None
     errand: Errand
     priority: int
+    in_json: bool = False
 
 
 async def infer(
@@ -83,7 +84,8 @@ async def infer(
 ) -> tuple[T, Timing]:
     """The answer to a request of `size` bytes. Raises a QuartetError."""
     started = perf_counter()
-    model, asked, inputs = await placed(size, terms.errand, _understand, pipeline, terms, decode)
+    decoding = parsed if terms.in_json else placed
+    model, asked, inputs = await decoding(size, terms.errand, _understand, pipeline, terms, decode)
     within, priority = asked.parameters.timeout_s, asked.parameters.priority
     errand = terms.errand
     if within is not None:

@@ -12,7 +12,7 @@ from service.errors import InvalidValue, NotReady, QuartetError, UnknownRoute
 from service.exchange import Exchange
 from service.messages import Answer, refuse_unknown
 from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
-from service.oip.rest import decode, present
+from service.oip.rest import JSON_LENGTH, decode, present
 from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of
 from service.placement import Errand
 from service.settings import Settings
@@ -67,7 +67,8 @@ class Routes:
         refuse_unknown(request.query, ())
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
         errand = Errand(deadline, exchange.client.gone, request.lease)
-        terms = Terms(name, version, errand, priority_of(request))
+        in_json = JSON_LENGTH not in request.headers
+        terms = Terms(name, version, errand, priority_of(request), in_json)
         return await infer(
             self._pipeline,
             terms,

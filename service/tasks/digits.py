@@ -160,6 +160,7 @@ def check_explainable(payload: Payload, manifest: Manifest) -> None:
 
 def _digits(sent: Sent, side: tuple[int, int], limits: Limits) -> Iterator[tuple[Found, NDArray[np.float32]]]:
     for number, encoded in enumerate(sent.pictures):
+        limits.check_time()
         picture = encoded.read(limits)
         if sent.many:
             for digit in read_digits(picture.pixels, side):

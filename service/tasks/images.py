@@ -55,7 +55,11 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     if not isinstance(sent, Sent):
         return {tensor.name: digits.checked(sent, tensor, limits)}
     limits.check_rows(len(sent.pictures), "image")
-    sent.shown = np.stack([_resized(encoded.read(limits), side) for encoded in sent.pictures])
+    rows = []
+    for encoded in sent.pictures:
+        limits.check_time()
+        rows.append(_resized(encoded.read(limits), side))
+    sent.shown = np.stack(rows)
     return {tensor.name: digits.ranged(sent.shown, tensor)}
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.codecs.arrays import numeric_array, parse_json, parse_object, read_npy, write_npy
+from service.codecs.arrays import has_shape, numeric_array, parse_json, parse_object, read_npy, write_npy
 from service.errors import BodyTooLarge, InvalidShape, InvalidValue, MalformedBody, QuartetError
 from service.limits import Limits
 
@@ -248,3 +248,14 @@ def test_what_would_take_much_memory_to_parse_is_refused_before(piece: bytes) ->
     dense = b"[" + piece * (2**24 // len(piece)) + b"0]"
     with pytest.raises(BodyTooLarge, match="npy"):
         parse_json(dense, LIMITS)
+
+
+def test_a_long_row_is_compared_in_the_memory_of_its_own_text() -> None:
+    count = 10**6
+    element = parse_object(b'{"images":[%s0]}' % (b"0," * (count - 1)), {"images"}, LIMITS)["images"]
+    tracemalloc.start()
+    try:
+        assert has_shape(element, (count,))
+        assert tracemalloc.get_traced_memory()[1] < 8 * count
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from time import monotonic
 
 import gdcm
 import numpy as np
@@ -16,11 +17,19 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
 
-from service.codecs.dicom import STATISTICS, read_slice, write_derived
+from service.codecs.dicom import STATISTICS, read_slice, read_slices, write_derived
 from service.codecs.dicom.codestream import Header, run_length
 from service.codecs.dicom.lossless import checked
 from service.codecs.dicom.pixels import CODECS, NATIVE, RUN_LENGTH
-from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetError, TooManyPixels, UnsupportedMedia
+from service.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    InvalidValue,
+    MalformedBody,
+    QuartetError,
+    TooManyPixels,
+    UnsupportedMedia,
+)
 from service.limits import Limits
 
 LIMITS = Limits(max_rows=32, max_pixels=2**20)
@@ -337,6 +346,7 @@ def lossless() -> bytes:
     change = gdcm.ImageChangeTransferSyntax()
     change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
     change.SetInput(image)
+    image.thisown = False  # GDCM frees it with what it was given to; Python as well would end the process
     assert change.Change()
     fragment = change.GetOutput().GetDataElement().GetSequenceOfFragments().GetFragment(0)
     return bytes(fragment.GetByteValue().GetBuffer().encode("utf-8", "surrogateescape"))
@@ -384,3 +394,51 @@ def test_restarts_in_lossless_jpeg_are_followed() -> None:
     for damaged in (stream.replace(b"\0\xff\xd3", b"\xff\xd3"), stream.replace(b"\xff\xd3", b"")):
         with pytest.raises(MalformedBody):
             checked(damaged, header)
+
+
+def deflated(body: bytes, padding: int) -> bytes:
+    """The slice deflated, with `padding` bytes more in it."""
+    dataset = opened(body)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.add_new(0x70011001, "OB", bytes(padding))
+    return saved(dataset)
+
+
+def test_deflated_files_count_together(ct_slice: bytes) -> None:
+    padded = deflated(ct_slice, LIMITS.max_pixels)
+    assert len(read_slices([padded] * 4, LIMITS, "dicom")) == 4
+    with pytest.raises(BodyTooLarge, match="deflated") as refusal:
+        read_slices([padded] * 5, LIMITS, "dicom")
+    assert refusal.value.field == "dicom[4]"
+
+
+def test_no_slice_is_read_for_a_request_whose_time_is_up() -> None:
+    with pytest.raises(DeadlineExceeded):
+        read_slices([SLICE], LIMITS._replace(deadline=monotonic() - 1), "dicom")
+
+
+@pytest.mark.parametrize("uid", ["1." * 40_000, "1.2\\1.3", "a.b"])
+def test_what_is_no_uid_is_not_referred_to(ct_slice: bytes, uid: str) -> None:
+    value = uid.encode() + bytes(len(uid) % 2)
+    head = struct.pack("<HH2sHI", 8, 0x18, b"UT", 0, len(value))
+    file = _before_pixels(ct_slice, head + value)
+    source = read_slice(file, LIMITS)
+    derived = opened(write_derived(source, source.hu, "x"))
+    assert "SourceImageSequence" not in derived
+    assert derived.SOPInstanceUID.is_valid
+
+
+def test_a_long_image_type_is_cut(ct_slice: bytes) -> None:
+    value = b"A\\" * 50_000
+    file = _before_pixels(ct_slice, struct.pack("<HH2sHI", 8, 8, b"UT", 0, len(value)) + value)
+    source = read_slice(file, LIMITS)
+    assert opened(write_derived(source, source.hu, "x")).ImageType[:2] == ["DERIVED", "PRIMARY"]
+
+
+def test_a_slice_is_monochrome(ct_slice: bytes) -> None:
+    dataset = opened(ct_slice)
+    dataset.PhotometricInterpretation = "MONOCHROME0"
+    with pytest.raises(InvalidValue, match="MONOCHROME1 or MONOCHROME2"):
+        read_slice(saved(dataset), LIMITS)
+    dataset.PhotometricInterpretation = ""
+    assert read_slice(saved(dataset), LIMITS).hu.shape == (dataset.Rows, dataset.Columns)

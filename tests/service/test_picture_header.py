@@ -193,3 +193,35 @@ def test_previews_and_masks_in_a_tiff_are_no_pages() -> None:
     buffer = io.BytesIO()
     first.save(buffer, "TIFF", save_all=True, append_images=others)
     assert [(one.page, one.height) for one in pages(buffer.getvalue())] == [(0, 8), (2, 10)]
+
+
+def cut_into_pieces(kind: str) -> bytes:
+    """A sound picture of a million empty pieces, or of pages whose lists of tags lie over one another."""
+    if kind == "TIFF":
+        tags = struct.pack("<HHIIHHII", 256, 4, 1, 8, 257, 4, 1, 8) * 35_000
+        file = bytearray(struct.pack("<2sHIH", b"II", 42, 8, 60_000) + tags)
+        for at in range(8, 8 + 16 * 1024, 16):
+            struct.pack_into("<H", file, at, 60_000)
+            struct.pack_into("<I", file, at + 2 + 12 * 60_000, at + 16)
+        return bytes(file)
+    whole = encoded(Image.new("L", (8, 8)), kind)
+    at, piece = {"PNG": (33, b"\0\0\0\0teSt\xab\x8d\x03\xe8"), "JPEG": (2, b"\xff\xfe\0\2")}[kind]
+    return whole[:at] + piece * 10**6 + whole[at:]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_pieces_are_counted_before_they_are_read(kind: str) -> None:
+    file = cut_into_pieces(kind)
+    started = process_time()
+    with pytest.raises(MalformedBody):
+        opened(file, MAX_PIXELS)
+    assert process_time() - started < 0.5
+
+
+def test_a_colour_profile_is_inflated_once() -> None:
+    profile = encoded(Image.new("L", (8, 8)), "PNG", icc_profile=bytes(1000))
+    at = profile.index(b"iCCP") - 4
+    chunk = profile[at : at + 12 + int.from_bytes(profile[at : at + 4])]
+    assert read(profile, Limits(1, MAX_PIXELS)).size == (8, 8)
+    with pytest.raises(MalformedBody):
+        opened(profile[:at] + 2 * chunk + profile[at + len(chunk) :], MAX_PIXELS)

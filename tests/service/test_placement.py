@@ -10,7 +10,7 @@ import pytest
 from service import placement
 from service.budget import Budget
 from service.errors import ClientGone, DeadlineExceeded, QueueFull
-from service.placement import INLINE_BYTES, MOST_WAITING, THREADS, Errand, elsewhere, placed
+from service.placement import INLINE_BYTES, LARGE_JSON, MOST_WAITING, THREADS, Errand, elsewhere, parsed, placed
 
 
 def errand(seconds: float = 60, gone: bool = False, budget: Budget | None = None) -> Errand:
@@ -84,3 +84,20 @@ def test_memory_is_held_until_the_thread_is_done_with_it() -> None:
             break
         threading.Event().wait(0.01)
     assert budget.held == 0
+
+
+def test_large_json_is_parsed_one_after_the_other() -> None:
+    at_once: list[int] = []
+    here: list[int] = []
+
+    def parse() -> None:
+        here.append(1)
+        at_once.append(len(here))
+        threading.Event().wait(0.02)
+        here.pop()
+
+    async def crowd(size: int) -> None:
+        await asyncio.gather(*(parsed(size, errand(), parse) for _ in range(4)))
+
+    asyncio.run(crowd(LARGE_JSON + 1))
+    assert at_once == [1] * 4

@@ -205,4 +205,22 @@ def _busy(pattern: str, side: int) -> bytes:
     return buffer.getvalue()
 
 
-BOMBS = (declared, flat, scans, pages, strips, chunks, busy)
+def segments(chance: random.Random) -> Shot:
+    """A JPEG of very many segments, next to nothing in each."""
+    whole = _flat("JPEG", "L", 64, False)
+    segment = chance.choice((b"\xff\xfe\0\2", b"\xff\xe1\0\2", b"\xff\xdb\0\2", b"\xff"))
+    return _sent(chance, whole[:2] + segment * amount(chance, 2**20) + whole[2:], "JPEG")
+
+
+def directories(chance: random.Random) -> Shot:
+    """A TIFF of many pages, whose long lists of tags lie over one another."""
+    tags, count = amount(chance, 65_535), amount(chance, 1024)
+    sides = struct.pack("<HHIIHHII", 256, 4, 1, 8, 257, 4, 1, 8)
+    file = bytearray(struct.pack("<2sHIH", b"II", 42, 8, tags) + sides * (tags // 2 + count + 2))
+    for at in range(8, 8 + 16 * count, 16):
+        struct.pack_into("<H", file, at, tags)
+        struct.pack_into("<I", file, at + 2 + 12 * tags, at + 16)
+    return _sent(chance, bytes(file), "TIFF")
+
+
+BOMBS = (declared, flat, scans, pages, strips, chunks, segments, directories, busy)

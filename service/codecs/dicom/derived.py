@@ -1,5 +1,6 @@
 """A derived image (PS3.3 C.7.6.1.1.2): the slice's own elements byte for byte, in Explicit VR Little Endian."""
 
+import re
 import struct
 from typing import Any
 
@@ -16,6 +17,8 @@ BINARY |= dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8)
 ASCII = frozenset(["AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"])  # no character set changes them
 CHOSEN = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
 LONGEST = 0xFFFE  # bytes in a short representation
+INSTANCE = re.compile(r"[0-9.]{1,64}")
+MOST_WORDS, LONGEST_WORD = 16, 16  # of ImageType
 
 # Of the pixels there were, or of how they were written: optional, and wrong once they are others.
 STATISTICS = {
@@ -58,7 +61,7 @@ def _new(source: Slice, instance: str, algorithm: str) -> dict[int, tuple[str, b
     dataset = source.dataset
     series = str(dataset.get("SeriesInstanceUID") or "")
     origin = str(dataset.get("SOPInstanceUID") or "")
-    kind = words(dataset, "ImageType")
+    kind = [word for word in words(dataset, "ImageType")[:MOST_WORDS] if len(word) <= LONGEST_WORD]
     primary = kind[1] if len(kind) > 1 and kind[1] in ("PRIMARY", "SECONDARY") else "PRIMARY"
     new = {
         0x00080008: ("CS", "\\".join(["DERIVED", primary, *(kind[2:] or ["AXIAL"])])),
@@ -68,7 +71,7 @@ def _new(source: Slice, instance: str, algorithm: str) -> dict[int, tuple[str, b
         0x0020000E: ("UI", str(generate_uid(entropy_srcs=[series, algorithm]) if series else generate_uid())),
     }
     encoded = {tag: (vr, text.encode("latin-1")) for tag, (vr, text) in new.items()}
-    if origin:
+    if INSTANCE.fullmatch(origin):
         reference = _element(0x00081150, "UI", str(CTImageStorage).encode())
         reference += _element(0x00081155, "UI", origin.encode("latin-1"))
         encoded[0x00082112] = ("SQ", _item(reference))

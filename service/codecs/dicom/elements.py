@@ -21,6 +21,7 @@ from service.limits import Limits
 MAX_ELEMENTS = 10_000  # items, and fragments of pixel data, included; a slice has some hundreds
 MAX_DEPTH = 16  # of sequences in sequences
 MAX_INFLATED = 64 * 2**20  # bytes
+INFLATED, BESIDE = 4, 2**20  # bytes that a deflated data set may hold for each pixel of the limit, and beside them
 
 LONG = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))  # 4 bytes of length
 SHORT = frozenset(
@@ -66,19 +67,22 @@ class Element(NamedTuple):
 
 
 class File(NamedTuple):
-    """A data set, without the group that speaks of the file, and how it is encoded."""
+    """A data set, without the group that speaks of the file, and how it is encoded; `inflated` bytes were deflated."""
 
     elements: Elements
     syntax: str
     big: bool
+    inflated: int = 0
 
 
 def parse(data: bytes, limits: Limits, field: str | None) -> File:
     """Raises MalformedBody, BodyTooLarge, InvalidValue."""
     try:
         syntax, start = _meta(data)
+        inflated = 0
         if syntax == DeflatedExplicitVRLittleEndian:
             data, start, syntax = _inflated(data[start:], limits, field), 0, ExplicitVRLittleEndian
+            inflated = len(data)
         explicit = _is_explicit(data, start)
         big = syntax == ExplicitVRBigEndian or (not syntax and _looks_big(data, start))
         elements, _ = _Parser(data, explicit, big, field).elements(start, len(data))
@@ -88,7 +92,7 @@ def parse(data: bytes, limits: Limits, field: str | None) -> File:
         raise MalformedBody("Not a DICOM file, or a damaged one.", field)
     native = ExplicitVRBigEndian if big else ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
     encapsulated = PIXEL_DATA in elements and elements[PIXEL_DATA].fragments
-    return File(elements, syntax if encapsulated and syntax else native, big)
+    return File(elements, syntax if encapsulated and syntax else native, big, inflated)
 
 
 def _meta(data: bytes) -> tuple[str, int]:
@@ -120,11 +124,13 @@ def _looks_big(data: bytes, at: int) -> bool:
 
 
 def _inflated(deflated: bytes, limits: Limits, field: str | None) -> bytes:
-    limits.claim(min(MAX_INFLATED, 1032 * len(deflated)), field)  # the most that deflate makes of a byte
+    most = min(MAX_INFLATED, INFLATED * limits.max_pixels + BESIDE)
+    # Deflate makes 1032 bytes of one at most, and elements are copies.
+    limits.claim(2 * min(most, 1032 * len(deflated)), field)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(deflated, MAX_INFLATED)
+    data = inflater.decompress(deflated, most)
     if inflater.unconsumed_tail:
-        raise BodyTooLarge(f"The deflated data set holds more than {MAX_INFLATED} bytes.", field)
+        raise BodyTooLarge(f"The deflated data set holds more than {most} bytes.", field)
     return data
 
 

@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
-from service.codecs.dicom.elements import PIXEL_DATA, Element, File, parse
+from service.codecs.dicom.elements import INFLATED, PIXEL_DATA, Element, File, parse
 from service.codecs.dicom.pixels import Format, stored_values
 from service.errors import InvalidValue, MalformedBody, QuartetError, TooManyPixels
 from service.limits import Limits
@@ -58,8 +58,10 @@ def read_slices(files: list[bytes], limits: Limits, field: str) -> list[Slice]:
     """Slices that have at most `limits.max_pixels` together. Raises what `read_slice` raises."""
     slices: list[Slice] = []
     for i, file in enumerate(files):
+        limits.check_time()
         slices.append(read_slice(file, limits, f"{field}[{i}]"))
-        limits = limits._replace(max_pixels=limits.max_pixels - slices[-1].hu.size)
+        taken = max(slices[-1].hu.size, slices[-1].file.inflated // INFLATED)
+        limits = limits._replace(max_pixels=max(0, limits.max_pixels - taken))
     return slices
 
 
@@ -82,6 +84,8 @@ def _check(file: File, dataset: Dataset, field: str | None) -> None:
         raise InvalidValue("The DICOM object has no pixel data.", field)
     if dataset.get("SamplesPerPixel", 1) != 1 or (dataset.get("NumberOfFrames") or 1) != 1:
         raise InvalidValue("The DICOM object must hold one grey frame.", field)
+    if dataset.get("PhotometricInterpretation") not in (None, "", "MONOCHROME1", "MONOCHROME2"):
+        raise InvalidValue("PhotometricInterpretation must be MONOCHROME1 or MONOCHROME2.", field)
     if "LOCALIZER" in words(dataset, "ImageType"):
         raise InvalidValue("ImageType says that this is a localizer, not an axial slice.", field)
     orientation = numbers(dataset, "ImageOrientationPatient")

@@ -1,5 +1,7 @@
 """How much ink is where in a picture, whatever the paper and the light."""
 
+from math import ceil, sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -10,6 +12,7 @@ Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 CELLS = 32  # of the shorter side, where the paper is estimated
+MOST_CELLS = 2**15  # of a picture: a long strip would have as many as pixels
 WINDOWS = 0.35, 0.18  # of the sides' geometric mean: strokes are narrower, shadows wider
 # Weights of the ink against the roughness of the paper: strokes are less than six cells wide, those of a digit that
 # fills its picture less than ten.
@@ -43,8 +46,9 @@ def _off_paper(grey_HW: Grey, covered: float) -> Floats:
     by an opening. The wrong one keeps the strokes, so the smoother one is the paper.
     """
     height, width = grey_HW.shape
-    cell = max(1, min(height, width) // CELLS)
-    if cell > 3:  # there are pixels enough to take the grain out
+    share = min(height, width) // CELLS
+    cell = max(share, ceil(sqrt(height * width / MOST_CELLS)))
+    if share > 3:  # there are pixels enough to take the grain out
         grey_HW = np.asarray(Image.fromarray(grey_HW).filter(ImageFilter.BoxBlur(1)))
     coarse_hw = np.asarray(Image.fromarray(grey_HW).reduce(cell) if cell > 1 else grey_HW).astype(np.float32)
     paper_hw, dark = _paper(coarse_hw, covered)

@@ -10,6 +10,7 @@ EVERY = 8  # columns are looked at
 LINE = 0.25  # of the contrast: more is ink on a line, which strokes may interrupt
 THROUGHOUT = 0.6  # of its length a line has ink
 SEVERAL = 4  # lines, or it may be strokes that happen to be straight
+MOST = 300  # lines, as millimetre paper has on a page
 THIN = 0.02  # of the shorter side, a line's width at most
 
 
@@ -18,8 +19,8 @@ def without_ruling(ink_HW: Floats) -> Floats:
     for axis in (0, 1):
         rows_HW = ink_HW if axis == 0 else ink_HW.T
         slant, lines = _lines(rows_HW)
-        if len(lines) < SEVERAL:  # no paper is ruled upright alone, as the boxes of a form in a row seem to be
-            break
+        if not SEVERAL <= len(lines) <= MOST:
+            break  # no paper is ruled upright alone, as the boxes of a form in a row seem to be
         cleared = _cleared(rows_HW, slant, lines)
         ink_HW = cleared if axis == 0 else np.ascontiguousarray(cleared.T)
     return ink_HW
