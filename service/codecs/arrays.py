@@ -84,11 +84,12 @@ def parse_json(body: bytes, limits: Limits) -> Any:
 
 def _claim(body: bytes, limits: Limits) -> None:
     """Claim what it takes to read the JSON; commas and brackets tell. Raises BodyTooLarge, MemoryFull."""
-    starts = range(0, len(body), PIECE)
-    size = 2 * len(body) + TOKEN * sum(body.count(sign, at, at + PIECE) for at in starts for sign in (b",", b"[", b"{"))
-    if size > MOST_PARSED:
-        most = f"{size // 10**6} MB of memory to read, limit {MOST_PARSED // 10**6}"
-        raise BodyTooLarge(f"The JSON would take {most}: send fewer numbers, or an array as .npy.")
+    size = 2 * len(body)
+    for at in range(0, len(body), PIECE):
+        size += TOKEN * sum(body.count(sign, at, at + PIECE) for sign in (b",", b"[", b"{"))
+        if size > MOST_PARSED:
+            most = f"more than {MOST_PARSED // 10**6} MB of memory to read"
+            raise BodyTooLarge(f"The JSON would take {most}: send fewer numbers, or an array as .npy.")
     limits.claim(size)
 
 
