@@ -1,0 +1,128 @@
+"""The network: a residual U-Net whose correction is a multiple of the noise that it finds in the slice itself."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, pad
+
+from training.images.tomography import STORED_HU
+
+# B batch, C channels, H rows, W columns
+
+WINDOWS = (-1024.0, -400.0), (-200.0, 300.0), (-1024.0, 2000.0)  # HU: lung, soft tissue, bone
+WHITE = 4.0  # lifts 10 HU of noise in soft tissue to about 0.1
+SCALES = 1, 2, 4  # pixels that are averaged before noise is looked for, in bands of the spectrum
+MEAN_TO_DEVIATION = 1.2533  # of a normal distribution: standard deviation over mean absolute value
+BLOCK, NEIGHBOURS = 8, 15  # a block's pixels each way, of its scale; and blocks about it, 4 pixels apart
+
+
+class Block(nn.Module):
+    """Two convolutions and a way around them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        change_BCHW: Tensor = self.second(torch.relu(self.first(x_BCHW)))
+        return x_BCHW + change_BCHW
+
+
+class Denoiser(nn.Module):
+    """float32 [B, H, W] in HU to the same without noise; H and W are any numbers.
+
+    The first convolution halves the resolution and the last doubles it. An odd size is rounded up where the resolution
+    halves and cut off where it doubles again.
+    """
+
+    def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
+        super().__init__()
+        steps = list(zip(widths, widths[1:], strict=False))
+        self.head = nn.Conv2d(len(WINDOWS) + 1, widths[0], 5, stride=2, padding=2)
+        self.level = nn.Conv2d(len(SCALES), widths[0], 1)
+        self.encode = nn.ModuleList(_blocks(width, blocks) for width in widths)
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in steps)
+        self.decode = nn.ModuleList(_blocks(width, blocks) for width in widths[:-1])
+        self.tail = nn.ConvTranspose2d(widths[0], 1, 4, stride=2, padding=1)
+        nn.init.normal_(self.tail.weight, std=1e-3)  # the correction begins small
+
+    def forward(self, slice: Tensor) -> Tensor:
+        hu_B1HW = slice[:, None].clamp(*STORED_HU)
+        with torch.autocast(slice.device.type, enabled=False):
+            noise_BCHW = noise_of(hu_B1HW)
+            gate_B1HW = _finer(noise_BCHW[:, :2].square().sum(1, keepdim=True).sqrt(), 4, hu_B1HW)
+            x_BCHW = self.head(torch.cat([_windowed(hu_B1HW), _detail(hu_B1HW, gate_B1HW)], dim=1))
+            x_BCHW = x_BCHW + self.level(_finer(torch.log1p(noise_BCHW), 2, x_BCHW))
+        correction_BHW = (gate_B1HW * _finer_by(self.tail, self._features(x_BCHW), slice).float())[:, 0]
+        padding_BHW = slice < STORED_HU[0]  # what a scanner fills the corners with; it has no noise
+        return slice - correction_BHW.masked_fill(padding_BHW, 0)
+
+    def _features(self, x_BCHW: Tensor) -> Tensor:
+        """At half the resolution, from what is seen at 1/2, 1/4, 1/8, ..."""
+        x_BCHW = self.encode[0](x_BCHW)
+        skips = []
+        for down, encode in zip(self.down, self.encode[1:], strict=True):
+            skips.append(x_BCHW)
+            x_BCHW = encode(down(x_BCHW))
+        for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
+            skip_BCHW = skips.pop()
+            x_BCHW = decode(skip_BCHW + _finer_by(up, x_BCHW, skip_BCHW))
+        return x_BCHW
+
+
+def noise_of(hu_B1HW: Tensor) -> Tensor:
+    """Standard deviation of the noise in HU at every fourth pixel, in a channel for each of SCALES.
+
+    Differences of neighbours both ways, which edges along an axis leave alone; then the harmonic mean over blocks about
+    each place, which the calmest of them decide. White noise reads the same at every scale, what is smooth reads 0, and
+    what the scanner's range cuts off is not looked at.
+    """
+    cut_B1HW = ((hu_B1HW <= STORED_HU[0] + 4) | (hu_B1HW >= STORED_HU[1])).float()
+    readings = []
+    for scale in SCALES:
+        coarse, usable = (
+            (avg_pool2d(hu_B1HW, scale), 1 - max_pool2d(cut_B1HW, scale)) if scale > 1 else (hu_B1HW, 1 - cut_B1HW)
+        )
+        readings.append(scale * MEAN_TO_DEVIATION * _calm(coarse, usable, stride=4 // scale))
+    return torch.cat(readings, dim=1)
+
+
+def _calm(x_B1HW: Tensor, usable_B1HW: Tensor, stride: int) -> Tensor:
+    kernel = x_B1HW.new_tensor([[[[0.5, -0.5], [-0.5, 0.5]]]])
+    difference = conv2d(pad(x_B1HW, (0, 1, 0, 1), mode="replicate"), kernel).abs()
+    usable = 1 - max_pool2d(pad(1 - usable_B1HW, (0, 1, 0, 1)), 2, stride=1)
+    total = avg_pool2d(difference * usable, BLOCK, stride, padding=BLOCK // 2)
+    count = avg_pool2d(usable, BLOCK, stride, padding=BLOCK // 2)
+    inverse = count / (total / (count + 1e-6) + 0.02)
+    about = [avg_pool2d(x, NEIGHBOURS, 1, padding=NEIGHBOURS // 2) for x in (count, inverse)]
+    return about[0] / (about[1] + 1e-6)
+
+
+def _windowed(hu_B1HW: Tensor) -> Tensor:
+    """The slices as one picture a window, from black 0 to WHITE; air, and the padding of a convolution, is black."""
+    return torch.cat([WHITE * ((hu_B1HW - low) / (high - low)).clamp(0, 1) for low, high in WINDOWS], dim=1)
+
+
+def _detail(hu_B1HW: Tensor, gate_B1HW: Tensor) -> Tensor:
+    """What differs from the mean about it, in units of the noise."""
+    mean_B1HW = avg_pool2d(hu_B1HW, 5, 1, padding=2, count_include_pad=False)
+    return ((hu_B1HW - mean_B1HW) / (gate_B1HW + 1)).clamp(-4, 4)
+
+
+def _finer(x_BCHW: Tensor, times: int, like: Tensor) -> Tensor:
+    finer_BCHW = interpolate(x_BCHW, scale_factor=float(times), mode="bilinear", align_corners=False)
+    return _cut(finer_BCHW, like)
+
+
+def _finer_by(up: nn.Module, x_BCHW: Tensor, like: Tensor) -> Tensor:
+    return _cut(up(x_BCHW), like)
+
+
+def _cut(x_BCHW: Tensor, like: Tensor) -> Tensor:
+    """The rows and columns that `like` has too."""
+    return x_BCHW[..., : like.shape[-2], : like.shape[-1]]
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(width) for _ in range(count)))
