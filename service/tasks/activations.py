@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from service.bundle import Arrays, DigitClassification, ImageClassification, Manifest
 from service.codecs.heat import activation_sheet, stacked
 from service.codecs.pictures import png_text, write_png
-from service.errors import NotExplainable, TooManyRows
+from service.errors import NotExplainable
 from service.limits import Limits
 from service.messages import JSON, PNG, Answer, Payload, Request
 from service.tasks import digits, images
@@ -52,18 +52,19 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     if not isinstance(manifest.task, DigitClassification | ImageClassification):
         raise NotExplainable(f"{manifest.name} does not take pictures.", "model")
     prepared = images.prepare if isinstance(manifest.task, ImageClassification) else digits.prepare
-    inputs = prepared(payload, manifest, limits)
-    if (rows := len(inputs[manifest.inputs[0].name])) > MAX_PICTURES:
-        raise TooManyRows(f"{rows} pictures in one request, limit {MAX_PICTURES}.", "image")
-    return inputs
+    return prepared(payload, manifest, limits._replace(max_rows=min(limits.max_rows, MAX_PICTURES)))
 
 
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
     """One picture's layers fit onto a sheet; those of several are told in JSON."""
     names = [tensor.name for tensor in manifest.explanation]
-    rows = list(zip(*(outputs[name] for name in names), strict=True))
-    if isinstance(manifest.task, DigitClassification) and isinstance(payload.samples, Sent):
-        rows = rows[: len(payload.samples.found)]  # no digit was found: the batch has an empty row
+    task, sent = manifest.task, payload.samples
+    found = None
+    if isinstance(task, DigitClassification) and isinstance(sent, Sent):
+        outputs = sent.read(outputs, task)
+        found = len(sent.found)
+    # Where no digit was found the batch has an empty row.
+    rows = list(zip(*(outputs[name] for name in names), strict=True))[:found]
     alone = f"{len(rows)} pictures fit into {JSON} only; send one per request for {PNG}."
     media = request.choose(ANSWER_MEDIA) if len(rows) == 1 else request.choose((JSON,), alone)
     if media == PNG:

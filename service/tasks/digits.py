@@ -15,7 +15,7 @@ from service.bundle import Arrays, DigitClassification, Manifest, Tensor
 from service.codecs import pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.forms import read_form
-from service.codecs.handwriting import Box, read_digit, read_digits
+from service.codecs.handwriting import Box, Span, likeliest, read_digit, read_digits
 from service.codecs.heat import heat_map
 from service.codecs.pictures import Encoded, Picture
 from service.errors import InvalidShape, InvalidValue, NotExplainable, UnsupportedMedia
@@ -74,14 +74,28 @@ class Found(NamedTuple):
 
 
 class Sent:
-    """Picture files of a request and, once prepared, what was found in them and what the graph is shown [N, H, W]."""
+    """Picture files of a request and, once prepared, what was found in them and what the graph is shown [N, H, W].
 
-    __slots__ = ("found", "many", "pictures", "shown")
+    With `many`, some of it may be parts of others, which `spans` tell: what is read of it is for the graph to say.
+    """
+
+    __slots__ = ("found", "many", "pictures", "shown", "spans")
 
     def __init__(self, sent: list[Encoded], many: bool) -> None:
         self.pictures, self.many = sent, many
         self.found: list[Found] = []
+        self.spans: list[Span] = []
         self.shown: NDArray[np.float32]
+
+    def read(self, outputs: Arrays, task: DigitClassification) -> Arrays:
+        """The outputs for what is read; the rest is dropped here, too."""
+        if task.acceptance_threshold is None or all(span.whole for span in self.spans):
+            return outputs
+        familiarity = outputs["familiarity"] - np.float32(task.acceptance_threshold)
+        read = likeliest(self.spans, outputs["probabilities"].max(axis=1), familiarity)
+        self.found, self.spans = [self.found[row] for row in read], [Span(row, row + 1) for row in range(len(read))]
+        self.shown = self.shown[read]
+        return {name: rows[read] for name, rows in outputs.items()}
 
 
 def decode(request: Request, limits: Limits) -> Payload:
@@ -145,11 +159,12 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
     if not manifest.task.pictures:
         raise InvalidValue(f"{manifest.name} reads numbers of its own form, no picture files.", "model")
     limits.check_rows(len(sent.pictures), "image")
-    rows = list(islice(_digits(sent, side, limits), limits.max_rows + 1))
-    limits.check_rows(len(rows) or 1, "image")
-    sent.found = [found for found, _ in rows]
+    spare = 0 if manifest.task.acceptance_threshold is None else limits.max_rows
+    rows = list(islice(_digits(sent, side, limits, spare), limits.max_rows + spare + 1))
+    sent.found, sent.spans = [found for found, _, _ in rows], [span for _, span, _ in rows]
+    limits.check_rows(sum(span.whole for span in sent.spans) or 1, "image")
     # A batch has rows. Where no digit was found, what is said of an empty one is not told.
-    sent.shown = np.stack([row for _, row in rows] or [np.zeros(side, np.float32)])
+    sent.shown = np.stack([row for _, _, row in rows] or [np.zeros(side, np.float32)])
     return {tensor.name: ranged(sent.shown, tensor)}
 
 
@@ -158,17 +173,24 @@ def check_explainable(payload: Payload, manifest: Manifest) -> None:
         raise NotExplainable(f"The bundle of {manifest.name} holds no graph that explains it.", "model")
 
 
-def _digits(sent: Sent, side: tuple[int, int], limits: Limits) -> Iterator[tuple[Found, NDArray[np.float32]]]:
+def _digits(
+    sent: Sent, side: tuple[int, int], limits: Limits, spare: int
+) -> Iterator[tuple[Found, Span, NDArray[np.float32]]]:
+    """What was found, picture by picture; with `many`, at most `spare` parts of what may be several digits as well."""
+    cuts = 0
     for number, encoded in enumerate(sent.pictures):
         limits.check_time()
         picture = encoded.read(limits)
         if sent.many:
-            for digit in read_digits(picture.pixels, side):
-                yield Found(number, _in_file(digit.box, picture)), digit.image
+            before = cuts
+            for digit in read_digits(picture.pixels, side, spare):
+                span = digit.span.after(before)
+                cuts, spare = max(cuts, span.end), spare - (not span.whole)
+                yield Found(number, _in_file(digit.box, picture)), span, digit.image
         elif only := read_digit(picture.pixels, side):
-            yield Found(number, _in_file(only.box, picture)), only.image
+            yield Found(number, _in_file(only.box, picture)), only.span, only.image
         else:
-            yield Found(number, None), np.zeros(side, np.float32)
+            yield Found(number, None), Span(0, 1), np.zeros(side, np.float32)
 
 
 def _in_file(box: Box, picture: Picture) -> list[int]:
@@ -205,6 +227,8 @@ def checked(images: NDArray[Any], tensor: Tensor, limits: Limits) -> NDArray[np.
 def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
     task, sent = manifest.task, payload.samples
     assert isinstance(task, DigitClassification)
+    if isinstance(sent, Sent):
+        outputs = sent.read(outputs, task)
     predictions = ranked(outputs, "digit", task.labels)
     for one in predictions:
         one["accepted"] = True

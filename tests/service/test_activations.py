@@ -78,7 +78,7 @@ def test_a_page_without_digits_has_none_as_it_has_no_predictions(lane: Here, dig
 
 def test_too_many_pictures_are_refused(lane: Here, digits: Images) -> None:
     response = lane("POST", PATH, content=npy(digits.pixels[:17]), headers={"content-type": NPY})
-    assert_refused(response, 422, "too_many_rows", "image")
+    assert_refused(response, 422, "too_many_rows", "images")
 
 
 @pytest.mark.parametrize("name", ["toy-digits", "toy-images", "toy-ct", "toy-tensors"])

@@ -403,3 +403,19 @@ def test_squares_as_dark_as_ink_are_taken_off_the_digit(digits: Images) -> None:
         squared[:, 7::24] = squared[:, 8::24] = np.minimum(squared[:, 7::24], 90)
         alike.append(likeness(seen(squared.astype(np.uint8)), digit))
     assert np.median(alike) > 0.8
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("thick", [1, 3, 6])
+def test_a_line_from_border_to_border_is_no_digit(digits: Images, across: bool, thick: int) -> None:
+    """The fold of a sheet, the edge of a shadow or a rule: nothing where it is alone, no part of a digit beside it."""
+    for lean in (0, 4, 12):
+        sheet = Image.new("L", (400, 300), 235)
+        ends = (0, 40, 400, 40 + lean) if across else (330, 0, 330 + lean, 300)
+        ImageDraw.Draw(sheet).line(ends, 50, thick)
+        picture = np.random.default_rng(lean).normal(np.asarray(sheet), 3).clip(0, 255).astype(np.uint8)
+        assert read_digit(picture, SIDE) is None
+        assert list(read_digits(picture, SIDE)) == []
+        digit = np.kron(digits.pixels[3], np.ones((5, 5), np.uint8))
+        picture[100:240, 100:240] = np.minimum(picture[100:240, 100:240], 255 - digit)
+        assert likeness(seen(picture), digits.pixels[3]) > 0.9

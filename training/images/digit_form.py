@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.codecs.handwriting.drawing import draw
+from service.codecs.handwriting.drawing import cut_out, draw
 from service.codecs.handwriting.ink import SOFT
 from service.codecs.handwriting.pieces import label
 from training.data import Images
@@ -18,7 +18,7 @@ ZOOM = 8
 def as_mnist(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """White on black, whatever is drawn, to [28, 28]: fitted into 20x20, the centre of mass in the middle."""
     ink_HW = grey_HW.astype(np.float32) / grey_HW.max()
-    return np.rint(draw(ink_HW, label(ink_HW > SOFT), (SIDE, SIDE)).image).astype(np.uint8)
+    return np.rint(draw(cut_out(ink_HW, label(ink_HW > SOFT)), (SIDE, SIDE)).image).astype(np.uint8)
 
 
 def enlarged(images: Images, aspect: float = 1.0) -> Images:

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from service.codecs.handwriting import read_digit, read_digits
+from service.codecs.handwriting import likeliest, read_digit, read_digits
 from training.data import Images, mnist, multifeature_digits, small_digits
 from training.images.scenes import KINDS, Scene, scenes
 from training.measures.evaluation import Predict
 
 SIDE = 28, 28
+PARTS = 256  # as many as the service looks at by default
 
 
 class Score(NamedTuple):
@@ -25,13 +26,15 @@ def score(kind: str, some: Iterable[Scene], predict: Predict) -> Score:
     """How many scenes were read rightly, all digits of each, and in how many all that was found was accepted."""
     count = right = accepted = 0
     for scene in some:
-        found = list(read_digits(scene.pixels, SIDE)) if scene.many else [read_digit(scene.pixels, SIDE)]
-        shown = [one.image for one in found if one is not None]
+        found = list(read_digits(scene.pixels, SIDE, PARTS)) if scene.many else [read_digit(scene.pixels, SIDE)]
+        seen = [one for one in found if one is not None]
         count += 1
-        if shown:
-            answers = predict({"image": np.stack(shown)})
-            right += tuple(answers["probabilities"].argmax(axis=1).tolist()) == scene.digits
-            accepted += bool((answers["familiarity"] >= 0).all())
+        if seen:
+            answers = predict({"image": np.stack([one.image for one in seen])})
+            labels, familiarity = answers["probabilities"].argmax(axis=1), answers["familiarity"]
+            read = likeliest([one.span for one in seen], answers["probabilities"].max(axis=1), familiarity)
+            right += tuple(labels[read].tolist()) == scene.digits
+            accepted += bool((familiarity[read] >= 0).all())
     return Score(kind, count, right, accepted)
 
 

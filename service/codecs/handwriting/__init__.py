@@ -1,6 +1,6 @@
 """Pictures of handwriting, as people send them, made into digits as MNIST has them.
 
-    picture -enlarging, ink-> ink -pieces-> pieces -strokes, grouping-> digits -drawing-> [28, 28], white on black
+    picture -enlarging, ink-> ink -pieces-> pieces -strokes, grouping, splitting-> digits -drawing-> [28, 28]
 
 Light, paper and polarity are taken out by a morphological closing (Serra, Image Analysis and Mathematical Morphology,
 1982). Strokes are told from specks and rims by their connected pieces. A digit is fitted into a box of 20/28 of the
@@ -11,16 +11,21 @@ Suffixes: H, W are the sides of the picture; h, w those of the grid on which the
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
 from service.codecs.handwriting.drawing import Box as Box
-from service.codecs.handwriting.drawing import Digit, Side, centre, draw, extent
+from service.codecs.handwriting.drawing import Digit, Side, centre, cut_out, draw, extent
 from service.codecs.handwriting.enlarging import Enlarged, enlarged
 from service.codecs.handwriting.grouping import group
 from service.codecs.handwriting.ink import COVERED, FILLED, SOFT, Floats, Grey, ink_of
 from service.codecs.handwriting.leaning import upright
+from service.codecs.handwriting.pieces import Pieces
+from service.codecs.handwriting.reading import Span as Span
+from service.codecs.handwriting.reading import likeliest as likeliest
 from service.codecs.handwriting.ruling import without_ruling
+from service.codecs.handwriting.splitting import parts
 from service.codecs.handwriting.strokes import INK, strokes_of
 
 LINE = 64  # pixels that a line of digits is high, or it is enlarged
@@ -35,34 +40,45 @@ def read_digit(picture: Grey, side: Side) -> Digit | None:
     if picture.shape == side and _is_ready(picture):
         return Digit(picture.astype(np.float32), Box(0, 0, side[1], side[0]))
     large = enlarged(picture, min(side))
-    ink_HW = _ink(large)
-    if ink_HW is None:
+    if not (written := _written(large)):
         return None
-    digit = draw(ink_HW, strokes_of(ink_HW), side)
+    digit = draw(cut_out(*written), side)
     return digit._replace(box=large.in_picture(digit.box, *picture.shape[:2]))
 
 
-def read_digits(picture: Grey, side: Side) -> Iterator[Digit]:
-    """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right. They must not touch each other."""
+def read_digits(picture: Grey, side: Side, spare: int = 0) -> Iterator[Digit]:
+    """The digits of a picture [H, W] or [H, W, 3], line by line, from left to right.
+
+    Of what is too wide for one digit also what may be digits in it, `spare` such parts in all: only a model can say
+    which of them are read.
+    """
     large = enlarged(picture, LINE)
-    ink_HW = _ink(large)
-    if ink_HW is not None:
-        pieces = strokes_of(ink_HW)
-        if line := upright(ink_HW, pieces):
-            ink_HW, pieces = line.ink, strokes_of(line.ink)
-        for members in group(pieces):
-            digit = draw(ink_HW, pieces.only(members), side)
+    if not (written := _written(large)):
+        return
+    (ink_HW, pieces), cuts = written, 0
+    if line := upright(ink_HW, pieces):
+        ink_HW, pieces = line.ink, strokes_of(line.ink)
+    for members in group(pieces):
+        patch = cut_out(ink_HW, pieces.only(members))
+        some = list(islice(parts(patch), 1 + spare)) if spare else [(Span(0, 1), patch)]
+        for span, part in some:
+            digit = draw(part, side)
             box = line.in_picture(digit.box) if line else digit.box
-            yield digit._replace(box=large.in_picture(box, *picture.shape[:2]))
+            box = large.in_picture(box, *picture.shape[:2])
+            yield Digit(digit.image, box, span.after(cuts))
+        spare, cuts = spare + 1 - len(some), cuts + some[0][0].end
 
 
-def _ink(large: Enlarged) -> Floats | None:
-    """The ink without the lines of the paper; None where nothing is left that is dark enough for a stroke."""
+def _written(large: Enlarged) -> tuple[Floats, Pieces] | None:
+    """The ink without the lines of the paper, and its strokes; None where there are none."""
     ink_HW = ink_of(large.picture, FILLED if large.margin else COVERED)
     if ink_HW is None:
         return None
     ink_HW = without_ruling(ink_HW)
-    return ink_HW if ink_HW.max() > INK else None
+    if ink_HW.max() <= INK:
+        return None
+    pieces = strokes_of(ink_HW)
+    return (ink_HW, pieces) if len(pieces.number) else None
 
 
 def _is_ready(grey: Grey) -> bool:

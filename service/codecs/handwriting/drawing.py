@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 from service.codecs.handwriting.ink import SOFT, Floats
 from service.codecs.handwriting.morphology import Mask, widened
 from service.codecs.handwriting.pieces import Pieces
+from service.codecs.handwriting.reading import Span
 
 Side = tuple[int, int]
 
@@ -25,22 +26,34 @@ class Box(NamedTuple):
     height: int
 
 
+class Patch(NamedTuple):
+    """The ink of some pieces alone [h, w], 0..1, and where in the picture it is."""
+
+    ink: Floats
+    left: int
+    top: int
+
+
 class Digit(NamedTuple):
-    """`image` has the graph's size, 0..255, white on black."""
+    """`image` has the graph's size, 0..255, white on black; `span` says what of the others it is a part of."""
 
     image: Floats
     box: Box
+    span: Span = Span(0, 1)
 
 
-def draw(ink_HW: Floats, pieces: Pieces, side: Side) -> Digit:
-    """The pieces as one digit, the way MNIST's were drawn."""
+def cut_out(ink_HW: Floats, pieces: Pieces) -> Patch:
     top, left = max(0, int(pieces.top.min()) - 1), max(0, int(pieces.left.min()) - 1)
     here = np.s_[top : int(pieces.bottom.max()) + 1, left : int(pieces.right.max()) + 1]
     mask = widened(np.isin(pieces.labels[here], pieces.number), 1)  # the soft edge of a stroke belongs to it
-    ink = np.where(mask, np.minimum(ink_HW[here], 1), np.float32(0))
-    (up, down), (before, behind) = (extent(ink.max(axis=axis) > SOFT) for axis in (1, 0))
-    fitted = _fitted(ink[up:down, before:behind], side)
-    return Digit(_centred(fitted, side), Box(left + before, top + up, behind - before, down - up))
+    return Patch(np.where(mask, np.minimum(ink_HW[here], 1), np.float32(0)), left, top)
+
+
+def draw(patch: Patch, side: Side) -> Digit:
+    """The ink as one digit, the way MNIST's were drawn."""
+    (up, down), (before, behind) = (extent(patch.ink.max(axis=axis) > SOFT) for axis in (1, 0))
+    fitted = _fitted(patch.ink[up:down, before:behind], side)
+    return Digit(_centred(fitted, side), Box(patch.left + before, patch.top + up, behind - before, down - up))
 
 
 def _fitted(ink: Floats, side: Side) -> Floats:

@@ -12,6 +12,8 @@ LOW = 0.35  # of the usual height of digits: what is lower is none
 
 def group(pieces: Pieces) -> Iterator[Mask]:
     """Which pieces each digit has, in reading order. Marks much lower than the digits, such as points, are none."""
+    if not len(pieces.area):
+        return
     digit = np.arange(len(pieces.area))
     if len(digit) <= MAX_GROUPED:
         digit = joined(len(digit), *np.nonzero(_together(pieces)))

@@ -33,6 +33,8 @@ def _lines(ink_HW: Floats) -> tuple[float, list[tuple[int, int]]]:
     columns = np.arange(0, width, EVERY)
     best: tuple[float, list[tuple[int, int]]] = (0.0, [])
     marked = ink_HW[:, ::EVERY] > LINE
+    if marked.any(axis=0).mean() <= THROUGHOUT:  # as where a digit or two stand on plain paper
+        return best
     for slant in SLANTS.tolist():
         rows = (np.arange(height)[:, None] + np.rint(slant * (columns - width / 2)).astype(np.int64)) % height
         through = np.take_along_axis(marked, rows, 0).mean(1) > THROUGHOUT

@@ -9,20 +9,29 @@ from service.codecs.handwriting.pieces import MAX_GROUPED, Integers, Pieces, lab
 INK = 0.35  # of the contrast: what is darker belongs to a stroke
 STRONG = 0.6  # of the contrast: a tenth of a stroke is darker than that
 SPECK = 0.2  # of the largest piece's length and, squared, of its area
+SPECKS = 1000  # of them would fill the picture: less ink is no digit
 FINEST = 0.04  # of the longest piece's length: what is shorter shows no frame
 AROUND = 0.8  # of the sides of a piece: so much of them a frame has ink before
 CORNERED = 0.8  # of a rectangle's diagonals; those of an ellipse are 0.75 of them at most
 THIN = 0.2  # of a line's length: its other side, turned a little
 LINE, LONGER = 0.9, 1.25  # of the picture's height, of the longest other piece: strokes are shorter than ruled lines
+FINE = 0.04  # of the shorter side: a line's thickness at most, less than that of most pens
 LOOKED_INTO = 16  # of what a frame may hold, the longest pieces: a hostile picture has thousands of pairs
 
 
 def strokes_of(ink_HW: Floats) -> Pieces:
-    """The pieces of ink that are neither faint nor specks, nor around or along the digits: rims, frames, lines."""
+    """The pieces of ink that are neither faint nor specks, nor around or along the digits: rims, frames, lines.
+
+    There may be none: lines alone are no digits.
+    """
     pieces = label(ink_HW > INK)
     strong = np.bincount(pieces.labels[ink_HW > STRONG], minlength=len(pieces.area))
     if (dark := strong > pieces.area / 10).any():
         pieces = pieces.only(dark)
+    if (lines := _through(pieces)).any():
+        pieces = pieces.only(~lines)
+        if pieces.area.sum() <= pieces.labels.size / SPECKS:
+            return pieces.only(np.zeros(len(pieces.number), np.bool_))
     pieces = _but(_rims(pieces), pieces)
     whole = _frames(pieces)
     others = pieces.only(~whole)
@@ -36,7 +45,7 @@ def strokes_of(ink_HW: Floats) -> Pieces:
 def _but(dropped: Mask, pieces: Pieces) -> Pieces:
     """The pieces without some, if what remains is more than a speck of the picture."""
     rest = pieces.only(~dropped)
-    return rest if rest.area.sum() > pieces.labels.size / 1000 else pieces
+    return rest if rest.area.sum() > pieces.labels.size / SPECKS else pieces
 
 
 def _length(pieces: Pieces) -> Integers:
@@ -52,15 +61,33 @@ def _rims(pieces: Pieces) -> Mask:
     return rims
 
 
+def _through(pieces: Pieces) -> Mask:
+    """Which pieces are fine lines from border to border: folds, edges of shadows, rules; no pen begins outside."""
+    found = np.zeros(len(pieces.number), np.bool_)
+    for start, end, length in (
+        (pieces.top, pieces.bottom, pieces.labels.shape[0]),
+        (pieces.left, pieces.right, pieces.labels.shape[1]),
+    ):
+        near = max(2, length // 100)
+        fine = pieces.area < FINE * length * min(pieces.labels.shape)
+        found |= (start <= near) & (end >= length - near) & fine & _thin(pieces)
+    return found
+
+
 def _lines(pieces: Pieces) -> Mask:
     """Which pieces are thin and longer than the others: a dash under the digit, the margin line of a pad.
 
     A 1 is as thin, and may be higher than its neighbours, so a line that stands is one from border to border only.
     """
     across, along = pieces.right - pieces.left, pieces.bottom - pieces.top
-    thin: Mask = (across < THIN * along) & (along > LINE * pieces.labels.shape[0])
-    thin |= along < THIN * across
+    thin: Mask = _thin(pieces) & ((across > along) | (along > LINE * pieces.labels.shape[0]))
     thin &= _length(pieces) > LONGER * _length(pieces)[~thin].max(initial=0)
+    return thin
+
+
+def _thin(pieces: Pieces) -> Mask:
+    across, along = pieces.right - pieces.left, pieces.bottom - pieces.top
+    thin: Mask = np.minimum(across, along) < THIN * np.maximum(across, along)
     return thin
 
 
