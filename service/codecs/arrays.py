@@ -23,6 +23,7 @@ MAX_FIELDS = 256
 MAX_HEADER = 10_000  # bytes, as for NumPy
 MAX_CACHED = 2**17  # bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SHORT = 2**16  # bytes
 EXPLAINED = 2**20  # bytes: a larger body is not read again for the sake of a message
 TOKEN = 32  # bytes of memory for a number, array or object: parsed, and then as numbers
 MOST_PARSED = 112 * 10**6  # bytes: more would hold the interpreter, and all requests, for more than a tenth of a second
@@ -117,6 +118,27 @@ def parse_object(body: bytes, known: Set[str] | None, limits: Limits) -> dict[st
     if known is not None and not fields.keys() <= known:
         raise InvalidValue("Unknown field.", min(fields.keys() - known))
     return fields
+
+
+def read_plain(body: bytes) -> dict[str, Any] | None:
+    """The object in a short JSON body in Python's own, several times as fast as views that are all looked at.
+
+    None for what only `parse_object` reads, or can say what is wrong with. Colons tell whether a field was given twice:
+    each field has one, and there are no more of them than fields.
+    """
+    if len(body) > SHORT:
+        return None
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) and _fields_in(document) == body.count(b":") else None
+
+
+def _fields_in(document: dict[str, Any]) -> int:
+    """Of an object and of those in the arrays that it holds."""
+    inner = (one for value in document.values() if isinstance(value, list) for one in value)
+    return len(document) + sum(len(one) for one in inner if isinstance(one, dict))
 
 
 def fields_of(element: Any, path: str = "") -> dict[str, Any]:

@@ -6,8 +6,9 @@ gRPC takes no more than the window of the stream.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -136,14 +137,7 @@ class Calls:
         if call.streams:
             self._streams.pop(call, None)
             self._streams[call] = None
-        reading = asyncio.ensure_future(call.context.read())
-        try:
-            if not await _comes_soon(reading):
-                with self._place(call):
-                    await self._rest(call, reading)
-            message = reading.result()
-        finally:
-            reading.cancel()
+        message = await Arrival(self, call).read()
         if message is grpc.aio.EOF:
             return None
         if len(message) > SMALL and call.method not in LARGE_FOR:  # gRPC itself has one limit for all
@@ -189,25 +183,19 @@ class Calls:
         self._tidying = None
         await asyncio.to_thread(give_back_now)
 
-    @contextmanager
-    def _place(self, call: Call) -> Iterator[None]:
-        """One of those for messages that take their time, for each may come to be as large as it is allowed to be."""
+    def take_place(self, call: Call) -> float | None:
+        """One of those for messages that take their time, for each may come to be as large as it is allowed to be.
+
+        Returns for how many seconds; None: for as long as nobody else needs it. Raises MemoryFull.
+        """
         full = MemoryFull("Too many messages come slowly. Try again in a moment.")
         if len(self._late) >= self._places and not self._end_longest(self._late, full):
             raise full
         self._late[call] = None
-        try:
-            yield
-        finally:
-            self._late.pop(call, None)
+        return None if call.streams else self._patience_s
 
-    async def _rest(self, call: Call, reading: "asyncio.Future[Any]") -> None:
-        if call.streams:  # which may be idle for as long as nobody else needs its place
-            await asyncio.wait((reading,))
-            return
-        await asyncio.wait((reading,), timeout=self._patience_s)
-        if not reading.done():
-            raise BodyTimeout(f"The message did not arrive within {self._patience_s:g} s.")
+    def leave_place(self, call: Call) -> None:
+        self._late.pop(call, None)
 
     def _end_longest(self, calls: Iterable[Call], why: QuartetError) -> bool:
         """Whether one of them was a stream on which nothing is pending, and is ended now."""
@@ -220,14 +208,51 @@ class Calls:
         return longest is not None
 
 
-async def _comes_soon(reading: "asyncio.Future[Any]") -> bool:
-    """A busy event loop, which turns late to what has come, is not taken for a slow client."""
-    for _ in range(PATIENT_TURNS):
-        began = monotonic()
-        await asyncio.wait((reading,), timeout=SOON_S)
-        if reading.done() or monotonic() < began + 2 * SOON_S:
-            break
-    return reading.done()
+class Arrival:
+    """Reads a message, and watches the clock with timers alone: nearly all are there at once."""
+
+    def __init__(self, calls: Calls, call: Call) -> None:
+        self._calls, self._call = calls, call
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._turns = PATIENT_TURNS
+        self._refusal: QuartetError | None = None
+        self._wait(SOON_S, self._take_place)
+
+    async def read(self) -> Any:
+        """Raises MemoryFull, BodyTimeout."""
+        try:
+            return await self._call.context.read()
+        except asyncio.CancelledError:
+            if self._refusal is None or self._task is None:
+                raise
+            self._task.uncancel()
+            raise self._refusal from None
+        finally:
+            self._timer.cancel()
+            self._calls.leave_place(self._call)
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, then)
+
+    def _take_place(self) -> None:
+        self._turns -= 1
+        if self._turns and self._loop.time() > self._due + SOON_S:  # this loop is late itself, not the client
+            self._wait(SOON_S, self._take_place)
+            return
+        try:
+            seconds = self._calls.take_place(self._call)
+        except MemoryFull as full:
+            self._refuse(full)
+        else:
+            if seconds is not None:
+                late = BodyTimeout(f"The message did not arrive within {seconds:g} s.")
+                self._wait(seconds, partial(self._refuse, late))
+
+    def _refuse(self, why: QuartetError) -> None:
+        self._refusal = why
+        if self._task is not None:
+            self._task.cancel()
 
 
 def waiting() -> bool:

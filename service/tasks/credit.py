@@ -13,7 +13,7 @@ import simdjson
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Attribute, CreditScoring, Manifest
-from service.codecs.arrays import fields_of, parse_object
+from service.codecs.arrays import fields_of, parse_object, read_plain
 from service.errors import EmptyBody, InvalidValue, MalformedBody, UnsupportedMedia
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Payload, Request, optional_text, repeated
@@ -22,6 +22,7 @@ DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.AS
 GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thousands, or a fraction to three places
 LONGEST_NUMBER = 64  # characters
 LONGEST_LINE = 2**16  # characters of a CSV
+FIELDS = {"applicants", "model", "version"}
 SEPARATORS = ",;\t|"
 REQUEST_MEDIA = (JSON, CSV)
 ANSWER_MEDIA = (JSON,)
@@ -55,9 +56,11 @@ def decode(request: Request, limits: Limits) -> Payload:
 
 
 def _decode_json(body: bytes, limits: Limits) -> Payload:
-    document = parse_object(body, {"applicants", "model", "version"}, limits)
+    document = read_plain(body)
+    if document is None or not document.keys() <= FIELDS:
+        document = parse_object(body, FIELDS, limits)
     applicants = document.get("applicants")
-    if not isinstance(applicants, simdjson.Array):
+    if not isinstance(applicants, list | simdjson.Array):
         raise InvalidValue("Must be an array of applicants.", "applicants")
     limits.check_rows(len(applicants), "applicants")
     rows = [_fields(applicant, f"applicants[{i}]") for i, applicant in enumerate(applicants)]
@@ -67,6 +70,8 @@ def _decode_json(body: bytes, limits: Limits) -> Payload:
 
 
 def _fields(applicant: object, path: str) -> dict[str, Any]:
+    if isinstance(applicant, dict):
+        return applicant
     if not isinstance(applicant, simdjson.Object):
         raise InvalidValue("Must be an object.", path)
     return fields_of(applicant, path)
