@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 
 def load_weights(network: nn.Module, graph: Path, prefix: str) -> None:
@@ -13,10 +13,14 @@ def load_weights(network: nn.Module, graph: Path, prefix: str) -> None:
 
     Raises RuntimeError when they are not those of such a network.
     """
-    weights = {
+    counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    network.load_state_dict(weights_in(graph, prefix) | counts)
+
+
+def weights_in(graph: Path, prefix: str = "") -> dict[str, Tensor]:
+    """What the graph keeps under names that begin with `prefix`, by the rest of the name: constants, too."""
+    return {
         one.name.removeprefix(prefix): torch.from_numpy(numpy_helper.to_array(one).copy())
         for one in onnx.load(graph).graph.initializer
         if one.name.startswith(prefix)
     }
-    counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
-    network.load_state_dict(weights | counts)

@@ -1,4 +1,4 @@
-"""The network: a residual U-Net whose correction is a multiple of the noise that it finds in the slice itself."""
+"""A residual U-Net that finds the noise in the slice itself and whose correction shrinks to nothing with it."""
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from training.images.tomography import STORED_HU
 
 WINDOWS = (-1024.0, -400.0), (-200.0, 300.0), (-1024.0, 2000.0)  # HU: lung, soft tissue, bone
 WHITE = 4.0  # lifts 10 HU of noise in soft tissue to about 0.1
+NOISE_HU = 50.0  # one unit of what the U-Net gives
+GATE_HU = 10.0  # the noise at which half of that is taken
 SCALES = 1, 2, 4  # pixels that are averaged before noise is looked for, in bands of the spectrum
 MEAN_TO_DEVIATION = 1.2533  # of a normal distribution: standard deviation over mean absolute value
 BLOCK, NEIGHBOURS = 8, 15  # a block's pixels each way, of its scale; and blocks about it, 4 pixels apart
@@ -31,30 +33,33 @@ class Block(nn.Module):
 class Denoiser(nn.Module):
     """float32 [B, H, W] in HU to the same without noise; H and W are any numbers.
 
-    The first convolution halves the resolution and the last doubles it. An odd size is rounded up where the resolution
+    The first convolutions halve the resolution and the last doubles it. An odd size is rounded up where the resolution
     halves and cut off where it doubles again.
     """
 
-    def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         steps = list(zip(widths, widths[1:], strict=False))
-        self.head = nn.Conv2d(len(WINDOWS) + 1, widths[0], 5, stride=2, padding=2)
+        self.head = nn.Conv2d(len(WINDOWS), widths[0], 3, stride=2, padding=1)
+        self.detail = nn.Conv2d(1, widths[0], 5, stride=2, padding=2)
         self.level = nn.Conv2d(len(SCALES), widths[0], 1)
-        self.encode = nn.ModuleList(_blocks(width, blocks) for width in widths)
+        self.encode = nn.ModuleList(Block(width) for width in widths)
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in steps)
-        self.decode = nn.ModuleList(_blocks(width, blocks) for width in widths[:-1])
+        self.decode = nn.ModuleList(Block(width) for width in widths[:-1])
         self.tail = nn.ConvTranspose2d(widths[0], 1, 4, stride=2, padding=1)
-        nn.init.normal_(self.tail.weight, std=1e-3)  # the correction begins small
+        for weight in (weight for part in (self.detail, self.level, self.tail) for weight in part.parameters()):
+            nn.init.normal_(weight, std=1e-3)  # what is added begins small, and so does the correction
 
     def forward(self, slice: Tensor) -> Tensor:
         hu_B1HW = slice[:, None].clamp(*STORED_HU)
-        with torch.autocast(slice.device.type, enabled=False):
+        with torch.autocast(slice.device.type, enabled=False):  # HU stay exact
             noise_BCHW = noise_of(hu_B1HW)
-            gate_B1HW = _finer(noise_BCHW[:, :2].square().sum(1, keepdim=True).sqrt(), 4, hu_B1HW)
-            x_BCHW = self.head(torch.cat([_windowed(hu_B1HW), _detail(hu_B1HW, gate_B1HW)], dim=1))
+            found_B1HW = _finer(noise_BCHW[:, :2].square().sum(1, keepdim=True).sqrt(), 4, hu_B1HW)
+            x_BCHW = self.head(_windowed(hu_B1HW)) + self.detail(_detail(hu_B1HW, found_B1HW))
             x_BCHW = x_BCHW + self.level(_finer(torch.log1p(noise_BCHW), 2, x_BCHW))
-        correction_BHW = (gate_B1HW * _finer_by(self.tail, self._features(x_BCHW), slice).float())[:, 0]
+        gate_B1HW = NOISE_HU * found_B1HW / (found_B1HW + GATE_HU)
+        correction_BHW = (gate_B1HW * _cut(self.tail(self._features(x_BCHW)), slice).float())[:, 0]
         padding_BHW = slice < STORED_HU[0]  # what a scanner fills the corners with; it has no noise
         return slice - correction_BHW.masked_fill(padding_BHW, 0)
 
@@ -67,7 +72,7 @@ class Denoiser(nn.Module):
             x_BCHW = encode(down(x_BCHW))
         for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
             skip_BCHW = skips.pop()
-            x_BCHW = decode(skip_BCHW + _finer_by(up, x_BCHW, skip_BCHW))
+            x_BCHW = decode(skip_BCHW + _cut(up(x_BCHW), skip_BCHW))
         return x_BCHW
 
 
@@ -115,14 +120,6 @@ def _finer(x_BCHW: Tensor, times: int, like: Tensor) -> Tensor:
     return _cut(finer_BCHW, like)
 
 
-def _finer_by(up: nn.Module, x_BCHW: Tensor, like: Tensor) -> Tensor:
-    return _cut(up(x_BCHW), like)
-
-
 def _cut(x_BCHW: Tensor, like: Tensor) -> Tensor:
     """The rows and columns that `like` has too."""
     return x_BCHW[..., : like.shape[-2], : like.shape[-1]]
-
-
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(width) for _ in range(count)))
