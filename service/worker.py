@@ -229,6 +229,8 @@ def configure_logging(metrics: Metrics) -> None:
     access.handlers, access.propagate = [Unhurried(backlog)], False
     # The journal is the access log. uvicorn would put one together for every request, for nobody to read.
     logging.getLogger("uvicorn.access").propagate = False
+    # gRPC has a traceback for everyone who hangs up on an answer.
+    logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
     # BentoML's line for what is passed on to it holds the path as it was sent, line breaks included.
     logging.getLogger("bentoml.access").disabled = True
     for name in (None, *logging.root.manager.loggerDict):  # uvicorn has a line for every request that is no HTTP

@@ -6,8 +6,8 @@
 Real payloads are damaged at random and given to the service in this process; so are requests that want to cost much
 (load_tests/hostile/bombs), under limits that are tight and under the default ones. Each has its peak of memory, the
 longest stall of the event loop and its time looked at. Then come requests made from the OpenAPI document, and attacks
-below HTTP on a server. A request that cost too much or got an answer that no service may give is kept in FOLDER;
-`--replay` sends such files again, and nothing else. Ends with status 1 on any finding.
+below HTTP and gRPC on a server. A request that cost too much or got an answer that no service may give is kept in
+FOLDER; `--replay` sends such files again, and nothing else. Ends with status 1 on any finding.
 """
 
 import argparse

@@ -151,7 +151,7 @@ class Calls:
         try:
             async with asyncio.timeout(self._patience_s + size / LEAST_RATE):
                 await call.context.write(message)
-        except TimeoutError:
+        except (TimeoutError, grpc.aio.InternalError):  # the latter once the connection has ended
             raise ClientGone("The answer was not read.") from None
 
     def refused(self, call: Call, error: BaseException) -> QuartetError:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from load_tests.hostile.assaults import ASSAULTS, SETTINGS, SLOW, SLOW_S, Assault, attack
-from load_tests.hostile.siege import ALIVE, besiege
+from load_tests.hostile.onslaughts import onslaughts
+from load_tests.hostile.siege import ALIVE, besiege, guarded, overrun
 from load_tests.serving import Serving
 from load_tests.shelf import SMALL, Shelf
 
@@ -21,6 +22,22 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     yield running
     running.terminate()
     assert running.ended() == 0, running.log
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str]]:
+    folder: Path = tmp_path_factory.mktemp("calls")
+    running, key = guarded(folder, Shelf(folder))
+    yield running, key
+    running.terminate()
+    assert running.ended() == 0, running.log
+
+
+@pytest.mark.parametrize("name", [one.name for one in onslaughts("")])
+def test_an_onslaught_on_grpc_is_fended_off(calls: tuple[Serving, str], name: str) -> None:
+    serving, key = calls
+    attack = next(one for one in onslaughts(key) if one.name == name)
+    assert list(overrun(serving, key, [attack])) == []
 
 
 @pytest.mark.parametrize("assault", ASSAULTS, ids=lambda assault: assault.name)
