@@ -15,10 +15,13 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
-from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit_png, digits_json, slice_hu
+from load_tests.bodies import SLICE_MM, as_npy, slice_hu
+from load_tests.examples import requests_of
 from load_tests.report import table
 from load_tests.servers import START_S, ServerError
 from load_tests.serving import Serving, within
+from service.settings import Settings
+from service.tasks import ct
 
 TIMES = 20
 STACK = 16  # slices of 512x512
@@ -26,22 +29,19 @@ IDLE = 4096  # connections, of which a process keeps as many by default
 OTHER_FILES = 128
 
 
-def requests() -> dict[str, list[tuple[str, Body]]]:
-    """Paths and bodies, by what they are an example of; each row of the table adds to those before."""
-    scan = np.tile(slice_hu(), (STACK, 4, 4))
+def requests() -> dict[str, list[tuple[str, str, bytes]]]:
+    """Targets, media types and bodies, by what they are an example of; each row of the table adds to those before."""
     small = [
-        ("/v1/digits/classify", digit_png(7)),
-        ("/v1/digits/classify?explain=true", digits_json(7)),
-        ("/v1/images/classify", digits_json(7)),
-        ("/v1/credit/score", as_json({"applicants": applicants()})),
-        ("/v1/samples/generate", as_json({"count": 16, "seed": 1})),
+        (asked.target, asked.example.media_type, asked.example.body)
+        for asked in requests_of(Settings.from_environment().models_dir)
     ]
-    stacks = f"/v1/ct/denoise?spacing_mm={SLICE_MM}", as_npy(scan)
-    return {"small requests": small, f"stacks of {STACK} CT slices": [stacks]}
+    scan = as_npy(np.tile(slice_hu(), (STACK, 4, 4)))
+    stacks = f"{ct.TASK.path}?spacing_mm={SLICE_MM}", scan.media_type, scan.content
+    return {"every task's examples": small, f"stacks of {STACK} CT slices": [stacks] * TIMES}
 
 
-def ask(port: int, path: str, body: Body) -> None:
-    asked = Request(f"http://127.0.0.1:{port}{path}", body.content, {"content-type": body.media_type})
+def ask(port: int, target: str, media_type: str, body: bytes) -> None:
+    asked = Request(f"http://127.0.0.1:{port}{target}", body, {"content-type": media_type})
     with urlopen(asked, timeout=120) as answer:
         answer.read()
 
@@ -64,8 +64,8 @@ def measured(workers: int) -> dict[str, float]:
         try:
             row = {"workers": workers, "s until ready": monotonic() - started, "MB after the start": held(serving)}
             for name, wanted in requests().items():
-                for path, body in wanted * TIMES:
-                    ask(serving.port, path, body)
+                for request in wanted:
+                    ask(serving.port, *request)
                 row[f"after {name}"] = held(serving)
             with ExitStack() as idle:
                 for _ in range(IDLE):

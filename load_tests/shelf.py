@@ -12,7 +12,7 @@ from onnx import helper
 
 from load_tests.wire import request
 from service import bundle
-from service.bundle import Tensor, TensorPrediction
+from service.bundle import Axis, Tensor, TensorPrediction
 from tests import toys
 
 STEP, MILL, PRESS = "step", "mill", "press"
@@ -105,6 +105,7 @@ def _press(models: Path) -> Path:
         [Tensor(name="x", dtype="float32", shape=("batch", "length"))],
         [Tensor(name="y", dtype="float32", shape=("batch", "length"))],
         ({"x": x}, {"y": y}),
+        axes={"length": Axis(most=2**20)},
         max_batch=1,
     )
 

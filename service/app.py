@@ -13,11 +13,12 @@ from bentoml.exceptions import BentoMLException
 from service import __version__
 from service.allocator import give_back_early
 from service.connection import Connection
-from service.endpoints import ENDPOINTS, Endpoint
 from service.errors import QuartetError
 from service.messages import JSON, Request
 from service.settings import Settings
 from service.shared import folder_of_siblings
+from service.task import Task
+from service.tasks import BY_PATH
 from service.turns import TurnTaking
 from service.worker import Worker, configure_logging
 
@@ -39,8 +40,8 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
 worker = Worker(settings)
 
 
-def _api(endpoint: Endpoint) -> Any:
-    """The endpoint as an ordinary BentoML API: the same pipeline, JSON in and out."""
+def _api(task: Task) -> Any:
+    """The task as an ordinary BentoML API: the same pipeline, JSON in and out."""
 
     async def call(self: Any, **fields: Any) -> Any:
         body = orjson.dumps({name: value for name, value in fields.items() if value is not None})
@@ -48,15 +49,15 @@ def _api(endpoint: Endpoint) -> Any:
         try:
             with worker.pipeline.budget.lease() as lease:
                 request = Request(body, headers, lease=lease)
-                answer, _ = await worker.pipeline.answer(endpoint, request, lambda: False)
+                answer, _ = await worker.pipeline.answer(task, request, lambda: False)
         except QuartetError as error:
             refusal = BentoMLException(f"{error.field}: {error.detail}" if error.field else error.detail)
             refusal.error_code = HTTPStatus(error.status)
             raise refusal from error
-        return endpoint.answer_form.model_validate_json(answer.body)
+        return task.answer_form.model_validate_json(answer.body)
 
-    call.__name__, call.__doc__ = endpoint.name, endpoint.summary
-    return bentoml.api(route=endpoint.path, input_spec=endpoint.request_form, output_spec=endpoint.answer_form)(call)
+    call.__name__, call.__doc__ = task.name, task.summary
+    return bentoml.api(route=task.path, input_spec=task.request_form, output_spec=task.answer_form)(call)
 
 
 @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -77,7 +78,7 @@ def hide_supervisor() -> None:
     circus.Arbiter = Hidden  # type: ignore[misc]
 
 
-members = {endpoint.name: _api(endpoint) for endpoint in ENDPOINTS}
+members = {task.name: _api(task) for task in BY_PATH.values()}
 Apis = type("Apis", (), {**members, "hide_supervisor": hide_supervisor})
 
 service = bentoml.service(

@@ -26,7 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from service.bundle import Arrays
+from service.bundle import MAIN, Arrays
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
 from service.placement import Errand
 
@@ -52,9 +52,9 @@ class Job:
 
     __slots__ = (
         "errand",
-        "explain",
         "follows",
         "future",
+        "graphs",
         "infer_s",
         "inputs",
         "priority",
@@ -63,6 +63,7 @@ class Job:
         "rows",
         "shape",
         "timer",
+        "times",
     )
 
     def __init__(
@@ -70,22 +71,33 @@ class Job:
         inputs: Arrays,
         errand: Errand,
         priority: int = URGENT,
-        explain: bool = False,
+        graphs: tuple[str, ...] = (MAIN,),
         follows: bool = False,
+        times: float = 1.0,
     ) -> None:
-        """`inputs` are batch-first arrays of equal length.
+        """`inputs` are batch-first arrays of equal length, for each of the `graphs`.
 
-        A job that `follows` is a later part of a request: while its first part runs, it does not count as waiting.
+        An item is `times` as large as those that `cost_s` was measured with. A job that `follows` is a later part of a
+        request: while its first part runs, it does not count as waiting.
         """
-        self.priority, self.explain, self.follows = priority, explain, follows
+        self.priority, self.graphs, self.follows, self.times = priority, graphs, follows, times
         self.inputs = inputs
         self.rows = len(next(iter(inputs.values())))
-        self.shape: Shape = tuple(array.shape[1:] for array in inputs.values())
+        self.shape = shape_of(inputs)
         self.errand = errand
         self.queued_at = perf_counter()
         self.queued_s = self.infer_s = 0.0
         self.future: asyncio.Future[Arrays]
         self.timer: asyncio.TimerHandle | None = None
+
+    def reshape(self, inputs: Arrays) -> None:
+        """The same rows, filled up."""
+        self.inputs, self.shape = inputs, shape_of(inputs)
+
+
+def shape_of(inputs: Arrays) -> Shape:
+    """Of one item."""
+    return tuple(array.shape[1:] for array in inputs.values())
 
 
 class Batcher:
@@ -129,7 +141,7 @@ class Batcher:
         if job.rows <= self.max_batch:
             return await self._enqueue(job)
         parts = [
-            Job(rows, job.errand, job.priority, follows=number > 0)
+            Job(rows, job.errand, job.priority, follows=number > 0, times=job.times)
             for number, rows in enumerate(_cut(job.inputs, range(0, job.rows, self.max_batch)))
         ]
         outputs = await _all_or_error([self._enqueue(part) for part in parts])
@@ -206,7 +218,7 @@ class Batcher:
     def _start(self, batch: list[Job]) -> bool:
         """Run the batch; whether it is done already."""
         rows = sum(job.rows for job in batch)
-        if self._cost_s[rows] * max(1.0, self._times) <= INLINE_S:
+        if self._cost_s[rows] * batch[0].times * max(1.0, self._times) <= INLINE_S:
             self._finish(batch, rows, *_attempt(self._run, batch))
             return True
         self._running += 1
@@ -296,7 +308,7 @@ class Batcher:
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)
-        self._times += (min(infer_s / self._cost_s[rows], MOST_TIMES) - self._times) / LATELY
+        self._times += (min(infer_s / (self._cost_s[rows] * batch[0].times), MOST_TIMES) - self._times) / LATELY
         self._observe(rows, infer_s, [job.queued_s for job in batch if not job.follows])
 
 

@@ -87,8 +87,9 @@ class Exchange:
             raise MethodNotAllowed(methods)
 
     async def read(self, settings: Settings, budget: Budget) -> Request:
-        """Raises what `read_body` raises."""
+        """The request with its body; from now on it counts as in flight. Raises what `read_body` raises."""
         self.lease = budget.lease()
+        self.metrics.in_flight += 1
         body = await read_body(
             self.headers,
             self.receive,
@@ -99,20 +100,27 @@ class Exchange:
         )
         return Request(body, self.headers, self.scope["query_string"], self.lease)
 
-    async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
-        """Settle it, and count it meanwhile."""
-        self.metrics.in_flight += 1
+    async def admits(self, check: Callable[[], None]) -> bool:
+        """Whether `check` raises no error; one that it raises is answered."""
         try:
-            await self.settle(work)
+            check()
+        except QuartetError as error:
+            await self.refuse(error)
+            return False
+        return True
+
+    async def serve(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
+        """Send what `work` comes to, an answer or an error."""
+        try:
+            await self._settle(work)
         finally:
-            self.metrics.in_flight -= 1
             if self.lease is not None:
+                self.metrics.in_flight -= 1
                 if self.lease.held > UNNOTICED:  # who reads slowly holds what is written
                     await self.client.has_read()
                 self.lease.drop()
 
-    async def settle(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
-        """Send what `work` comes to, an answer or an error."""
+    async def _settle(self, work: Awaitable[tuple[Answer, Timing | None]]) -> None:
         try:
             answer, timing = await work
         except QuartetError as error:

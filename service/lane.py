@@ -6,11 +6,12 @@ the lane keeps to one dictionary look-up, one body, one answer. BentoML's app an
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple
 
 from service.access import Keys, is_open
 from service.body import Message, Receive
-from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
-from service.errors import MalformedRequest, QuartetError, UnknownRoute
+from service.errors import MalformedRequest, UnknownRoute
 from service.exchange import Exchange, Scope, Send
 from service.journal import Journal
 from service.messages import Answer
@@ -19,6 +20,8 @@ from service.oip.routes import PREFIX, ProtocolExchange, Routes
 from service.pages import Pages
 from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.settings import Settings
+from service.task import Task
+from service.tasks import BY_PATH, OF_A_MODEL
 from service.timing import Timing
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -29,6 +32,16 @@ HOSTLESS = "A request of HTTP/1.1 has one Host header."
 MODEL_PATH = re.compile(rf"/v1/models/([a-z0-9-]{{1,64}})/({'|'.join(OF_A_MODEL)})")
 
 
+Handler = Callable[[Exchange], Awaitable[tuple[Answer, Timing | None]]]
+
+
+class Route(NamedTuple):
+    """`endpoint` is the name under which requests are counted; without a handler BentoML's app answers."""
+
+    endpoint: str
+    handler: Handler | None
+
+
 class Lane:
     """`inner` gets every request that is not the lane's, and the lifespan."""
 
@@ -36,9 +49,9 @@ class Lane:
         self, inner: App, pipeline: Pipeline, pages: Pages, metrics: Metrics, settings: Settings, keys: Keys | None
     ) -> None:
         self.inner, self.pipeline, self.pages, self.metrics, self.settings = inner, pipeline, pages, metrics, settings
-        self._endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+        self._tasks = {path: Route(task.name, partial(self._infer, task, None)) for path, task in BY_PATH.items()}
+        self._protocol = Route(OPEN_INFERENCE, Routes(pipeline, settings).answer)
         self._keys = keys
-        self._protocol = Routes(pipeline, settings)
         self._journal = Journal(settings.access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,31 +61,44 @@ class Lane:
         if root := scope.get("root_path"):
             scope = {**scope, "path": scope["path"].removeprefix(root)}
         path = scope["path"]
-        if scope.get("http_version") == "1.1" and [name for name, _ in scope["headers"]].count(b"host") != 1:
-            await self._exchange(scope, receive, send, "access").refuse(MalformedRequest(HOSTLESS))
-            return
-        if self._keys is not None and not is_open(path) and not await self._admit(self._keys, scope, receive, send):
-            return
-        endpoint = self._endpoints.get(path)
-        if endpoint is not None:
-            exchange = self._exchange(scope, receive, send, endpoint.name)
-            await exchange.serve(self._answer(endpoint, None, exchange))
-        elif match := MODEL_PATH.fullmatch(path):
-            endpoint = OF_A_MODEL[match[2]]
-            exchange = self._exchange(scope, receive, send, endpoint.name)
-            await exchange.serve(self._answer(endpoint, match[1], exchange))
-        elif (page := self.pages.find(path, scope)) is not None:
-            exchange = self._exchange(scope, receive, send, "pages")
-            await exchange.settle(self._shown(page, exchange))
-        elif path == PREFIX or path.startswith(f"{PREFIX}/"):
-            exchange = self._exchange(scope, receive, send, OPEN_INFERENCE)
-            await exchange.serve(self._protocol.answer(exchange))
-        elif scope["method"] in ("GET", "HEAD") and path.startswith(INNER):
-            await self._pass_on(scope, receive, send)
-        else:
-            await self._exchange(scope, receive, send, "unknown").refuse(UnknownRoute(NOTHING))
+        route = self._tasks.get(path) or self._find(path, scope)
+        form = ProtocolExchange if path.startswith(PREFIX) else Exchange
+        exchange = form(scope, receive, send, route.endpoint, self.metrics, self._journal)
+        if route.handler is not None:
+            await exchange.serve(self._answer(route.handler, exchange))
+        elif await exchange.admits(partial(self._admit, exchange)):
+            await self._pass_on(exchange)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _find(self, path: str, scope: Scope) -> Route:
+        if match := MODEL_PATH.fullmatch(path):
+            task = OF_A_MODEL[match[2]]
+            return Route(task.name, partial(self._infer, task, match[1]))
+        if (page := self.pages.find(path, scope)) is not None:
+            return Route("pages", partial(_show, page))
+        if path == PREFIX or path.startswith(f"{PREFIX}/"):
+            return self._protocol
+        if scope["method"] in ("GET", "HEAD") and path.startswith(INNER):
+            return Route("pages", None)
+        return Route("unknown", _nothing)
+
+    async def _answer(self, handler: Handler, exchange: Exchange) -> tuple[Answer, Timing | None]:
+        self._admit(exchange)
+        return await handler(exchange)
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Raises MalformedRequest, Unauthorized, RateLimited."""
+        scope = exchange.scope
+        if scope.get("http_version") == "1.1" and [name for name, _ in scope["headers"]].count(b"host") != 1:
+            raise MalformedRequest(HOSTLESS)
+        if self._keys is not None and not is_open(scope["path"]):
+            self._keys.admit(exchange.headers)
+
+    async def _infer(self, task: Task, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
+        exchange.require("POST")
+        request = await exchange.read(self.settings, self.pipeline.budget)
+        return await self.pipeline.answer(task, request, exchange.client.gone, model_name)
+
+    async def _pass_on(self, exchange: Exchange) -> None:
         """To BentoML's app, whose 404 becomes ours."""
         unknown = False
 
@@ -80,30 +106,17 @@ class Lane:
             nonlocal unknown
             unknown = unknown or message.get("status") == 404
             if not unknown:
-                await send(message)
+                await exchange.send(message)
 
-        await self.inner(scope, receive, watched)
+        await self.inner(exchange.scope, exchange.receive, watched)
         if unknown:
-            await self._exchange(scope, receive, send, "unknown").refuse(UnknownRoute(NOTHING))
+            await exchange.refuse(UnknownRoute(NOTHING))
 
-    def _exchange(self, scope: Scope, receive: Receive, send: Send, endpoint: str) -> Exchange:
-        form = ProtocolExchange if scope["path"].startswith(PREFIX) else Exchange
-        return form(scope, receive, send, endpoint, self.metrics, self._journal)
 
-    async def _admit(self, keys: Keys, scope: Scope, receive: Receive, send: Send) -> bool:
-        exchange = self._exchange(scope, receive, send, "access")
-        try:
-            keys.admit(exchange.headers)
-        except QuartetError as error:
-            await exchange.refuse(error)
-            return False
-        return True
+async def _show(page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> tuple[Answer, None]:
+    exchange.require("GET", "HEAD")
+    return await page(), None
 
-    async def _answer(self, endpoint: Endpoint, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
-        exchange.require("POST")
-        request = await exchange.read(self.settings, self.pipeline.budget)
-        return await self.pipeline.answer(endpoint, request, exchange.client.gone, model_name)
 
-    async def _shown(self, page: Callable[[], Awaitable[Answer]], exchange: Exchange) -> tuple[Answer, None]:
-        exchange.require("GET", "HEAD")
-        return await page(), None
+async def _nothing(exchange: Exchange) -> tuple[Answer, None]:
+    raise UnknownRoute(NOTHING)

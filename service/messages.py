@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from service.budget import Lease
@@ -65,21 +65,6 @@ class Request:
         if chosen is None:
             raise NotAcceptable(why or f"The answer can be {' or '.join(offered)}.", "accept")
         return chosen
-
-
-class Payload(NamedTuple):
-    """A decoded body: the samples in a task's own form, and the model and the extras the client asked for, if any.
-
-    `work` is what is left to decode, in the bytes of a body that takes as long. `spacing_mm` is what the client says
-    of the pixels of CT slices, row by row and column by column.
-    """
-
-    samples: Any
-    model: str | None = None
-    version: str | None = None
-    explain: bool = False
-    work: int = 0
-    spacing_mm: tuple[float, float] | None = None
 
 
 class Answer(NamedTuple):

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the table of endpoints and the manifests of the models that are served."""
+"""The OpenAPI document, made from the tasks and the manifests of the models that are served."""
 
 from typing import Any, Literal
 
@@ -7,10 +7,11 @@ from pydantic.json_schema import models_json_schema
 
 import service
 from service.access import is_open
-from service.bundle import CreditScoring, Manifest, Metric
-from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
+from service.bundle import Manifest, Metric
 from service.messages import CSV, FORM, JSON
 from service.oip import openapi as protocol
+from service.task import Option, Task
+from service.tasks import TASKS
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM = {
@@ -55,15 +56,6 @@ SELECTION = [
         "description": "Patient requests let urgent ones, the default, go first.",
     },
 ]
-OPTIONS = {
-    "many": "Find all digits of each picture, line by line from left to right, with their boxes.",
-    "explain": "Add to each prediction a heat map of what speaks for it and the picture that the model was shown.",
-}
-SEED = {"schema": {"type": "string"}, "description": "The seed of these samples, drawn anew where none was given."}
-SPACING = (
-    "Millimetres between pixels of CT slices, one number or two with a comma between (rows, columns), for slices that"
-    " do not say it themselves."
-)
 BINARY = {"type": "string", "format": "binary"}
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -90,7 +82,7 @@ class ModelList(BaseModel):
 
 
 class ModelDescription(Manifest):
-    """The manifest of the bundle, and what is known of the model that is served."""
+    """The manifest of the bundle, the signature of its main graph, and what is known of the model that is served."""
 
     kind: str
     provider: str
@@ -103,15 +95,18 @@ class Readiness(BaseModel):
 
 def document(manifests: list[Manifest], keyed: bool) -> dict[str, Any]:
     """`keyed`: whether the operator has set API keys."""
-    endpoints = (*ENDPOINTS, *OF_A_MODEL.values())
-    forms = [form for one in endpoints for form in (one.request_form, one.answer_form)]
+    forms = [form for one in TASKS for form in (one.request_form, one.answer_form)]
     forms += [form for *_, form in PAGES.values() if form]
     _, definitions = models_json_schema(
         [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
     )
     schemas: dict[str, Any] = {"Problem": PROBLEM, **protocol.SCHEMAS, **definitions["$defs"]}
-    schemas["ScoreRequest"]["properties"]["applicants"]["items"] = _applicant(manifests)
-    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in endpoints}
+    signature = {side: schemas["Graph"]["properties"][side] for side in ("inputs", "outputs")}
+    schemas["ModelDescription"]["properties"] |= signature  # of the main graph
+    for task in TASKS:
+        if task.describe is not None:
+            task.describe(schemas, manifests)
+    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in TASKS}
     paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()} | protocol.paths()
     components: dict[str, Any] = {"schemas": schemas}
     if keyed:
@@ -156,16 +151,16 @@ def _page(operation_id: str, summary: str, media: str, form: type[BaseModel] | N
     return page | ({"parameters": [_name_parameter()]} if operation_id == "show_model" else {})
 
 
-def _operation(endpoint: Endpoint, manifests: list[Manifest]) -> dict[str, Any]:
-    served = [one.name for one in manifests if endpoint.kind in (None, one.task.kind)]
-    named = "{name}" in endpoint.path
+def _operation(task: Task, manifests: list[Manifest]) -> dict[str, Any]:
+    served = [one.name for one in manifests if task.kind in (None, one.task.kind)]
+    selection = SELECTION if task.kind else [_name_parameter(), *SELECTION[1:]]
     return {
-        "operationId": endpoint.name,
-        "summary": endpoint.summary,
+        "operationId": task.name,
+        "summary": task.summary,
         "description": f"Served by: {', '.join(served) or 'no model at present'}.",
-        "parameters": [*([_name_parameter(), *SELECTION[1:]] if named else SELECTION), *map(_option, endpoint.options)],
-        "requestBody": {"required": True, "content": _request_content(endpoint)},
-        "responses": {"200": _answered(endpoint)} | _errors(*ERRORS),
+        "parameters": [*selection, *map(_option, task.options)],
+        "requestBody": {"required": True, "content": _request_content(task)},
+        "responses": {"200": _answered(task)} | _errors(*ERRORS),
     }
 
 
@@ -173,27 +168,21 @@ def _name_parameter() -> dict[str, Any]:
     return {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _option(name: str) -> dict[str, Any]:
-    if name == "spacing_mm":
-        return {"name": name, "in": "query", "schema": {"type": "string"}, "description": SPACING}
-    return {"name": name, "in": "query", "schema": {"type": "boolean"}, "description": OPTIONS[name]}
+def _option(option: Option) -> dict[str, Any]:
+    return {"name": option.name, "in": "query", "schema": option.schema, "description": option.description}
 
 
-def _request_content(endpoint: Endpoint) -> dict[str, Any]:
-    part = "dicom" if endpoint.name == "denoise_ct" else "image"
-    form = {"type": "object", "required": [part], "properties": {part: {"type": "array", "items": BINARY}}}
-    special = {JSON: _reference(endpoint.request_form.__name__), FORM: form, CSV: {"type": "string"}}
-    return {media: {"schema": special.get(media, BINARY)} for media in endpoint.request_media}
+def _request_content(task: Task) -> dict[str, Any]:
+    form = {"type": "object", "required": [task.part], "properties": {task.part: {"type": "array", "items": BINARY}}}
+    special = {JSON: _reference(task.request_form.__name__), FORM: form, CSV: {"type": "string"}}
+    return {media: {"schema": special.get(media, BINARY)} for media in task.readers}
 
 
-def _answered(endpoint: Endpoint) -> dict[str, Any]:
-    answer = {"description": "OK", "content": _answer_content(endpoint)}
-    return answer | ({"headers": {"x-seed": SEED}} if endpoint.kind == "sample-generation" else {})
-
-
-def _answer_content(endpoint: Endpoint) -> dict[str, Any]:
-    json = _reference(endpoint.answer_form.__name__)
-    return {media: {"schema": json if media == JSON else BINARY} for media in endpoint.answer_media}
+def _answered(task: Task) -> dict[str, Any]:
+    json = _reference(task.answer_form.__name__)
+    content = {media: {"schema": json if media == JSON else BINARY} for media in task.writers}
+    answer: dict[str, Any] = {"description": "OK", "content": content}
+    return answer | ({"headers": task.headers} if task.headers else {})
 
 
 def _errors(*statuses: str) -> dict[str, Any]:
@@ -203,25 +192,3 @@ def _errors(*statuses: str) -> dict[str, Any]:
 
 def _reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _applicant(manifests: list[Manifest]) -> dict[str, Any]:
-    """Schema of one applicant, from the credit model's attributes."""
-    task = next((one.task for one in manifests if isinstance(one.task, CreditScoring)), None)
-    if task is None:
-        return {"type": "object"}
-    properties = {
-        one.name: {"description": one.description}
-        | (
-            {"type": "number", "minimum": one.range[0], "maximum": one.range[1]}
-            if one.range
-            else {"type": "string", "enum": [*one.values, *one.codes]}
-        )
-        for one in task.attributes
-    }
-    return {
-        "type": "object",
-        "required": list(properties),
-        "additionalProperties": False,
-        "properties": properties,
-    }

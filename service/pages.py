@@ -10,6 +10,7 @@ import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service import openapi
+from service.bundle import MAIN, Manifest
 from service.errors import NotReady
 from service.exchange import Scope
 from service.messages import Answer
@@ -91,7 +92,7 @@ class Pages:
     async def model(self, name: str) -> Answer:
         """Raises UnknownModel."""
         model = self.repository.pick(name, None)
-        described = _summary(model) | model.manifest.model_dump(mode="json") | {"card": model.card}
+        described = _summary(model) | _manifest(model.manifest) | {"card": model.card}
         return Answer(orjson.dumps(described))
 
 
@@ -100,6 +101,12 @@ def prefix_of(scope: Scope) -> str:
     forwarded = dict(scope["headers"]).get(b"x-forwarded-prefix", b"").strip()
     given = forwarded.decode() if FORWARDED.fullmatch(forwarded) else str(scope.get("root_path", ""))
     return given.rstrip("/")
+
+
+def _manifest(manifest: Manifest) -> dict[str, Any]:
+    """All of it, and the signature of the main graph, which is what a client asks for first."""
+    main = {"inputs", "outputs"}
+    return manifest.model_dump(mode="json") | manifest.graphs[MAIN].model_dump(mode="json", include=main)
 
 
 def _summary(model: ServedModel) -> dict[str, Any]:

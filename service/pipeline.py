@@ -1,6 +1,6 @@
 """The way of a request, from bytes to bytes:
 
-    bytes -decode-> payload -prepare-> arrays -> Job -batcher, session-> outputs -present-> bytes
+    bytes -read-> payload -prepare-> arrays -> Job -batcher, session-> outputs -write-> bytes
 
 Nothing that a client can get wrong lies beyond `prepare`.
 """
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from service.batcher import PATIENT, URGENT, Job
 from service.budget import Budget, Lease, default_size
 from service.bundle import Arrays, size_of
-from service.endpoints import ENDPOINTS, OF_A_MODEL, Endpoint
 from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, QuartetError
 from service.limits import Limits
-from service.messages import DICOM, FORM, JSON, Answer, Payload, Request, refuse_unknown
+from service.messages import DICOM, FORM, JSON, Answer, Request
 from service.placement import HEAVY, Errand, parsed, placed
 from service.repository import Repository
 from service.served import ServedModel
 from service.settings import Settings, SettingsError
+from service.task import Payload, Task
+from service.tasks import TASKS
 from service.timing import Timing
 
 OPEN_INFERENCE = "open_inference"  # the protocol's routes, over HTTP and gRPC, under one name
 
-EXPLAINED = 2  # times what explains them: batches, and these put together
 KEPT = 3  # times its inputs: with a payload of a wider type
-WRITTEN = 7  # times its outputs: in JSON, in a buffer that doubles as it fills
 FEW = 1024  # numbers
+WRITTEN = 7  # times its outputs: in JSON, in a buffer that doubles as it fills
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,9 +41,12 @@ T = TypeVar("T")
 class Pipeline:
     def __init__(self, repository: Repository, settings: Settings) -> None:
         """Raises SettingsError when the settings speak of an endpoint that there is not."""
-        names = {*(endpoint.name for endpoint in (*ENDPOINTS, *OF_A_MODEL.values())), OPEN_INFERENCE}
-        if unknown := (settings.timeouts_s.keys() | settings.body_limits.keys()) - names:
-            raise SettingsError(f"there is no endpoint {min(unknown)!r}; there are {', '.join(sorted(names))}")
+        known = {*(task.name for task in TASKS), OPEN_INFERENCE}
+        if unknown := (settings.timeouts_s.keys() | settings.body_limits.keys()) - known:
+            raise SettingsError(f"there is no endpoint {min(unknown)!r}; there are {', '.join(sorted(known))}")
+        kinds = {task.kind for task in TASKS if task.kind is not None}
+        if strange := settings.defaults.keys() - kinds:
+            raise SettingsError(f"there is no kind {min(strange)!r}; there are {', '.join(sorted(kinds))}")
         self.repository, self.settings = repository, settings
         self.budget = Budget(settings.memory_budget or default_size(settings.processes))
         repository.metrics.budget = self.budget
@@ -57,24 +60,23 @@ class Pipeline:
         self.budget.size = self.settings.memory_budget or default_size(self.settings.processes)
 
     async def answer(
-        self, endpoint: Endpoint, request: Request, abandoned: Callable[[], bool], model_name: str | None = None
+        self, task: Task, request: Request, abandoned: Callable[[], bool], model_name: str | None = None
     ) -> tuple[Answer, Timing]:
         """Raises a QuartetError. `model_name` is the model that the path named, where it does."""
         started = perf_counter()
-        deadline, priority = self.deadline(request, endpoint.name), priority_of(request)
-        if request.query:
-            refuse_unknown(request.query, ("version", *endpoint.options) if model_name else endpoint.parameters)
+        deadline, priority = self.deadline(request, task.name), priority_of(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
         errand, size = Errand(deadline, abandoned, request.lease), len(request.body)
         limits = self.limits(request.lease, deadline)
-        decoding = parsed if request.media_type == JSON else placed
-        payload = await decoding(_weight(request), errand, _decoded, endpoint, request, limits)
+        reading = parsed if request.media_type == JSON else placed
+        payload = await reading(_weight(request), errand, task.read, request, limits)
         request.body = b""
-        model = self._pick(endpoint, request, model_name, payload)
-        inputs = await placed(max(size, payload.work), errand, endpoint.prepare, payload, model.manifest, limits)
-        job = Job(inputs, errand, priority, payload.explain)
-        return await self.run(started, model, job, size, endpoint.present, payload, model.manifest, request)
+        model = self._pick(task, request, model_name, payload)
+        prepared = await placed(max(size, payload.work), errand, task.prepare, payload, model.manifest, limits)
+        media_type = request.choose(prepared.media_types or tuple(task.writers), prepared.why)
+        job = Job(prepared.inputs, errand, priority, prepared.graphs)
+        return await self.run(started, model, job, size, task.writers[media_type], prepared.context, model.manifest)
 
     async def run(
         self,
@@ -93,7 +95,7 @@ class Pipeline:
         try:
             if job.errand.lease is not None:
                 rows = size_of(job.inputs)
-                times = KEPT + WRITTEN * model.gain + (EXPLAINED * model.explained_gain if job.explain else 0)
+                times = KEPT + WRITTEN * model.gain(job.graphs)
                 job.errand.lease.settle(size + int(times * rows))
             outputs = await model.outputs(job)
             check_finite(outputs)
@@ -106,12 +108,12 @@ class Pipeline:
         model.metrics.answered(timing.decode, timing.encode)
         return answer, timing
 
-    def _pick(self, endpoint: Endpoint, request: Request, model_name: str | None, payload: Payload) -> ServedModel:
-        name = model_name or _wanted(payload.model, request.query.get("model"), "model")
-        header = request.query.get("version", request.header(b"x-model-version"))
-        return self.repository.pick(
-            endpoint.default if name is None else name, _wanted(payload.version, header, "version"), endpoint.kind
-        )
+    def _pick(self, task: Task, request: Request, named: str | None, payload: Payload) -> ServedModel:
+        header = request.header(b"x-model-version")
+        if header is not None and payload.version not in (None, header):
+            raise InvalidValue("The body or the URL says something else than the header.", "version")
+        name = named or payload.model or self.repository.default(task.kind)
+        return self.repository.pick(name, header if payload.version is None else payload.version, task.kind)
 
     def deadline(self, request: Request, endpoint: str) -> float:
         """On the monotonic clock: after the endpoint's time-out, or the shorter one that `x-timeout-ms` asks for."""
@@ -139,11 +141,6 @@ def _is_finite(numbers: NDArray[Any]) -> bool:
     return bool(np.isfinite(numbers).all())
 
 
-def _decoded(endpoint: Endpoint, request: Request, limits: Limits) -> Payload:
-    request.choose(endpoint.answer_media)  # an answer that nobody wants is not computed
-    return endpoint.decode(request, limits)
-
-
 def _weight(request: Request) -> int:
     """Its bytes, unless these say little of the time that it takes to read them: elements and parts may be empty."""
     return HEAVY if request.media_type in (DICOM, FORM) else len(request.body)
@@ -155,12 +152,6 @@ def priority_of(request: Request) -> int:
     if text not in (None, "urgent", "patient"):
         raise InvalidValue("Must be urgent or patient.", "x-priority")
     return PATIENT if text == "patient" else URGENT
-
-
-def _wanted(in_body: str | None, outside: str | None, field: str) -> str | None:
-    if in_body is not None and outside is not None and in_body != outside:
-        raise InvalidValue("The body says something else than the URL or header.", field)
-    return outside if in_body is None else in_body
 
 
 def _outcome(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, NamedTuple
 
-from service.bundle import Bundle, BundleError, Manifest, current_version, names
+from service.bundle import Bundle, BundleError, Manifest, current_version, defaults_of, names
 from service.errors import LoadFailed, NotReady, UnknownModel, UnknownVersion
 from service.metrics import Metrics
 from service.served import ServedModel
@@ -60,6 +60,7 @@ class Repository:
         self._profile = read_profile(settings.profile)
         self._settled = self._away = self._alone = False
         self._found = names(settings.models_dir)  # what the folder held when it was last looked at
+        self._defaults, self._complaint = defaults_of(settings.models_dir), ""
         self._refused: dict[str, Refused] = {}  # by name
         self._unloaded: set[str] = set()
         self._changing = asyncio.Lock()
@@ -106,6 +107,7 @@ class Repository:
             return
         async with self._changing:
             self._found = found
+            await asyncio.to_thread(self._read_defaults)
             self._unloaded = await asyncio.to_thread(self._read_unloaded)
             for name in set(self.models) - set(self.declared()):
                 self._retire(self.models.pop(name))
@@ -133,6 +135,22 @@ class Repository:
         await self.refresh()
         if loaded and name in self._refused:
             raise LoadFailed(f"{name} {self._refused[name].version} does not load; the log says why.", "model")
+
+    def default(self, kind: str | None) -> str:
+        """The model of a kind that answers where a request names none. Raises NotReady, UnknownModel.
+
+        The one that the settings say, else the models folder, else the only one there is.
+        """
+        chosen = self.settings.defaults.get(kind or "") or self._defaults.get(kind or "")
+        if chosen is not None:
+            return chosen
+        served = [name for name, model in self.models.items() if model.manifest.task.kind == kind]
+        if len(served) == 1:
+            return served[0]
+        if not self._settled:
+            raise NotReady("Models are being loaded.", "model")
+        problem = f"Say which, there are {', '.join(sorted(served))}." if served else f"No model of {kind} is served."
+        raise UnknownModel(problem, "model")
 
     def pick(self, name: str, version: str | None, kind: str | None = None) -> ServedModel:
         """Raises UnknownModel, also when the model does another task than `kind`; UnknownVersion; NotReady."""
@@ -194,6 +212,15 @@ class Repository:
             old, self.models[name] = self.models.get(name), model
             self._refused.pop(name, None)
             self._retire(old)
+
+    def _read_defaults(self) -> None:
+        """A file that has become wrong is told of once, and what it said before holds."""
+        try:
+            self._defaults, self._complaint = defaults_of(self.settings.models_dir), ""
+        except BundleError as error:
+            if self._complaint != (complaint := str(error)):
+                log.error("%s", complaint)
+            self._complaint = complaint
 
     def _begin_trials(self, trials: Trials) -> None:
         """Of all versions at once, for a process takes its time to start."""

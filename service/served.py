@@ -1,21 +1,21 @@
-"""One loaded version of a model: its session, its batcher and what is known of their speed."""
+"""One loaded version of a model: a session, a batcher and what is known of their speed, for each of its graphs."""
 
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from math import inf
+from math import prod
 from queue import SimpleQueue
 from time import perf_counter
 
-from service.batcher import Batcher, Job
-from service.bundle import EXPLANATION, Arrays, Bundle, BundleError, size_of
+from service.batcher import Batcher, Job, Observer
+from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
 from service.metrics import Gauges, Metrics
+from service.padding import Padding
 from service.quota import cpu_quota
 from service.session import Session, batch_sizes, plainest, tiled
 from service.settings import Settings
 from service.tune import Profile, Tuning
 
 LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
-EXPLAINED_AT_ONCE = 16  # pictures: every inner activation of each is held
 
 
 class ServedModel:
@@ -27,43 +27,91 @@ class ServedModel:
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile) -> None:
         """Raises BundleError or ProviderError. Takes seconds: call it in a thread."""
         self.bundle, self.manifest, self.card = bundle, bundle.manifest, bundle.card
-        tuning, sessions = started(bundle, settings, profile)
-        self.tuning = tuning
+        self.tuning, sessions = start_sessions(bundle, settings, profile)
         self.provider = sessions[0].provider
-        for session in sessions:
-            cost_s = warm_up(session, bundle, tuning.max_batch)
         self.metrics = metrics.model(self.manifest.name, self.manifest.version)
-        self.batcher = Batcher(
-            sessions[0].run if len(sessions) == 1 else Pool(sessions).run,
-            ThreadPoolExecutor(tuning.instances, thread_name_prefix=self.manifest.name),
-            max_batch=tuning.max_batch,
-            max_queue_rows=settings.max_queue_rows,
-            cost_s=cost_s,
-            observe=self.metrics.batch,
-            slots=tuning.instances,
-            max_delay_s=tuning.max_delay_ms / 1000,
-        )
-        # Bytes of outputs for each of inputs, as with the golden ones.
-        self.gain, self.explained_gain = _gain(sessions[0], bundle), 0.0
-        self.explainer: Batcher | None = None
-        if self.manifest.explanation:
-            explaining = Session(bundle, settings.provider, tuning.threads, explaining=True)
-            self.explainer, self.explained_gain = _explainer(explaining, bundle, settings), _gain(explaining, bundle)
+        self.main = ServedGraph(bundle, MAIN, sessions, self.tuning, settings, self.metrics.batch)
+        self.graphs = {MAIN: self.main} | {
+            name: self._beside(name, settings) for name in self.manifest.graphs if name != MAIN
+        }
+
+    def _beside(self, name: str, settings: Settings) -> "ServedGraph":
+        """Another graph, behind a queue and in a thread of its own: who asks for it delays nobody else."""
+        session = Session(self.bundle, settings.provider, self.tuning.threads, name)
+        tuning = Tuning(threads=self.tuning.threads, max_batch=self.manifest.graphs[name].max_batch)
+        return ServedGraph(self.bundle, name, [session], tuning, settings, _unobserved)
+
+    @property
+    def batcher(self) -> Batcher:
+        """Of the main graph."""
+        return self.main.batcher
+
+    def gain(self, graphs: tuple[str, ...]) -> float:
+        """Bytes of outputs for each of inputs."""
+        return sum(self.graphs[name].gain for name in graphs)
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:
-        """What the graph gives for a job's rows and, where the job asks for it, what explains that."""
-        return self._explained(job) if job.explain else self.batcher.submit(job)
+        """What the graphs that the job asks for give for its rows, their outputs together."""
+        return self._together(job) if len(job.graphs) > 1 else self.graphs[job.graphs[0]].outputs(job)
 
-    async def _explained(self, job: Job) -> Arrays:
-        assert self.explainer is not None  # `prepare` has refused what cannot be explained
-        twin = Job(job.inputs, job.errand, job.priority)
-        outputs = await self.batcher.submit(job) | await self.explainer.submit(twin)
-        job.queued_s += twin.queued_s
-        job.infer_s += twin.infer_s
+    async def _together(self, job: Job) -> Arrays:
+        outputs: Arrays = {}
+        waited = ran = 0.0
+        for name in job.graphs:
+            part = Job(job.inputs, job.errand, job.priority)
+            outputs |= await self.graphs[name].outputs(part)
+            waited, ran = waited + part.queued_s, ran + part.infer_s
+        job.queued_s, job.infer_s = waited, ran
         return outputs
 
     def gauges(self) -> Gauges:
         return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
+
+
+class ServedGraph:
+    """A graph behind its queue."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        name: str,
+        sessions: list[Session],
+        tuning: Tuning,
+        settings: Settings,
+        observe: Observer,
+    ) -> None:
+        """Raises BundleError when the graph does not give its golden outputs."""
+        manifest, graph = bundle.manifest, bundle.manifest.graphs[name]
+        inputs, _ = bundle.golden(name)
+        for session in sessions:
+            bundle.check_golden(session.run(inputs), name)
+            cost_s = costs_s(session, inputs, tuning.max_batch)
+        self.gain = size_of(sessions[0].run(inputs)) / size_of(inputs)  # of the golden items
+        self._padding = (
+            Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None
+        )
+        self._item = elements(inputs) if graph.axes else 0
+        self.batcher = Batcher(
+            sessions[0].run if len(sessions) == 1 else Pool(sessions).run,
+            ThreadPoolExecutor(tuning.instances, thread_name_prefix=f"{manifest.name}-{name}"),
+            max_batch=tuning.max_batch,
+            max_queue_rows=settings.max_queue_rows,
+            cost_s=cost_s,
+            observe=observe,
+            slots=tuning.instances,
+            max_delay_s=tuning.max_delay_ms / 1000,
+        )
+
+    def outputs(self, job: Job) -> Awaitable[Arrays]:
+        """Raises what `Batcher.submit` raises."""
+        if self._item:  # what a batch costs was measured with the golden items
+            job.times = max(1.0, elements(job.inputs) / self._item)
+        return self.batcher.submit(job) if self._padding is None else self._padded(self._padding, job)
+
+    async def _padded(self, padding: Padding, job: Job) -> Arrays:
+        inputs, lengths = padding.fill(job.inputs)
+        job.reshape(inputs)
+        return padding.cut(await self.batcher.submit(job), lengths)
 
 
 class Pool:
@@ -82,15 +130,19 @@ class Pool:
             self._free.put(session)
 
 
-def started(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session]]:
-    """Sessions as the profile has them; else one, with the threads of the settings or as many as suit the model.
+def _unobserved(rows: int, infer_s: float, queued_s: list[float]) -> None:
+    """The stages of the request that asked hold the time of a graph beside the main one."""
+
+
+def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session]]:
+    """Sessions of the main graph as the profile has them; else one, with the threads of the settings or as suits it.
 
     That is a fair share of the quota, and all of it where a row takes long: few such requests run at once, and
     connections fall to the processes as they come: one would wait, another idle.
     """
     quota, chosen = cpu_quota(), profile.models.get(bundle.manifest.name)
     share = settings.threads or max(1, quota // settings.processes)
-    tuning = chosen or Tuning(threads=share, max_batch=bundle.manifest.max_batch)
+    tuning = chosen or Tuning(threads=share, max_batch=bundle.manifest.graphs[MAIN].max_batch)
     sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
     if chosen or settings.threads or share >= quota or not _takes_long(sessions[0], bundle):
         return tuning, sessions
@@ -98,45 +150,19 @@ def started(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tunin
 
 
 def _takes_long(session: Session, bundle: Bundle) -> bool:
-    """Whether a row does, or may: where a graph takes items of any size, the golden ones are small."""
-    if bundle.manifest.any_size:
-        return True
-    return _seconds(session, plainest(session, bundle.golden()[0])) > LONG_S
+    """Whether a row does, or may when it is as large as its axes allow."""
+    row, graph = plainest(session, bundle.golden()[0]), bundle.manifest.graphs[MAIN]
+    sizes = {axis: bundle.manifest.axes[axis].most for axis in graph.axes}
+    return _seconds(session, row) * max(1.0, _largest(graph, sizes) / elements(row)) > LONG_S
 
 
-def _gain(session: Session, bundle: Bundle) -> float:
-    inputs, _ = bundle.golden()
-    return size_of(session.run(inputs)) / size_of(inputs)
+def _largest(graph: Graph, sizes: dict[str, int]) -> int:
+    return sum(prod(side if isinstance(side, int) else sizes[side] for side in one.shape[1:]) for one in graph.inputs)
 
 
-def _explainer(session: Session, bundle: Bundle, settings: Settings) -> Batcher:
-    """The graph that explains, behind a queue and in a thread of its own: who asks for the why delays nobody else."""
-    inputs, _ = bundle.golden()
-    maps = session.run(inputs)[bundle.manifest.explanation[0].name]
-    labels = getattr(bundle.manifest.task, "labels", ())
-    if maps.ndim != 4 or maps.shape[1] != len(labels):
-        raise BundleError(
-            f"{bundle.path / EXPLANATION} gives class maps {maps.shape}, its manifest {len(labels)} labels"
-        )
-    return Batcher(
-        session.run,
-        ThreadPoolExecutor(1, thread_name_prefix=f"{bundle.manifest.name}-why"),
-        max_batch=EXPLAINED_AT_ONCE,
-        max_queue_rows=settings.max_queue_rows,
-        cost_s=costs_s(session, inputs, EXPLAINED_AT_ONCE),
-        observe=lambda rows, infer_s, queued_s: None,  # the stages of the request that asked hold its time
-    )
-
-
-def warm_up(session: Session, bundle: Bundle, max_batch: int) -> list[float]:
-    """Reproduce the golden outputs, then measure what batches cost.
-
-    That of golden items says nothing of others where these may be of any size: none of them counts as short.
-    """
-    inputs, _ = bundle.golden()
-    bundle.check_golden(session.run(inputs))
-    cost_s = costs_s(session, inputs, max_batch)
-    return [inf] * len(cost_s) if bundle.manifest.any_size else cost_s
+def elements(inputs: Arrays) -> float:
+    """Of one row, all inputs together."""
+    return sum(array.size for array in inputs.values()) / len(next(iter(inputs.values())))
 
 
 def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from service.bundle import Arrays, Bundle, BundleError, rows_of
+from service.bundle import MAIN, Arrays, Bundle, BundleError, rows_of
 
 # onnxruntime would report its use to its maker; it has to be told not to before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -34,36 +34,39 @@ class Session:
     `run` may be called from several threads at once. Inputs and outputs are arrays by tensor name, batch first.
     """
 
-    def __init__(self, bundle: Bundle, provider: str, threads: int, *, explaining: bool = False) -> None:
-        """The bundle's model or, `explaining`, the graph that explains it.
+    def __init__(self, bundle: Bundle, provider: str, threads: int, graph: str = MAIN) -> None:
+        """Of one of the bundle's graphs.
 
         Raises BundleError when the graph does not load or does not fit its manifest, ProviderError when the provider
         that was asked for is not there; for `auto` that is no error.
         """
-        manifest, graph = bundle.manifest, bundle.explanation if explaining else bundle.graph
+        path, declared = bundle.graph_file(graph), bundle.manifest.graphs[graph]
+        many_shapes = any(not bundle.manifest.axes[axis].buckets for axis in declared.axes)
         providers = providers_of(provider)
         try:
             self._session = onnxruntime.InferenceSession(
-                graph.read_bytes(),
-                sess_options=_options(threads, manifest.any_size),
+                path.read_bytes(),
+                sess_options=_options(threads, many_shapes),
                 providers=[(name, OPTIONS.get(name, {})) for name in providers],
             )
         except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
             reason = " ".join(str(error).split())[:LONGEST_REASON]
             advice = ALL_INSIDE if EXTERNAL in reason else ""
-            raise BundleError(f"{graph} does not load: {advice}{type(error).__name__}: {reason}") from error
+            raise BundleError(f"{path} does not load: {advice}{type(error).__name__}: {reason}") from error
         active = self._session.get_providers()[0]
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
         self.provider = SHORT.get(active, active)
-        self._run_options = _giving_back() if manifest.any_size and active == CPU else None
+        self._run_options = _giving_back() if many_shapes and active == CPU else None
         # Past a layer in Python that checks for each run what does not change.
         self._run = getattr(self._session, "_sess", self._session).run
-        self._outputs = [tensor.name for tensor in (manifest.explanation if explaining else manifest.outputs)]
-        self._check_names(graph, {tensor.name for tensor in manifest.inputs})
+        self._outputs = [tensor.name for tensor in declared.outputs]
+        texts = any(tensor.dtype == "string" for tensor in (*declared.inputs, *declared.outputs))
+        self._bound = active == CUDA and not texts  # which no device holds
+        self._check_names(path, {tensor.name for tensor in declared.inputs})
 
     def run(self, inputs: Arrays) -> Arrays:
-        if self.provider == "cuda":
+        if self._bound:
             return self.run_bound(inputs)
         return dict(zip(self._outputs, self._run(self._outputs, inputs, self._run_options), strict=True))
 
@@ -84,14 +87,14 @@ class Session:
             raise BundleError(f"{graph} does not give {sorted(missing)}, its manifest says so")
 
 
-def _options(threads: int, any_size: bool) -> onnxruntime.SessionOptions:
+def _options(threads: int, many_shapes: bool) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # A spinning thread pool burns the cpu quota that the HTTP side needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A plan of the memory saves a microsecond a run, and is kept for every shape with a block of all that it needs.
-    options.enable_mem_pattern = not any_size
+    options.enable_mem_pattern = not many_shapes
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.log_severity_level = 3
     return options

@@ -37,6 +37,7 @@ def _pairs(text: object) -> object:
     return {name: number for name, _, number in pairs}
 
 
+PerKind = Annotated[dict[str, str], BeforeValidator(_pairs)]
 PerEndpoint = Annotated[dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_pairs)]
 
 
@@ -55,6 +56,11 @@ class Settings(BaseModel):
 
     models_dir: Path = Field(PROJECT / "models", description="Folder of the bundles.")
     models: NameList = Field((), description="Models to serve, separated by commas or spaces; empty: all of them.")
+    defaults: PerKind = Field(
+        {},
+        description="The model that answers where a request names none, by kind: `digit-classification=convnet`. Before"
+        " `DEFAULTS` in the models folder; where neither says anything, the only model of a kind.",
+    )
     provider: str = Field(
         "cpu",
         pattern=r"^(cpu|cuda|auto|[A-Za-z]+ExecutionProvider)$",

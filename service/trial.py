@@ -138,14 +138,13 @@ def _wrong_with(folder: Path, size: int) -> str:
 
 
 def _try(folder: Path) -> None:
-    """Golden inputs, and the largest batch."""
+    """Golden inputs, and the largest batch, of each graph."""
     bundle = Bundle(folder)
-    inputs, _ = bundle.golden()
-    session = Session(bundle, "cpu", 1)
-    bundle.check_golden(session.run(inputs))
-    session.run(tiled(rows_of(inputs)[0], bundle.manifest.max_batch))
-    if bundle.manifest.explanation:
-        Session(bundle, "cpu", 1, explaining=True).run(inputs)
+    for name, graph in bundle.manifest.graphs.items():
+        inputs, _ = bundle.golden(name)
+        session = Session(bundle, "cpu", 1, name)
+        bundle.check_golden(session.run(inputs), name)
+        session.run(tiled(rows_of(inputs)[0], graph.max_batch))
 
 
 if __name__ == "__main__":

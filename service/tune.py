@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.bundle import Bundle, current, names
+from service.bundle import MAIN, Bundle, current, names
 from service.quota import cpu_quota
 from service.session import Session, batch_sizes, plainest, tiled
 from service.settings import Settings, SettingsError
@@ -89,7 +89,7 @@ def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
         for instances in batch_sizes(cores // threads):
             sessions = [Session(bundle, provider, threads) for _ in range(instances)]
             rows, fastest, faster = 1, 0.0, True
-            while rows <= bundle.manifest.max_batch or (faster and rows <= LARGEST):
+            while rows <= bundle.manifest.graphs[MAIN].max_batch or (faster and rows <= LARGEST):
                 tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
                 yield (trial := _measure(tuning, sessions, bundle, seconds))
                 faster = trial.rows_per_s > CLEARLY * fastest

@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from service.access import Keys, parsed_lines, read_text
 from service.backlog import Backlog, Unhurried
 from service.body import Message, Receive
-from service.bundle import BundleError, current, names
+from service.bundle import DEFAULTS, BundleError, current, defaults_of, names
 from service.connection import Connection
 from service.exchange import Scope, Send
 from service.lane import App, Lane
@@ -173,11 +173,25 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder")
     if missing := set(settings.models) - set(names(settings.models_dir)):
         raise SettingsError(f"QUARTET_MODELS: {settings.models_dir} holds no bundle of {min(missing)}")
+    _check_defaults(settings)
     if settings.api_keys is not None:
         parsed_lines(settings.api_keys, read_text(settings.api_keys))
     if settings.grpc_port:
         _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
     _check_provider(settings)
+
+
+def _check_defaults(settings: Settings) -> None:
+    """Whether the models that answer where none is named are there."""
+    try:
+        written = defaults_of(settings.models_dir)
+    except BundleError as error:
+        raise SettingsError(str(error)) from None
+    there = settings.models or names(settings.models_dir)
+    if missing := set(settings.defaults.values()) - set(there):
+        raise SettingsError(f"QUARTET_DEFAULTS: {min(missing)} is not served")
+    if not settings.models and (missing := set(written.values()) - set(there)):
+        raise SettingsError(f"{settings.models_dir / DEFAULTS}: there is no bundle of {min(missing)}")
 
 
 def _check_provider(settings: Settings) -> None:

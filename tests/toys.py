@@ -14,15 +14,20 @@ from onnx import helper, numpy_helper
 from service import bundle
 from service.bundle import (
     Arrays,
+    Attribute,
+    Axis,
     CreditScoring,
     CtDenoising,
     DigitClassification,
+    Graph,
     ImageClassification,
     Manifest,
     Metric,
     Provenance,
+    Quantity,
     SampleGeneration,
-    Task,
+    TabularPrediction,
+    TaskSpec,
     Tensor,
     TensorPrediction,
 )
@@ -30,6 +35,7 @@ from training.data.german import ATTRIBUTES
 
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
 ONNX_TYPES = {dtype: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in DTYPES}
+ONNX_TYPES["string"] = onnx.TensorProto.STRING
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
 WEAVE = np.random.default_rng(4).normal(0, 0.01, (784, 3)).astype(np.float32)
 RISK = np.random.default_rng(1).normal(0, 0.01, len(ATTRIBUTES)).astype(np.float32)
@@ -170,12 +176,13 @@ def ct(models: Path, name: str = "toy-ct", **options: Any) -> Path:
     return write(
         models,
         name,
-        CtDenoising(window=(-160, 240), min_side=16, max_side=1024),
+        CtDenoising(window=(-160, 240)),
         [helper.make_node("Mul", ["hu", "half"], ["denoised"])],
         {"half": np.float32(0.5)},
         [Tensor(name="hu", dtype="float32", shape=("batch", "height", "width"))],
         [Tensor(name="denoised", dtype="float32", shape=("batch", "height", "width"))],
         ({"hu": hu}, {"denoised": hu / 2}),
+        axes={"height": Axis(least=16, most=1024), "width": Axis(least=16, most=1024)},
         **options,
     )
 
@@ -253,7 +260,70 @@ def echo(models: Path, name: str = "toy-echo", **options: Any) -> Path:
     )
 
 
-ALL = (digits, wary, images, credit, ct, samples, tensors)
+def table(models: Path, name: str = "toy-table", **options: Any) -> Path:
+    """price = 100 rooms + 50 for a house."""
+    rows = np.array([[2, 0], [5, 1]], np.float32)
+    attributes = (
+        Attribute(name="rooms", description="counted", range=(1, 10)),
+        Attribute(name="kind", description="of building", values=("flat", "house")),
+    )
+    price = Quantity(name="price", description="asked for", unit="thousands")
+    return write(
+        models,
+        name,
+        TabularPrediction(attributes=attributes, quantities=(price,)),
+        [helper.make_node("MatMul", ["row", "worth"], ["values"])],
+        {"worth": np.array([[100], [50]], np.float32)},
+        [Tensor(name="row", dtype="float32", shape=("batch", 2))],
+        [Tensor(name="values", dtype="float32", shape=("batch", 1))],
+        ({"row": rows}, {"values": rows @ np.array([[100], [50]], np.float32)}),
+        **options,
+    )
+
+
+def series(models: Path, name: str = "toy-series", **options: Any) -> Path:
+    """The mean of a series, and the series doubled; padded to 4, 8 or 32 steps with a number that a mask must hide."""
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    nodes = [
+        helper.make_node("Mul", ["values", "mask"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "last"], ["sum"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask", "last"], ["count"], keepdims=0),
+        helper.make_node("Div", ["sum", "count"], ["mean"]),
+        helper.make_node("Add", ["values", "values"], ["doubled"]),
+    ]
+    steps = ("batch", "steps")
+    return write(
+        models,
+        name,
+        TensorPrediction(),
+        nodes,
+        {"last": np.array([1])},
+        [Tensor(name="values", dtype="float32", shape=steps), Tensor(name="mask", dtype="float32", shape=steps)],
+        [Tensor(name="mean", dtype="float32", shape=("batch",)), Tensor(name="doubled", dtype="float32", shape=steps)],
+        ({"values": values, "mask": np.ones_like(values)}, {"mean": values.mean(axis=1), "doubled": 2 * values}),
+        axes={"steps": Axis(most=32, buckets=(4, 8, 32), padding=1000, mask="mask")},
+        **options,
+    )
+
+
+def texts(models: Path, name: str = "toy-texts", **options: Any) -> Path:
+    """Gives back a text, and whether it is the word `yes`."""
+    words = np.array(["yes", "grün"])
+    return write(
+        models,
+        name,
+        TensorPrediction(),
+        [helper.make_node("Identity", ["text"], ["same"]), helper.make_node("Equal", ["text", "yes"], ["agrees"])],
+        {"yes": np.array(["yes"], object)},
+        [Tensor(name="text", dtype="string", shape=("batch",))],
+        [Tensor(name="same", dtype="string", shape=("batch",)), Tensor(name="agrees", dtype="bool", shape=("batch",))],
+        ({"text": words}, {"same": words, "agrees": np.array([True, False])}),
+        opset=19,  # the first in which texts can be equal
+        **options,
+    )
+
+
+ALL = (digits, wary, images, credit, ct, samples, tensors, table, series, texts)
 NAMES = {f"toy-{toy.__name__}" for toy in ALL}
 
 
@@ -266,7 +336,7 @@ def all_of_them(models: Path) -> Path:
 def write(
     models: Path,
     name: str,
-    task: Task,
+    task: TaskSpec,
     nodes: list[onnx.NodeProto],
     constants: dict[str, NDArray[np.generic]],
     inputs: list[Tensor],
@@ -275,6 +345,8 @@ def write(
     *,
     version: str = "1",
     max_batch: int = 8,
+    axes: dict[str, Axis] | None = None,
+    opset: int = 18,
     changes: Mapping[str, object] | None = None,
     explanation: tuple[list[onnx.NodeProto], dict[str, NDArray[np.generic]], tuple[Tensor, ...]] | None = None,
 ) -> Path:
@@ -286,12 +358,15 @@ def write(
     folder.mkdir(parents=True)
     archive = io.BytesIO()
     np.savez(archive, **{f"in.{key}": value for key, value in golden[0].items()}, **_outputs(golden[1]))
-    graph = _graph(nodes, constants, inputs, outputs)
+    graph = _graph(nodes, constants, inputs, outputs, opset)
     files = {bundle.GRAPH: graph, bundle.GOLDEN: archive.getvalue(), bundle.CARD: b"# A toy\n"}
     if explanation:
-        files[bundle.EXPLANATION] = _graph(*explanation[:2], inputs, explanation[2])
+        files["explanation.onnx"] = _graph(*explanation[:2], inputs, explanation[2])
     for file, content in files.items():
         (folder / file).write_bytes(content)
+    graphs = {bundle.MAIN: Graph(file=bundle.GRAPH, inputs=inputs, outputs=outputs, max_batch=max_batch)}
+    if explanation:
+        graphs[bundle.EXPLANATION] = Graph(file="explanation.onnx", inputs=inputs, outputs=explanation[2], max_batch=16)
     manifest = Manifest(
         name=name,
         version=version,
@@ -299,11 +374,9 @@ def write(
         description="Arithmetic that a test can redo.",
         task=task,
         sha256={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
-        opset=18,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
-        explanation=explanation[2] if explanation else (),
-        max_batch=max_batch,
+        opset=opset,
+        graphs=graphs,
+        axes=axes or {},
         provenance=PROVENANCE,
         metrics=(Metric(name="accuracy", value=0.5, low=0.4, high=0.6, count=100),),
     )
@@ -317,6 +390,7 @@ def _graph(
     constants: dict[str, NDArray[np.generic]],
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
+    opset: int = 18,
 ) -> bytes:
     graph = helper.make_graph(
         nodes,
@@ -325,7 +399,7 @@ def _graph(
         [_value(tensor) for tensor in outputs],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

@@ -4,10 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 try:
-    from service.bundle import CARD, CURRENT, Bundle, BundleError
+    from service.bundle import CARD, CURRENT, MANIFEST, Bundle, BundleError
+    from training import convert as conversion
     from training import data, recipe
     from training.export import store
     from training.export.graph import ExportError
@@ -105,6 +107,12 @@ def prune(name: str) -> None:
     print(f"{name}: removed {', '.join(store.prune(name)) or 'nothing'}")
 
 
+def convert(folders: list[Path]) -> None:
+    """Write manifests of an older schema version as this one has them; of every version in `models` by default."""
+    for folder in folders or sorted(path.parent for path in models_directory().glob(f"*/*/{MANIFEST}")):
+        print(f"{folder}: {'converted' if conversion.convert(folder) else 'nothing to convert'}")
+
+
 def render_card(name: str) -> None:
     """Write the committed bundle's card again from its manifest."""
     recipe.load(name)
@@ -165,6 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
     command(renew, "renew", "measure a committed bundle again and keep the figures, as a new version", one)
     command(prune, "prune", "remove the versions of a bundle that are not the current one", one)
+    converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
+    converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")
     command(render_card, "card", "write a bundle's card again", one)
     measuring = command(measure_scenes, "scenes", "how well composed scenes of digits are read")
     measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")

@@ -13,7 +13,7 @@ from typing import Any, Generic, get_args
 
 from torch import nn
 
-from service.bundle import Arrays, Family, Metric, Task, Tensor, Tolerance
+from service.bundle import Arrays, Asset, Axis, Family, Metric, TaskSpec, Tensor, Tolerance
 from training import recipes
 from training.measures.evaluation import Evaluation, Predict
 from training.run import H, Run
@@ -21,6 +21,22 @@ from training.run import H, Run
 
 class RecipeError(Exception):
     """A recipe that does not exist, or a file that declares none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideGraph:
+    """A graph beside the main one.
+
+    of        from the served module, one that takes the tensors of `inputs` and gives those of `outputs`
+    inputs    those of the main graph, where nothing is said
+    examples  about four real inputs; those of the main graph, where nothing is said
+    """
+
+    of: Callable[[nn.Module], nn.Module]
+    outputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...] = ()
+    examples: Callable[[], Arrays] | None = None
+    max_batch: int = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +54,15 @@ class Recipe(Generic[H]):
               `train` always begins with random ones
     variants  hyper-parameters to change for each kind of training that `repeat` compares, the recipe's own first
     spot_check     one of the figures on a part of its samples that is always the same, measured in a second
-    explain        from the served module, one that takes the same inputs and gives the tensors of `explanation`
+    axes           what the names in the tensors' shapes mean
+    graphs         what lies beside the main graph, by name; `explanation` shows the inside of a classifier
+    assets         files that the service reads beside the graphs: by name, the record and the bytes
     source_figure  what the source reports, in its words; nothing where it reports none
     module         the recipe's module, which `load` fills in
     """
 
     description: str
-    task: Task
+    task: TaskSpec
     hyper: H
     sources: tuple[str, ...]
     inputs: tuple[Tensor, ...]
@@ -59,8 +77,9 @@ class Recipe(Generic[H]):
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     spot_check: Callable[[Predict], Metric] | None = None
     source_figure: str = ""
-    explain: Callable[[nn.Module], nn.Module] | None = None
-    explanation: tuple[Tensor, ...] = ()
+    axes: dict[str, Axis] = field(default_factory=dict)
+    graphs: dict[str, SideGraph] = field(default_factory=dict)
+    assets: Callable[[], dict[str, tuple[Asset, bytes]]] | None = None
 
     module: str = ""
 

@@ -14,10 +14,8 @@ from load_tests.bench.rivals import rivals
 from load_tests.bench.work import threads, work
 from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit, digits_json, slice_hu
 from load_tests.servers import Server
-from service.bundle import Bundle
-from service.limits import Limits
-from service.messages import Payload
-from service.tasks import credit
+from service.bundle import Bundle, CreditScoring
+from service.tasks.tables import prepare_rows
 
 SEVEN = 7
 
@@ -62,8 +60,9 @@ def digits(servers: Servers, bundle: Bundle) -> Part:
 
 
 def credit_scores(servers: Servers, bundle: Bundle) -> Part:
-    applicant = applicants()[:1]
-    raw = RawModel(bundle, credit.prepare(Payload(applicant), bundle.manifest, Limits(1, 1)), threads=1)
+    applicant, task = applicants()[:1], bundle.manifest.task
+    assert isinstance(task, CreditScoring)
+    raw = RawModel(bundle, prepare_rows(applicant, "applicants", bundle.manifest, task), threads=1)
     body, expected = as_json({"applicants": applicant}), raw.outputs()["default_probability"]
     counted = partial(work, servers.ours, raw.name)
 

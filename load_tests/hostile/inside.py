@@ -7,27 +7,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from load_tests.hostile.cost import Cost, Meter
+from load_tests.hostile.seeds import put_toys
 from load_tests.hostile.shot import Shot
 from load_tests.in_process import exchange, not_found, scope_of
 from load_tests.wire import Reply
 from service.settings import Settings
 from service.worker import Worker
-from tests import toys
 
 TIGHT: dict[str, Any] = {"max_body_bytes": 2**20, "max_pixels": 2**18, "max_rows": 16}
 
 
 class Inside:
-    """The models have the names that the endpoints ask for when a request names none."""
+    """Of each kind there is one model, which answers when a request names none."""
 
     def __init__(self, folder: Path, **limits: Any) -> None:
         """`limits` are settings; by default those of the service."""
-        toys.wary(folder, "digits")
-        toys.images(folder, "fashion-cnn")
-        toys.credit(folder, "credit-logistic")
-        toys.ct(folder, "ct-denoiser")
-        toys.samples(folder, "cvae")
-        toys.tensors(folder)
+        put_toys(folder)
         settings = {"models_dir": folder, "access_log": "off", "threads": 1} | limits
         self.worker = Worker(Settings.model_validate(settings))
         self._app = self.worker.asgi(not_found)

@@ -20,6 +20,7 @@ from service.messages import repeated
 MAGIC = b"\x93NUMPY"
 MAX_AXES = 32
 MAX_FIELDS = 256
+MAX_TEXTS = 2**16  # in one array
 MAX_HEADER = 10_000  # bytes, as for NumPy
 MAX_CACHED = 2**17  # bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -174,6 +175,34 @@ def numeric_array(element: Any, field: str, body: bytes = b"") -> NDArray[np.flo
     if prod(shape) != flat.size or not (_spells(body, shape, field) or has_shape(element, shape)):
         raise InvalidShape("Rows differ in length.", field)
     return flat.reshape(shape)
+
+
+def text_array(element: Any, field: str) -> NDArray[Any] | None:
+    """A nested JSON array of texts as objects [..]; None where it does not begin with one.
+
+    Raises InvalidValue for what is no text, InvalidShape (ragged) at `field`.
+    """
+    shape, first = _first_shape(element), element
+    for _ in shape:
+        first = first[0] if len(first) else None
+    if not shape or not isinstance(first, str):
+        return None
+    if prod(shape) > MAX_TEXTS:
+        raise InvalidShape(f"More than {MAX_TEXTS} texts.", field)
+    flat = _leaves(element.as_list(), shape, field)
+    texts = np.empty(len(flat), object)
+    texts[:] = flat
+    return texts.reshape(shape)
+
+
+def _leaves(rows: Any, shape: tuple[int, ...], field: str) -> list[str]:
+    if not shape:
+        if not isinstance(rows, str):
+            raise InvalidValue("Every element must be a string like the first one.", field)
+        return [rows]
+    if not isinstance(rows, list) or len(rows) != shape[0]:
+        raise InvalidShape("Rows differ in length.", field)
+    return [leaf for row in rows for leaf in _leaves(row, shape[1:], field)]
 
 
 def has_shape(element: Any, shape: tuple[int, ...]) -> bool:

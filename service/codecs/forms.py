@@ -1,7 +1,7 @@
 """`multipart/form-data` bodies."""
 
 import logging
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 from python_multipart import FormParser
@@ -11,6 +11,8 @@ from service.errors import InvalidValue, MalformedBody
 from service.messages import Request
 
 MAX_PARTS = 1024
+BOUNDARY = b"------------------------quartet"
+HEAD = b"--" + BOUNDARY + b'\r\ncontent-disposition: form-data; name="%s"; filename="file"\r\n\r\n'
 
 # It warns of every damaged form, quoting from it.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -63,3 +65,9 @@ def read_form(request: Request, part: str, known: Set[str]) -> tuple[list[bytes]
     if unknown := fields.keys() - known:
         raise InvalidValue(f"Unknown field: there are {part}, {', '.join(sorted(known))}.", min(unknown))
     return files, fields
+
+
+def write_form(part: str, files: Iterable[bytes]) -> tuple[bytes, str]:
+    """A body that holds the files, and its media type."""
+    parts = (HEAD % part.encode() + file + b"\r\n" for file in files)
+    return b"".join(parts) + b"--%s--\r\n" % BOUNDARY, f"multipart/form-data; boundary={BOUNDARY.decode()}"

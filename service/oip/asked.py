@@ -8,13 +8,12 @@ import service
 from service.batcher import PATIENT, URGENT, Job
 from service.bundle import Arrays, Manifest, Tensor
 from service.errors import InvalidValue, QuartetError
-from service.messages import Payload
 from service.oip.datatypes import DTYPES
 from service.pipeline import Pipeline
 from service.placement import Errand, parsed, placed
 from service.served import ServedModel
 from service.tasks import tensors
-from service.tasks.spacing import Spacing, parse_spacing
+from service.tasks.spacing import SPACING, Spacing, parse_spacing
 from service.timing import Timing
 
 NO_PARAMETERS = "A model is loaded as its bundle has it, without parameters."
@@ -98,11 +97,8 @@ def _understand(pipeline: Pipeline, terms: Terms, decode: Callable[[], Asked]) -
     asked = decode()
     model = pipeline.repository.pick(terms.model, terms.version)
     asked.wanted(model.manifest)
-    return model, asked, tensors.prepare(_payload(asked), model.manifest, pipeline.limits(terms.errand.lease))
-
-
-def _payload(asked: Asked) -> Payload:
-    return Payload(asked.inputs, spacing_mm=asked.parameters.spacing_mm)
+    options, limits = {SPACING.name: asked.parameters.spacing_mm}, pipeline.limits(terms.errand.lease)
+    return model, asked, tensors.prepare_arrays(asked.inputs, options, model.manifest, limits)
 
 
 def flag(parameters: dict[str, Any], name: str, field: str) -> bool | None:
@@ -148,4 +144,4 @@ def _tensor_metadata(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "datatype": BY_DTYPE[tensor.dtype], "shape": shape}
 
 
-BY_DTYPE = {dtype.name: name for name, dtype in DTYPES.items()}
+BY_DTYPE = {"string" if dtype.kind == "O" else dtype.name: name for name, dtype in DTYPES.items()}

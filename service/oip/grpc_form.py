@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from service.bundle import Arrays, Manifest
 from service.errors import InvalidValue
 from service.oip.asked import Asked, Parameters, refuse_unsupported
-from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers
+from service.oip.datatypes import (
+    MAX_TENSORS,
+    NAMES,
+    checked_shape,
+    dtype_of,
+    from_bytes,
+    from_numbers,
+    texts_of,
+    to_bytes,
+)
 from service.oip.wire import ModelInferResponse
 
 # datatype -> the field of InferTensorContents, and the dtype that holds all it can
@@ -24,6 +33,7 @@ CONTENTS = {
     "UINT64": ("uint64_contents", np.uint64),
     "FP32": ("fp32_contents", np.float32),
     "FP64": ("fp64_contents", np.float64),
+    "BYTES": ("bytes_contents", np.object_),
 }
 
 
@@ -57,7 +67,10 @@ def _tensor(tensor: Any, data: bytes | None, field: str) -> NDArray[Any]:
     if tensor.datatype not in CONTENTS:
         raise InvalidValue(f"{tensor.datatype} has no field in contents: use raw_input_contents.", field)
     contents, widest = CONTENTS[tensor.datatype]
-    return from_numbers(np.array(getattr(tensor.contents, contents), widest), dtype, shape, field)
+    values = getattr(tensor.contents, contents)
+    return from_numbers(
+        texts_of(values, field) if widest is np.object_ else np.array(values, widest), dtype, shape, field
+    )
 
 
 def _values(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +85,9 @@ def present(outputs: Arrays, asked: Asked, manifest: Manifest) -> Any:
         array = outputs[name]
         tensor = answer.outputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
         if asked.parameters.binary:
-            answer.raw_output_contents.append(array.tobytes())
+            answer.raw_output_contents.append(bytes(to_bytes(np.ascontiguousarray(array))))
         else:
-            getattr(tensor.contents, CONTENTS[tensor.datatype][0]).extend(array.ravel().tolist())
+            values = array.ravel().tolist()
+            contents, widest = CONTENTS[tensor.datatype]
+            getattr(tensor.contents, contents).extend(map(str.encode, values) if widest is np.object_ else values)
     return answer

@@ -15,12 +15,12 @@ import simdjson
 from numpy.typing import NDArray
 
 from service.bundle import Arrays, Manifest
-from service.codecs.arrays import fields_of, has_shape, parse_json
+from service.codecs.arrays import fields_of, has_shape, parse_json, text_array
 from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import JSON, Answer, Request
 from service.oip.asked import Asked, Parameters, flag, number, refuse_unsupported
-from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers
+from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers, to_bytes
 
 JSON_LENGTH = b"inference-header-content-length"
 BINARY = "application/octet-stream"
@@ -100,6 +100,8 @@ def _from_json(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], field: s
     if not isinstance(data, simdjson.Array):
         raise InvalidValue("Needs data, an array.", field)
     try:
+        if dtype.kind == "O":
+            return _texts(data, dtype, shape, field)
         if dtype.kind == "b":
             flat = np.fromiter(_booleans(data, len(shape)), np.bool_)
         else:
@@ -111,6 +113,15 @@ def _from_json(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], field: s
     if len(data) and isinstance(data[0], simdjson.Array) and not has_shape(data, shape):
         raise InvalidShape(f"The data is nested, and not in the shape {list(shape)}.", field)
     return array
+
+
+def _texts(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], field: str) -> NDArray[Any]:
+    texts = text_array(data, field)
+    if texts is None:
+        raise InvalidValue("Every element of data must be a string.", field)
+    if texts.ndim > 1 and texts.shape != shape:
+        raise InvalidShape(f"The data is nested, and not in the shape {list(shape)}.", field)
+    return from_numbers(texts.ravel(), dtype, shape, field)
 
 
 def _booleans(data: Any, depth: int) -> Iterator[bool]:
@@ -168,10 +179,10 @@ def present(outputs: Arrays, asked: Asked, manifest: Manifest) -> Answer:
         array = np.ascontiguousarray(outputs[name])
         one: dict[str, Any] = {"name": name, "datatype": NAMES[array.dtype], "shape": array.shape}
         if binary:
-            one["parameters"] = {"binary_data_size": array.nbytes}
-            raw.append(array.data)
+            raw.append(to_bytes(array))
+            one["parameters"] = {"binary_data_size": memoryview(raw[-1]).nbytes}
         else:
-            one["data"] = array.reshape(-1)
+            one["data"] = array.ravel().tolist() if array.dtype.kind == "O" else array.reshape(-1)
         described.append(one)
     document: dict[str, Any] = {"model_name": manifest.name, "model_version": manifest.version, "outputs": described}
     if asked.id:

@@ -1,31 +1,31 @@
-"""Digit classification: pictures of digits -> the digit, how sure the model is and whether to believe it."""
+"""Digit classification: pictures of digits -> the digit, how sure the model is and whether to believe it.
 
-from collections.abc import Iterator, Mapping, Sequence
+Pictures are read as those of `images`; what is particular is how digits are found in them and drawn as MNIST's are.
+"""
+
+from collections.abc import Callable, Iterator
 from itertools import islice
 from math import ceil
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
-import simdjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field
 
-from service.bundle import Arrays, DigitClassification, Manifest, Tensor
-from service.codecs import pictures
-from service.codecs.arrays import numeric_array, parse_object, read_npy
-from service.codecs.forms import read_form
+from service.bundle import EXPLANATION, Arrays, DigitClassification, Manifest
+from service.codecs.arrays import write_npy
 from service.codecs.handwriting import Box, Span, likeliest, read_digit, read_digits
-from service.codecs.heat import heat_map
-from service.codecs.pictures import Encoded, Picture
-from service.errors import InvalidShape, InvalidValue, NotExplainable, UnsupportedMedia
+from service.codecs.pictures import Encoded, Picture, write_png
+from service.errors import InvalidValue
 from service.limits import Limits
-from service.messages import FORM, JSON, NPY, Answer, Payload, Request, flag, optional_text
+from service.messages import JSON, NPY, PNG, Answer
+from service.task import Example, Option, Payload, Prepared, Task
+from service.tasks import images
+from service.tasks.images import EXPLAIN, Explained, as_bytes, checked, graphs_for, pictures_of, ranged, ranked, saying
 
-REQUEST_MEDIA = (*pictures.MEDIA_TYPES, FORM, JSON, NPY)
-ANSWER_MEDIA = (JSON,)
-OPTIONS = ("many", "explain")
-WHITE = 255
+MANY = Option("many", "Find all digits of each picture, line by line from left to right, with their boxes.")
+SURE = 0.99  # a golden digit that is as plain as that is read from its picture, too
 
 Reason = Literal["no-ink", "unlike-a-digit"]
 
@@ -38,19 +38,6 @@ class ClassifyRequest(BaseModel):
     version: str | None = None
     many: bool = Field(default=False, description="Find all digits of each picture.")
     explain: bool = Field(default=False, description="Say with each prediction where it comes from.")
-
-
-class Explained(BaseModel):
-    """A prediction. What was not asked for is left out."""
-
-    confidence: float = Field(description="Probability of the likeliest label.")
-    probabilities: list[float] = Field(description="One per label, summing to 1.")
-    heat_map: str | None = Field(default=None, description="Base64 PNG: what speaks for the likeliest label, where.")
-    seen: str | None = Field(default=None, description="Base64 PNG: the picture as the model was shown it.")
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Classification(Explained):
@@ -73,115 +60,52 @@ class Found(NamedTuple):
     box: list[int] | None
 
 
-class Sent:
-    """Picture files of a request and, once prepared, what was found in them and what the graph is shown [N, H, W].
+class Context(NamedTuple):
+    """What the graph is shown [N, H, W] from 0 to 255, what was found in pictures (None: numbers came), what to tell.
 
-    With `many`, some of it may be parts of others, which `spans` tell: what is read of it is for the graph to say.
+    Where no digit was found, `found` is empty and the batch has one row that is not told. With `many`, some of it may
+    be parts of others, which `spans` tell: what is read of it is for the graph to say.
     """
 
-    __slots__ = ("found", "many", "pictures", "shown", "spans")
-
-    def __init__(self, sent: list[Encoded], many: bool) -> None:
-        self.pictures, self.many = sent, many
-        self.found: list[Found] = []
-        self.spans: list[Span] = []
-        self.shown: NDArray[np.float32]
-
-    def read(self, outputs: Arrays, task: DigitClassification) -> Arrays:
-        """The outputs for what is read; the rest is dropped here, too."""
-        if task.acceptance_threshold is None or all(span.whole for span in self.spans):
-            return outputs
-        familiarity = outputs["familiarity"] - np.float32(task.acceptance_threshold)
-        read = likeliest(self.spans, outputs["probabilities"].max(axis=1), familiarity)
-        self.found, self.spans = [self.found[row] for row in read], [Span(row, row + 1) for row in range(len(read))]
-        self.shown = self.shown[read]
-        return {name: rows[read] for name, rows in outputs.items()}
+    shown: NDArray[Any]
+    found: list[Found] | None
+    spans: list[Span]
+    many: bool
+    explain: bool
 
 
-def decode(request: Request, limits: Limits) -> Payload:
-    """Samples are arrays [N, H, W] of numbers as sent, or pictures."""
-    media = request.media_type
-    samples: NDArray[Any] | list[Encoded]
-    fields: Mapping[str, object] = {}
-    if media == JSON:
-        samples, fields = _decode_json(request.body, limits)
-    elif media == NPY:
-        array = read_npy(request.body)
-        samples = array[None] if array.ndim == 2 else array
-    elif media == FORM:
-        files, fields = read_form(request, "image", {"model", "version", *OPTIONS})
-        limits.check_rows(len(files), "image")
-        samples = pictures.open_all(files, limits.max_pixels, "image")
-    elif media in pictures.MEDIA_TYPES:
-        samples = pictures.opened(request.body, limits.max_pixels)
-    else:
-        raise UnsupportedMedia(f"Send {', '.join(REQUEST_MEDIA)}.", "content-type")
-    if not isinstance(samples, list) and len(fields) < 2 and not request.query:
-        return Payload(samples)
-    many, explain = (flag(fields.get(name, request.query.get(name)), name) for name in OPTIONS)
-    if many and not isinstance(samples, list):
-        raise InvalidValue("Numbers are one digit each: send picture files, or base64 of them.", "many")
-    model, version = (optional_text(fields.get(name), name) for name in ("model", "version"))
-    if not isinstance(samples, list):
-        return Payload(samples, model, version, explain)
-    return Payload(Sent(samples, many), model, version, explain, sum(one.work for one in samples))
-
-
-def _decode_json(body: bytes, limits: Limits) -> tuple[NDArray[Any] | list[Encoded], dict[str, Any]]:
-    """The images and all fields."""
-    document = parse_object(body, {"images", "model", "version", *OPTIONS}, limits)
-    if "images" not in document:
-        raise InvalidValue("Missing.", "images")
-    images = document["images"]
-    if not isinstance(images, simdjson.Array):
-        raise InvalidValue("Must be an array of pictures.", "images")
-    limits.check_rows(len(images), "images")
-    if isinstance(images[0], str):
-        files = (_read_base64(text, f"images[{i}]") for i, text in enumerate(images))
-        return pictures.open_all(files, limits.max_pixels, "images"), document
-    return numeric_array(images, "images", body), document
-
-
-def _read_base64(text: object, field: str) -> bytes:
-    if not isinstance(text, str):
-        raise InvalidValue("Must be a base64 string like the first one.", field)
-    return pictures.read_base64(text, field)
-
-
-def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Arrays:
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     """Float32 [N, H, W] of the graph's size and range, white on black."""
-    check_explainable(payload, manifest)
-    tensor, sent = manifest.inputs[0], payload.samples
-    side: tuple[Any, ...] = tensor.shape[1:]
-    if not isinstance(sent, Sent):
-        return {tensor.name: checked(sent, tensor, limits)}
     assert isinstance(manifest.task, DigitClassification)
+    many, explain = (payload.options.get(name, False) for name in ("many", "explain"))
+    graphs, tensor = graphs_for(explain, manifest), manifest.inputs[0]
+    if not isinstance(payload.samples, list):
+        if many:
+            raise InvalidValue("Numbers are one digit each: send picture files, or base64 of them.", "many")
+        numbers = checked(pictures_of(payload, tensor), tensor, limits)
+        return Prepared({tensor.name: numbers}, Context(numbers, None, [], False, explain), graphs)
     if not manifest.task.pictures:
         raise InvalidValue(f"{manifest.name} reads numbers of its own form, no picture files.", "model")
-    limits.check_rows(len(sent.pictures), "image")
+    side: tuple[Any, ...] = tensor.shape[1:]
+    limits.check_rows(len(payload.samples), "image")
     spare = 0 if manifest.task.acceptance_threshold is None else limits.max_rows
-    rows = list(islice(_digits(sent, side, limits, spare), limits.max_rows + spare + 1))
-    sent.found, sent.spans = [found for found, _, _ in rows], [span for _, span, _ in rows]
-    limits.check_rows(sum(span.whole for span in sent.spans) or 1, "image")
-    # A batch has rows. Where no digit was found, what is said of an empty one is not told.
-    sent.shown = np.stack([row for _, _, row in rows] or [np.zeros(side, np.float32)])
-    return {tensor.name: ranged(sent.shown, tensor)}
-
-
-def check_explainable(payload: Payload, manifest: Manifest) -> None:
-    if payload.explain and not manifest.explanation:
-        raise NotExplainable(f"The bundle of {manifest.name} holds no graph that explains it.", "model")
+    rows = list(islice(_digits(payload.samples, many, side, limits, spare), limits.max_rows + spare + 1))
+    spans = [span for _, span, _ in rows]
+    limits.check_rows(sum(span.whole for span in spans) or 1, "image")
+    shown = np.stack([row for _, _, row in rows] or [np.zeros(side, np.float32)])
+    context = Context(shown, [found for found, _, _ in rows], spans, many, explain)
+    return Prepared({tensor.name: ranged(shown, tensor)}, context, graphs)
 
 
 def _digits(
-    sent: Sent, side: tuple[int, int], limits: Limits, spare: int
+    sent: list[Encoded], many: bool, side: tuple[int, int], limits: Limits, spare: int
 ) -> Iterator[tuple[Found, Span, NDArray[np.float32]]]:
     """What was found, picture by picture; with `many`, at most `spare` parts of what may be several digits as well."""
     cuts = 0
-    for number, encoded in enumerate(sent.pictures):
+    for number, encoded in enumerate(sent):
         limits.check_time()
         picture = encoded.read(limits)
-        if sent.many:
+        if many:
             before = cuts
             for digit in read_digits(picture.pixels, side, spare):
                 span = digit.span.after(before)
@@ -202,75 +126,91 @@ def _in_file(box: Box, picture: Picture) -> list[int]:
     return [left, top, min(right, picture.size[0]) - left, min(bottom, picture.size[1]) - top]
 
 
-def ranged(shown: NDArray[np.float32], tensor: Tensor) -> NDArray[np.float32]:
-    """Grey levels from 0 to 255 in the range of the graph's input."""
-    white = tensor.range[1] if tensor.range else WHITE
-    return shown if white == WHITE else shown * np.float32(white / WHITE)
+def read(outputs: Arrays, context: Context, task: DigitClassification) -> tuple[Arrays, Context]:
+    """Both without what is not read: digits that are parts of others, or have parts."""
+    if context.found is None or task.acceptance_threshold is None or all(span.whole for span in context.spans):
+        return outputs, context
+    familiarity = outputs["familiarity"] - np.float32(task.acceptance_threshold)
+    rows = likeliest(context.spans, outputs["probabilities"].max(axis=1), familiarity)
+    found = [context.found[row] for row in rows]
+    kept = context._replace(shown=context.shown[rows], found=found, spans=[])
+    return {name: array[rows] for name, array in outputs.items()}, kept
 
 
-def checked(images: NDArray[Any], tensor: Tensor, limits: Limits) -> NDArray[np.float32]:
-    """Numbers as the graph takes them."""
-    if images.shape[1:] != tensor.shape[1:]:
-        wanted = "x".join(str(length) for length in tensor.shape[1:])
-        raise InvalidShape(f"Each picture must be {wanted} numbers, got {list(images.shape[1:])}.", "images")
-    limits.check_rows(len(images), "images")
-    low, high = tensor.range or (0, WHITE)
-    bytes_fit = images.dtype == np.uint8 and (low, high) == (0, WHITE)
-    greatest = images.max()
-    if not bytes_fit and not (images.min() >= low and greatest <= high):  # also false for NaN
-        raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", "images")
-    if 0 < greatest <= 1 < high:
-        raise InvalidValue(f"Numbers go from {low:g} to {high:g}; these end at {greatest:g}.", "images")
-    return images.astype(np.float32)
-
-
-def present(outputs: Arrays, payload: Payload, manifest: Manifest, request: Request) -> Answer:
-    task, sent = manifest.task, payload.samples
+def write_json(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    task = manifest.task
     assert isinstance(task, DigitClassification)
-    if isinstance(sent, Sent):
-        outputs = sent.read(outputs, task)
+    outputs, context = read(outputs, context, task)
     predictions = ranked(outputs, "digit", task.labels)
     for one in predictions:
         one["accepted"] = True
-    for row, reason in _refusals(outputs, sent, task.acceptance_threshold).items():
+    for row, reason in _refusals(outputs, context, task.acceptance_threshold).items():
         predictions[row] |= {"accepted": False, "reason": reason}
-    if payload.explain:
-        explain(predictions, outputs, payload)
-    if isinstance(sent, Sent) and sent.many:
-        predictions = [one | found._asdict() for one, found in zip(predictions, sent.found, strict=False)]
+    if context.explain:
+        images.explain(predictions, outputs, context.shown)
+    if context.many and context.found is not None:
+        predictions = [one | found._asdict() for one, found in zip(predictions, context.found, strict=False)]
     body = {"model": manifest.identity, "predictions": predictions}
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def ranked(outputs: Arrays, name: str, labels: Sequence[int | str]) -> list[dict[str, Any]]:
-    """One prediction per row; `name` is what its likeliest label is called."""
-    probabilities = outputs["probabilities"]
-    best = probabilities.argmax(axis=1).tolist()
-    return [
-        {name: labels[index], "confidence": row[index], "probabilities": row}
-        for index, row in zip(best, probabilities, strict=True)
-    ]
-
-
-def _refusals(outputs: Arrays, samples: "Sent | NDArray[Any]", threshold: float | None) -> dict[int, Reason]:
+def _refusals(outputs: Arrays, context: Context, threshold: float | None) -> dict[int, Reason]:
     """The rows that are not accepted, and why."""
     reasons: dict[int, Reason] = {}
     if threshold is not None:
         familiar = (outputs["familiarity"] >= threshold).tolist()
         reasons = {row: "unlike-a-digit" for row, known in enumerate(familiar) if not known}
-    if isinstance(samples, Sent):
-        inked = [one.box is not None for one in samples.found]
+    if context.found is not None:
+        inked = [one.box is not None for one in context.found]
     else:
-        any_ink: Any = samples.reshape(len(samples), -1).any(axis=1)
+        any_ink: Any = context.shown.reshape(len(context.shown), -1).any(axis=1)
         inked = any_ink.tolist()
     return reasons if all(inked) else reasons | {row: "no-ink" for row, ink in enumerate(inked) if not ink}
 
 
-def explain(predictions: list[dict[str, Any]], outputs: Arrays, payload: Payload) -> None:
-    """Add to each prediction the heat map of its label, of the size that the graph takes, and what the graph saw."""
-    samples = payload.samples
-    shown = samples.shown if isinstance(samples, Sent) else samples
-    best = outputs["probabilities"].argmax(axis=1)
-    for one, maps, index, picture in zip(predictions, outputs["class_maps"], best, shown, strict=True):
-        one["heat_map"] = pictures.png_text(heat_map(maps[index], picture.shape))
-        one["seen"] = pictures.png_text(np.rint(picture).astype(np.uint8))
+def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
+    assert isinstance(manifest.task, DigitClassification)
+    probabilities, labels = outputs["probabilities"], manifest.task.labels
+    yield from images.examples_of_numbers(manifest, inputs, saying("digit", labels, probabilities))
+    if not manifest.task.pictures:
+        return
+    shown = as_bytes(inputs, manifest)
+    expected = [labels[int(row.argmax())] if row.max() >= SURE else None for row in probabilities]
+    yield from images.examples_of_files(shown, _reading(expected), _reading(expected[:1]))
+    row = write_png(np.concatenate([np.pad(picture, 8) for picture in shown[:2]], axis=1))
+    yield Example("a row of digits", row, PNG, _told, "many=true")
+    if EXPLANATION in manifest.graphs:
+        yield Example("numbers, explained", write_npy(inputs[manifest.inputs[0].name]), NPY, _told, "explain=true")
+
+
+def _reading(expected: list[int | None]) -> Callable[[bytes], None]:
+    """A check that an answer has these digits, where they are known."""
+
+    def check(answer: bytes) -> None:
+        read = [one["digit"] for one in orjson.loads(answer)["predictions"]]
+        if len(read) != len(expected) or any(b not in (None, a) for a, b in zip(read, expected, strict=True)):
+            raise ValueError(f"read {read}, not {expected}")
+
+    return check
+
+
+def _told(answer: bytes) -> None:
+    for one in orjson.loads(answer)["predictions"]:
+        if abs(sum(one["probabilities"]) - 1) > 1e-3 or one["confidence"] != max(one["probabilities"]):
+            raise ValueError(f"no probabilities: {one['probabilities']}")
+
+
+TASK = Task(
+    name="classify_digits",
+    path="/v1/digits/classify",
+    summary="Classify pictures of handwritten digits",
+    kind="digit-classification",
+    readers=images.READERS,
+    writers={JSON: write_json},
+    request_form=ClassifyRequest,
+    answer_form=ClassifyAnswer,
+    prepare=prepare,
+    examples=examples,
+    options=(MANY, EXPLAIN),
+    part="image",
+)

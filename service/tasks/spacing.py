@@ -1,13 +1,13 @@
-"""What a CT-denoising bundle takes: slices of the sizes, and of pixels as large, as those that it was measured on."""
+"""The size of the pixels of CT slices: what a client may say of it, and what a bundle was measured to help."""
 
-from math import isfinite, prod
+from math import isfinite
 from typing import Any
 
 import simdjson
 
 from service.bundle import CtDenoising
-from service.errors import InvalidShape, InvalidValue, TooManyPixels
-from service.limits import Limits
+from service.errors import InvalidValue
+from service.task import Option
 
 Spacing = tuple[float, float]  # mm between rows, and between columns
 
@@ -37,16 +37,13 @@ def _positive(one: Any, field: str) -> float:
     return number
 
 
-def check_slices(
-    shape: tuple[int, ...], spacing: Spacing | None, task: CtDenoising, limits: Limits, field: str
-) -> None:
-    """Raises what says that slices [N, H, W] are too many, or their sides, or their pixels or the size of these."""
-    limits.check_rows(shape[0], field)
-    if not all(task.min_side <= side <= task.max_side for side in shape[1:]):
-        raise InvalidShape(f"Sides must be {task.min_side} to {task.max_side} pixels, got {list(shape[1:])}.", field)
-    if (pixels := prod(shape)) > limits.max_pixels:
-        raise TooManyPixels(f"{pixels} pixels in one request, limit {limits.max_pixels}.", field)
-    check_spacing(spacing, task)
+SPACING = Option(
+    "spacing_mm",
+    "Millimetres between pixels of CT slices, one number or two with a comma between (rows, columns), for slices that"
+    " do not say it themselves.",
+    {"type": "string"},
+    parse_spacing,
+)
 
 
 def check_spacing(spacing: Spacing | None, task: CtDenoising, field: str = "spacing_mm") -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from service import bundle
-from service.bundle import Bundle
+from service.bundle import MAIN, Bundle
 from service.session import Session
 from training import recipe
 from training.export.parity import Predictor
@@ -50,7 +50,10 @@ def test_its_manifest_is_what_the_recipe_declares(committed_bundle: Bundle) -> N
         declared.description,
     )
     assert (manifest.inputs, manifest.outputs) == (declared.inputs, declared.outputs)
-    assert (manifest.tolerance, manifest.max_batch) == (declared.tolerance, declared.max_batch)
+    beside = {name: graph.outputs for name, graph in manifest.graphs.items() if name != MAIN}
+    assert beside == {name: side.outputs for name, side in declared.graphs.items()}
+    assert manifest.axes == declared.axes
+    assert (manifest.tolerance, manifest.graphs[MAIN].max_batch) == (declared.tolerance, declared.max_batch)
     assert tuple(source.name for source in manifest.provenance.sources) == declared.sources
 
 

@@ -22,10 +22,12 @@ from service.codecs.forms import read_form
 from service.codecs.pictures import read, read_base64
 from service.errors import QuartetError
 from service.limits import Limits
+from service.messages import FORM as FORM_TYPE
 from service.messages import Request, parse_media_type, preferred
 from service.oip import grpc_form, rest
 from service.oip.wire import ModelInferRequest
-from service.tasks import credit, ct, digits, samples, tensors
+from service.task import Task
+from service.tasks import TASKS
 from service.tracing import Trace
 
 LIMITS = Limits(max_rows=16, max_pixels=2**16)
@@ -44,8 +46,9 @@ def requests(**headers: str) -> Callable[[bytes], Request]:
 FORM = requests(content_type="multipart/form-data; boundary=edge")
 
 
-def by_type(decode: Callable[[Request, Limits], Any], media_type: str) -> Callable[[bytes], Any]:
-    return lambda data: decode(requests(content_type=media_type)(data), LIMITS)
+def reading(task: Task, media_type: str) -> Callable[[bytes], Any]:
+    parameters = "; boundary=edge" if media_type == FORM_TYPE else ""
+    return lambda data: task.read(requests(content_type=media_type + parameters)(data), LIMITS)
 
 
 def read_message(data: bytes) -> None:
@@ -53,6 +56,12 @@ def read_message(data: bytes) -> None:
         grpc_form.decode(ModelInferRequest.FromString(data))
 
 
+# Each reader once: tasks share them, and media types do.
+READERS = {
+    f"{reader.__module__}.{reader.__qualname__}": (task, media)
+    for task in TASKS
+    for media, reader in task.readers.items()
+}
 DECODERS: dict[str, Callable[[bytes], Any]] = {
     "npy": read_npy,
     "picture": lambda data: read(data, LIMITS).grey,
@@ -64,12 +73,7 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "gzip": lambda data: decompressed(data, b"gzip", 2**16),
     "deflate": lambda data: decompressed(data, b"deflate", 2**16),
     "zstd": lambda data: decompressed(data, b"zstd", 2**16),
-    "digits": by_type(digits.decode, "application/json"),
-    "applicants": by_type(credit.decode, "application/json"),
-    "table": by_type(credit.decode, "text/csv"),
-    "slices": by_type(ct.decode, "application/json"),
-    "wishes": by_type(samples.decode, "application/json"),
-    "tensors": by_type(tensors.decode, "application/json"),
+    **{name: reading(*told) for name, told in READERS.items()},
     "protocol": lambda data: rest.decode(requests()(data), LIMITS),
     "protocol, binary": lambda data: rest.decode(requests(inference_header_content_length="200")(data), LIMITS),
     "protocol, gRPC": read_message,
@@ -88,7 +92,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(data=st.one_of(st.binary(max_size=400), damaged()))
 @example(data=b"")
 @example(data=b"\x93NUMPY\x01\x00\xff\xff")

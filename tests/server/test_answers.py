@@ -10,12 +10,11 @@ import pydicom
 import pytest
 from PIL import Image
 
-from service.bundle import Bundle
+from service.bundle import Bundle, defaults_of
 from service.codecs.dicom import read_slice
 from service.codecs.pictures import read, sheet, write_png
-from service.endpoints import ENDPOINTS
 from service.limits import Limits
-from tests.conftest import npy
+from tests.conftest import PROJECT, npy
 from training.data import german_credit
 from training.data.german import ATTRIBUTES
 from training.data.images import Images
@@ -52,7 +51,7 @@ def encoded(picture: np.ndarray, kind: str, **options: Any) -> bytes:
 
 
 def test_digits_are_answered_as_the_bundle_was_tested(client: httpx.Client, bundles: dict[str, Bundle]) -> None:
-    default = next(one.default for one in ENDPOINTS if one.path == "/v1/digits/classify")
+    default = defaults_of(PROJECT / "models")["digit-classification"]
     bundle = bundles[default]
     inputs, outputs = bundle.golden()
     images = inputs[bundle.manifest.inputs[0].name]

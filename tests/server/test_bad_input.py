@@ -16,15 +16,15 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from service.codecs.pictures import write_png
-from service.endpoints import ENDPOINTS, OF_A_MODEL
 from service.settings import Settings
+from service.tasks import TASKS
 from tests.conftest import Running, assert_refused, npy
 from training.data.german import ATTRIBUTES
 
 SECRET = "Doe^Jane-0815"
 DIGITS, CREDIT, CT, SAMPLES = "/v1/digits/classify", "/v1/credit/score", "/v1/ct/denoise", "/v1/samples/generate"
 PREDICT = "/v1/models/convnet/predict"
-PATHS = [one.path.format(name="convnet") for one in (*ENDPOINTS, *OF_A_MODEL.values())]
+PATHS = [one.path.format(name="convnet") for one in TASKS]
 NPY, DICOM, JSON = "application/x-npy", "application/dicom", "application/json"
 PIXEL = base64.b64encode(write_png(np.zeros((28, 28), np.uint8))).decode()
 PERSON: dict[str, Any] = {one.name: one.values[0] if one.values else one.range[0] for one in ATTRIBUTES}

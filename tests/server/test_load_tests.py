@@ -11,7 +11,8 @@ import pytest
 from load_tests import bodies
 from load_tests.bench.wrk import Load, LoadError, parse
 from load_tests.report import table
-from service.endpoints import ENDPOINTS
+from service.bundle import current, names
+from service.tasks import TASKS
 from training.data import fashion_mnist
 from training.data.images import Images
 
@@ -50,15 +51,16 @@ FOUND = """
 import json
 from locust.util.load_locustfile import load_locustfile
 users, _ = load_locustfile("load_tests/locustfile.py")
-print(json.dumps([user.path for user in users.values()]))
+print(json.dumps(list(users)))
 """
 
 
-def test_locust_finds_a_user_for_each_endpoint() -> None:
+def test_locust_finds_a_user_for_each_task() -> None:
     # In a process of its own: importing locust patches the standard library.
     found = subprocess.run([sys.executable, "-c", FOUND], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
-    assert sorted(json.loads(found.stdout)) == sorted(endpoint.path for endpoint in ENDPOINTS)
+    kinds = {None} | {current(PROJECT / "models", name).manifest.task.kind for name in names(PROJECT / "models")}
+    assert sorted(json.loads(found.stdout)) == sorted(task.name for task in TASKS if task.kind in kinds)
 
 
 def test_the_last_line_of_wrk_holds_the_figures() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from service.bundle import BundleError, Tensor
+from service.bundle import Bundle, BundleError, DigitClassification, Graph, Tensor
 from service.codecs.pictures import write_png
 from service.messages import NPY
 from tests import toys
@@ -92,39 +92,50 @@ def test_a_model_that_is_not_here_is_refused(lane: Here) -> None:
     assert_refused(response, 404, "unknown_model", "model")
 
 
+EXPLANATION = "explanation.onnx"
 OTHER = Tensor(name="other", dtype="float32", shape=("batch", 3))
 MAPS = Tensor(name="class_maps", dtype="float32", shape=("batch", 10, 28, 28))
 
 
-def wary(models: Path, **changes: Any) -> Path:
+def explained(outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    """Graphs whose explanation is said to give these outputs."""
+    main = Graph(
+        file="model.onnx",
+        inputs=(Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255)),),
+        outputs=(
+            Tensor(name="probabilities", dtype="float32", shape=("batch", 10)),
+            Tensor(name="familiarity", dtype="float32", shape=("batch",)),
+        ),
+    )
+    return {"graphs": {"main": main, "explanation": main.model_copy(update={"file": EXPLANATION, "outputs": outputs})}}
+
+
+def refused(models: Path, changes: dict[str, Any]) -> str:
+    """Why the toy with these changes is not served."""
     toys.wary(models, changes=changes)
-    return models
+    repository = loaded(models)
+    assert repository.models == {}
+    return repository.index()[0].reason
 
 
 def test_an_explanation_that_does_not_fit_its_manifest_is_not_served(tmp_path: Path) -> None:
-    repository = loaded(wary(tmp_path, explanation=(MAPS, OTHER)))
-    assert repository.models == {}
-    assert "explain.onnx does not give ['other']" in repository.index()[0].reason
+    assert f"{EXPLANATION} does not give ['other']" in refused(tmp_path, explained((MAPS, OTHER)))
 
 
-def test_class_maps_for_other_labels_are_not_served(tmp_path: Path) -> None:
-    task = toys.DigitClassification(labels=(0, 1, 2), acceptance_threshold=20)
-    repository = loaded(wary(tmp_path, task=task))
-    assert "class maps (4, 10, 28, 28), its manifest 3 labels" in repository.index()[0].reason
+def test_class_maps_of_another_size_than_declared_are_not_served(tmp_path: Path) -> None:
+    smaller = MAPS.model_copy(update={"shape": ("batch", 10, 14, 14)})
+    assert "gives class_maps [4, 10, 28, 28], not" in refused(tmp_path, explained((smaller,)))
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"explanation": (OTHER,)}, "begin with `class_maps`"),
-        ({"outputs": (OTHER,)}, "must give `familiarity`"),
+        (explained((OTHER,)), "begin with `class_maps`"),
+        (explained((MAPS.model_copy(update={"shape": ("batch", 3, 28, 28)}),)), "must give `class_maps` \\[batch, 10"),
         ({"sha256": {}}, "sha256 lacks"),
+        ({"task": DigitClassification(labels=(0, 1, 2))}, "must give `probabilities` \\[batch, 3"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, changes: Any, complaint: str) -> None:
-    from service.bundle import Bundle, Manifest
-
-    folder = toys.wary(tmp_path)
-    manifest = Bundle(folder).manifest
     with pytest.raises((ValidationError, BundleError), match=complaint):
-        Manifest.model_validate(manifest.model_copy(update=changes).model_dump())
+        Bundle(toys.wary(tmp_path, changes=changes))

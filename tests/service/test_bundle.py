@@ -50,11 +50,11 @@ def test_a_file_of_another_hash_is_named(folder: Path, name: str) -> None:
     ("changes", "where"),
     [
         ({"colour": "red"}, "colour"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
         ({"name": "Not A Name"}, "name"),
         ({"version": "../1"}, "version"),
         ({"metrics": []}, "metrics"),
-        ({"max_batch": 0}, "max_batch"),
+        ({"graphs": {}}, "document"),
         ({"sha256": {}}, "document"),
         ({"task": {"kind": "astrology"}}, "task"),
     ],
@@ -108,8 +108,7 @@ def test_a_model_without_current_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_are_those_that_have_a_current_version(toy_models: Path) -> None:
-    toys = ("credit", "ct", "digits", "images", "samples", "tensors", "wary")
-    assert bundle.names(toy_models) == [f"toy-{one}" for one in toys]
+    assert bundle.names(toy_models) == sorted(toys.NAMES)
     assert bundle.names(toy_models / "nowhere") == []
 
 

@@ -56,9 +56,9 @@ def test_colours_become_grey(lane: Here) -> None:
     np.testing.assert_allclose(probabilities(response), toys.things(grey[None].astype(np.float32)), atol=1e-6)
 
 
-def test_an_endpoint_without_its_model_says_so(lane: Here) -> None:
-    """The default model need not be there; a model of digits is none of things, nor the other way round."""
-    for path in ("/v1/images/classify", "/v1/images/classify?model=toy-digits", "/v1/digits/classify?model=toy-images"):
+def test_a_model_of_another_kind_is_refused(lane: Here) -> None:
+    """A model of digits is none of things, nor the other way round."""
+    for path in ("/v1/images/classify?model=toy-digits", "/v1/digits/classify?model=toy-images"):
         assert_refused(lane("POST", path, json={"images": [ONE]}), 404, "unknown_model", "model")
 
 

@@ -17,17 +17,18 @@ from service.batcher import Job
 from service.budget import Lease
 from service.bundle import Arrays
 from service.exchange import Exchange
-from service.messages import Payload, Request
+from service.messages import Request
 from service.oip.grpc_server import Call
 from service.placement import Errand
 from service.repository import Repository
+from service.task import Payload, Prepared
 from tests.conftest import Here, lane_over, npy
 from tests.service.test_oip_grpc import serving, tensor
 
 ROWS = np.zeros((16, 256, 256), np.float32)  # 4 MB
 BODY = npy(ROWS)
 TIMES = 6
-KINDS = Request, Payload, Job, Errand, Lease, Exchange, Call
+KINDS = Request, Payload, Prepared, Job, Errand, Lease, Exchange, Call
 NOTHING = 0, 0
 CT = "/v1/ct/denoise"
 NPY = {b"content-type": b"application/x-npy"}

@@ -48,7 +48,7 @@ def test_whatever_bytes_come_they_are_a_request_or_refused(body: bytes) -> None:
     ("inputs", "raw", "says"),
     [
         ([{"name": "x"}] * 2, [b""], "raw_input_contents: Holds 1 tensors, there are 2 inputs."),
-        ([{"name": "x", "datatype": "BYTES", "shape": [1]}], [b""], "inputs.x: The datatype must be one of"),
+        ([{"name": "x", "datatype": "BF16", "shape": [1]}], [b""], "inputs.x: The datatype must be one of"),
         ([{"name": "x", "datatype": "FP32", "shape": [-1]}], [b""], "inputs.x: The shape must be"),
         ([{"name": "x", "datatype": "FP32", "shape": [2]}], [b"1234"], "inputs.x: FP32 of the shape [2] takes 8 bytes"),
         ([{"name": "x", "datatype": "FP32", "shape": [2]}], [], "inputs.x: The shape [2] takes 2 elements, got 0."),

@@ -168,7 +168,11 @@ REFUSED: dict[str, tuple[Mapping[str, Any] | list[int], int, str]] = {
     "an unknown input": (xk(inputs=[tensor("z", X)]), 422, "inputs.k: Missing."),
     "a missing input": (xk(inputs=[tensor("x", X)]), 422, "inputs.k: Missing."),
     "an input twice": (xk(inputs=[tensor("x", X)] * 2), 422, "inputs.x: Given twice."),
-    "strings": (xk(inputs=[tensor("x", X, datatype="BYTES")]), 422, "inputs.x: The datatype must be one of BOOL,"),
+    "strings": (
+        xk(inputs=[tensor("x", X, datatype="BYTES")]),
+        422,
+        "inputs.x: Every element of data must be a string.",
+    ),
     "too many inputs": (xk(inputs=[{}] * 257), 422, "inputs: More than 256 tensors."),
     "too many sides": (xk(inputs=[tensor("x", X, shape=[1] * 33)]), 422, "inputs.x: The shape must be up to 32"),
     "no shape": (xk(inputs=[tensor("x", X, shape=None)]), 422, "inputs.x: The shape must be an array."),

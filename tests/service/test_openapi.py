@@ -10,10 +10,10 @@ import pytest
 from jsonschema_rs import validator_for
 
 from service.access import new_key
-from service.endpoints import ENDPOINTS, OF_A_MODEL
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
+from service.tasks import BY_PATH, TASKS
 from tests import toys
 from tests.conftest import Here, lane_over
 from training.data.german import ATTRIBUTES
@@ -35,7 +35,7 @@ def references(part: Any) -> Iterator[str]:
 
 def test_every_endpoint_and_page_is_described(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    assert {one.path for one in (*ENDPOINTS, *OF_A_MODEL.values())} <= document["paths"].keys()
+    assert {one.path for one in TASKS} <= document["paths"].keys()
     assert {"/v1/models", "/v1/models/{name}", "/livez", "/readyz", "/metrics"} <= document["paths"].keys()
 
 
@@ -56,11 +56,11 @@ def test_every_operation_has_its_own_id_and_an_answer(document: dict[str, Any]) 
         assert one["responses"].keys() & {"200", "204"}
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("endpoint", BY_PATH.values(), ids=lambda one: one.name)
 def test_an_endpoint_lists_its_media_and_models(document: dict[str, Any], endpoint: Any) -> None:
     operation = document["paths"][endpoint.path]["post"]
-    assert set(operation["requestBody"]["content"]) == set(endpoint.request_media)
-    assert set(operation["responses"]["200"]["content"]) == set(endpoint.answer_media)
+    assert set(operation["requestBody"]["content"]) == set(endpoint.readers)
+    assert set(operation["responses"]["200"]["content"]) == set(endpoint.writers)
     assert "toy-" in operation["description"]
     assert {"400", "404", "413", "415", "422", "429", "503", "504"} <= operation["responses"].keys()
 

@@ -34,8 +34,8 @@ def images(lane: Here, **wanted: Any) -> np.ndarray:
 
 
 def inputs(manifest: Manifest, body: bytes) -> dict[str, np.ndarray]:
-    payload = samples.decode(Request(body, {b"content-type": JSON.encode()}), LIMITS)
-    return samples.prepare(payload, manifest, LIMITS)
+    payload = samples.TASK.read(Request(body, {b"content-type": JSON.encode()}), LIMITS)
+    return samples.prepare(payload, manifest, LIMITS).inputs
 
 
 @given(seed=st.integers(0, samples.MAX_SEED), few=st.integers(1, 16), many=st.integers(1, 32))

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from service.bundle import GRAPH, Bundle, BundleError, Tensor, file_sha256
+from service.bundle import GRAPH, MAIN, Bundle, BundleError, Tensor, file_sha256
 from service.quota import cpu_quota
 from service.session import ProviderError, Session, tiled
 from tests import toys
@@ -62,7 +62,9 @@ def test_weights_in_another_file_are_refused_for_no_hash_pins_them(tmp_path: Pat
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
 def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path: Path, side: str) -> None:
     other = (Tensor(name="other", dtype="float32", shape=("batch", 3)),)
-    folder = toys.tensors(tmp_path, changes={side: other})
+    folder = toys.tensors(tmp_path)
+    graph = Bundle(folder).manifest.graphs[MAIN].model_copy(update={side: other})
+    folder = toys.tensors(tmp_path / "changed", changes={"graphs": {MAIN: graph}})
     with pytest.raises(BundleError, match="its manifest says"):
         Session(Bundle(folder), "cpu", 1)
 

@@ -73,4 +73,4 @@ def test_an_answer_that_is_no_number_is_refused_on_every_route(lane: Here) -> No
 
 def test_slices_over_raw_tensors_have_the_bounds_of_slices(lane: Here) -> None:
     body = {"inputs": {"hu": [[[0.0] * 8] * 8]}}
-    assert_refused(lane("POST", "/v1/models/toy-ct/predict", json=body), 422, "invalid_shape", "inputs")
+    assert_refused(lane("POST", "/v1/models/toy-ct/predict", json=body), 422, "invalid_shape", "inputs.hu")

@@ -20,7 +20,7 @@ from service.bundle import Tensor as Declared
 from training import recipe
 from training.commit import ROOT, git_commit
 from training.export import graph, parity, store
-from training.recipe import Recipe
+from training.recipe import Recipe, SideGraph
 from training.run import Run
 
 OLD = "20200101-000000"
@@ -177,16 +177,16 @@ class Inside(nn.Module):
         return found
 
 
-def test_an_explanation_lies_beside_the_graph_with_its_hash(
+def test_another_graph_lies_beside_the_main_one_with_its_hash(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
-    maps = (Declared(name="class_maps", dtype="float32", shape=("batch", 20, 10, 10)),)
-    explained = dataclasses.replace(exported.recipe, explain=Inside, explanation=maps)
+    maps = (Declared(name="maps", dtype="float32", shape=("batch", 20, 10, 10)),)
+    explained = dataclasses.replace(exported.recipe, graphs={"inside": SideGraph(of=Inside, outputs=maps)})
     written = store.export(explained, exported.module, exported.run)
-    assert written.manifest.explanation == maps
-    assert written.manifest.sha256["explain.onnx"] == bundle.file_sha256(written.path / "explain.onnx")
+    assert written.manifest.graphs["inside"].outputs == maps
+    assert written.manifest.sha256["inside.onnx"] == bundle.file_sha256(written.path / "inside.onnx")
     inputs, _ = written.golden()
-    shown = parity.Predictor(written.path / "explain.onnx")(inputs)["class_maps"]
+    shown = parity.Predictor(written.path / "inside.onnx")(inputs)["maps"]
     expected = Inside(exported.module)(torch.from_numpy(inputs["image"])).detach().numpy()
     np.testing.assert_allclose(shown, expected, atol=1e-4)

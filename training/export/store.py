@@ -20,12 +20,14 @@ from torch import nn
 from service import bundle
 from service.bundle import (
     CARD,
-    EXPLANATION,
     GOLDEN,
     GRAPH,
+    MAIN,
     Arrays,
+    Asset,
     Bundle,
     BundleError,
+    Graph,
     Manifest,
     Metric,
     Provenance,
@@ -103,36 +105,30 @@ def retrained(recipe: Recipe[H], run: Run[H]) -> Metric:
     module, examples = recipe.train(run).cpu().eval(), recipe.examples()
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / GRAPH
-        write_graph(recipe, module, examples, graph)
-        check_parity(recipe, module, examples, graph)
+        _write_checked(recipe, module, examples, graph)
         return recipe.evaluate(Predictor(graph), run.hyper).metrics[0]
 
 
 def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Manifest:
     """Everything a bundle holds, written into `stage`."""
-    examples = recipe.examples()
-    write_graph(recipe, module, examples, stage / GRAPH)
-    check_parity(recipe, module, examples, stage / GRAPH)
-    if recipe.explain:
-        write_explanation(recipe, module, examples, stage / EXPLANATION)
+    graphs, golden = _write_graphs(stage, recipe, module)
     predict = Predictor(stage / GRAPH)
-    write_golden(examples, predict(examples), stage / GOLDEN)
+    np.savez_compressed(stage / GOLDEN, allow_pickle=False, **golden)
+    assets = _write_assets(stage, recipe)
     evaluation = recipe.evaluate(predict, run.hyper)
     _write_pictures(stage, {"learning-curve": pictures.learning_curve(run.curve), **evaluation.pictures})
+    files = [GOLDEN, *(graph.file for graph in graphs.values()), *(asset.file for asset in assets.values())]
     manifest = Manifest(
         name=recipe.name,
         version=_version(),
         family=recipe.family,
         description=recipe.description,
         task=recipe.task,
-        sha256={
-            name: bundle.file_sha256(stage / name) for name in (GRAPH, EXPLANATION, GOLDEN) if (stage / name).exists()
-        },
+        sha256={name: bundle.file_sha256(stage / name) for name in files},
         opset=OPSET,
-        inputs=recipe.inputs,
-        outputs=recipe.outputs,
-        explanation=recipe.explanation,
-        max_batch=recipe.max_batch,
+        graphs=graphs,
+        axes=recipe.axes,
+        assets=assets,
         tolerance=recipe.tolerance,
         provenance=provenance(recipe, run),
         metrics=evaluation.metrics,
@@ -195,19 +191,33 @@ def _training(manifest: Manifest) -> tuple[Any, ...]:
     return made.git_commit, made.hyperparameters, made.device, made.sources, manifest.metrics[0]
 
 
-def write_explanation(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
-    """The graph that shows the inside of `module`, exported and checked as the module itself is."""
-    assert recipe.explain
-    inside = dataclasses.replace(recipe, outputs=recipe.explanation)
-    explaining = recipe.explain(module).eval()
-    write_graph(inside, explaining, examples, path)
-    check_parity(inside, explaining, examples, path)
+def _write_graphs(stage: Path, recipe: Recipe[Any], module: nn.Module) -> tuple[dict[str, Graph], Arrays]:
+    """Export and check every graph of the recipe; the graphs as the manifest has them, and the golden arrays."""
+    examples = recipe.examples()
+    _write_checked(recipe, module, examples, stage / GRAPH)
+    graphs = {MAIN: Graph(file=GRAPH, inputs=recipe.inputs, outputs=recipe.outputs, max_batch=recipe.max_batch)}
+    golden = {f"in.{name}": array for name, array in examples.items()}
+    golden |= {f"out.{name}": array for name, array in Predictor(stage / GRAPH)(examples).items()}
+    for name, side in recipe.graphs.items():
+        own, path = side.examples() if side.examples else {}, stage / f"{name}.onnx"
+        as_main = dataclasses.replace(recipe, inputs=side.inputs or recipe.inputs, outputs=side.outputs)
+        _write_checked(as_main, side.of(module).eval(), own or examples, path)
+        graphs[name] = Graph(file=path.name, inputs=as_main.inputs, outputs=side.outputs, max_batch=side.max_batch)
+        golden |= {f"{name}.in.{tensor}": array for tensor, array in own.items()}
+        golden |= {f"{name}.out.{tensor}": array for tensor, array in Predictor(path)(own or examples).items()}
+    return graphs, golden
 
 
-def write_golden(inputs: Arrays, outputs: Arrays, path: Path) -> None:
-    arrays = {f"in.{name}": array for name, array in inputs.items()}
-    arrays |= {f"out.{name}": array for name, array in outputs.items()}
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+def _write_checked(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
+    write_graph(recipe, module, examples, path)
+    check_parity(recipe, module, examples, path)
+
+
+def _write_assets(stage: Path, recipe: Recipe[Any]) -> dict[str, Asset]:
+    found = recipe.assets() if recipe.assets else {}
+    for asset, content in found.values():
+        (stage / asset.file).write_bytes(content)
+    return {name: asset for name, (asset, _) in found.items()}
 
 
 def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:

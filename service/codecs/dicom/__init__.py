@@ -4,9 +4,10 @@ import logging
 import warnings
 
 from service.codecs.dicom.derived import STATISTICS, write_derived
+from service.codecs.dicom.example import write_example
 from service.codecs.dicom.slices import Slice, read_slice, read_slices
 
-__all__ = ["STATISTICS", "Slice", "read_slice", "read_slices", "write_derived"]
+__all__ = ["STATISTICS", "Slice", "read_slice", "read_slices", "write_derived", "write_example"]
 
 # pydicom warns by quoting values, and a value of a DICOM file may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)

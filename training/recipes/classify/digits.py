@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import Arrays, DigitClassification, Metric
+from service.bundle import EXPLANATION, Arrays, DigitClassification, Metric
 from service.bundle import Tensor as Declared
 from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
 from training.export.weights import load_weights
@@ -44,7 +44,7 @@ from training.kinds import classification
 from training.kinds.distillation import Teachers
 from training.measures.evaluation import Evaluation, Predict, auroc, clustered, proportion
 from training.networks.blocks import MNIST, Standardise
-from training.recipe import Recipe
+from training.recipe import Recipe, SideGraph
 from training.report import pictures
 from training.run import Run
 
@@ -417,19 +417,26 @@ RECIPE = Recipe(
             description="higher for pictures that are more like digits; accepted from 0",
         ),
     ),
-    explanation=(
-        Declared(
-            name="class_maps",
-            dtype="float32",
-            shape=("batch", 10, 4, 4),
-            description="what speaks for each digit, where",
-        ),
-        *(
-            Declared(name=f"layer_{i}", dtype="float32", shape=("batch", channels, side, side))
-            for i, (channels, side) in enumerate(((32, 26), (64, 12), (96, 10), (128, 8), (160, 6), (192, 4)), 1)
-        ),
-    ),
-    explain=Explanation,
+    graphs={
+        EXPLANATION: SideGraph(
+            of=Explanation,
+            outputs=(
+                Declared(
+                    name="class_maps",
+                    dtype="float32",
+                    shape=("batch", 10, 4, 4),
+                    description="what speaks for each digit, where",
+                ),
+                *(
+                    Declared(name=f"layer_{i}", dtype="float32", shape=("batch", channels, side, side))
+                    for i, (channels, side) in enumerate(
+                        ((32, 26), (64, 12), (96, 10), (128, 8), (160, 6), (192, 4)), 1
+                    )
+                ),
+            ),
+            max_batch=16,  # every inner activation of each picture is held
+        )
+    },
     train=train,
     evaluate=evaluate,
     examples=examples,

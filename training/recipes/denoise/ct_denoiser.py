@@ -44,7 +44,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from service.bundle import Arrays, CtDenoising, Metric, Tolerance
+from service.bundle import Arrays, Axis, CtDenoising, Metric, Tolerance
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct, phantom_ct
 from training.images import tomography
@@ -379,7 +379,8 @@ def examples() -> Arrays:
 
 RECIPE = Recipe(
     description="Takes the noise out of low-dose CT slices of the chest with a residual U-Net.",
-    task=CtDenoising(window=WIDE, min_side=32, max_side=1024, spacing_mm=(0.4, 0.67)),
+    task=CtDenoising(window=WIDE, spacing_mm=(0.4, 0.67)),
+    axes={"height": Axis(least=32, most=1024), "width": Axis(least=32, most=1024)},
     hyper=Hyper(),
     sources=("chest-ct", "phantom-ct"),
     inputs=(

@@ -1,0 +1,110 @@
+"""The bundle: the one thing that training hands to serving, and the contract between them.
+
+    models/DEFAULTS                       the model that answers for each kind where a request names none
+    models/<name>/CURRENT                 the version that is served, replaced atomically
+    models/<name>/<version>/bundle.json   the manifest: everything the service needs to know
+                            model.onnx    the main graph, arithmetic pre- and post-processing included
+                            *.onnx        further graphs, as the manifest names them
+                            golden.npz    inputs and the outputs they must give, see `Bundle.golden`
+                            card.md       the model card, for people
+
+    record      what all records have in common
+    signature   tensors, axes and graphs
+    specs       what a manifest says of each kind of task
+    manifest    `bundle.json`
+    files       a version on disk
+
+A version never changes, its card and what the card shows aside. The manifest refuses unknown keys, so a bundle written
+for another contract fails when it is read, not when it is asked.
+"""
+
+from service.bundle.files import (
+    CARD,
+    CURRENT,
+    DEFAULTS,
+    GOLDEN,
+    GRAPH,
+    MANIFEST,
+    Bundle,
+    BundleError,
+    current,
+    current_version,
+    defaults_of,
+    file_sha256,
+    names,
+    write_current,
+    write_manifest,
+)
+from service.bundle.manifest import (
+    Histogram,
+    Manifest,
+    Metric,
+    Provenance,
+    Source,
+    Start,
+    Tolerance,
+    json_schema,
+)
+from service.bundle.record import Arrays, Family, Name, Record, Version, rows_of, size_of
+from service.bundle.signature import EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
+from service.bundle.specs import (
+    Attribute,
+    CreditScoring,
+    CtDenoising,
+    DigitClassification,
+    ImageClassification,
+    Quantity,
+    SampleGeneration,
+    TabularPrediction,
+    TaskSpec,
+    TensorPrediction,
+)
+
+__all__ = [
+    "CARD",
+    "CURRENT",
+    "DEFAULTS",
+    "EXPLANATION",
+    "GOLDEN",
+    "GRAPH",
+    "MAIN",
+    "MANIFEST",
+    "Arrays",
+    "Asset",
+    "Attribute",
+    "Axis",
+    "Bundle",
+    "BundleError",
+    "CreditScoring",
+    "CtDenoising",
+    "DigitClassification",
+    "Family",
+    "Graph",
+    "Histogram",
+    "ImageClassification",
+    "Manifest",
+    "Metric",
+    "Name",
+    "Provenance",
+    "Quantity",
+    "Record",
+    "SampleGeneration",
+    "Source",
+    "Start",
+    "TabularPrediction",
+    "TaskSpec",
+    "Tensor",
+    "TensorPrediction",
+    "Tolerance",
+    "Version",
+    "current",
+    "current_version",
+    "defaults_of",
+    "file_sha256",
+    "json_schema",
+    "names",
+    "rows_of",
+    "size_of",
+    "write_current",
+    "write_manifest",
+]

@@ -1,0 +1,33 @@
+"""What every record of a manifest has in common, and arrays by the names of tensors."""
+
+from typing import Annotated, Any, Literal
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+Name = Annotated[str, Field(pattern=NAME, max_length=64)]
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Family = Literal["classify", "regress", "denoise", "generate", "sequence", "analyse"]
+Arrays = dict[str, NDArray[Any]]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def size_of(arrays: Arrays) -> int:
+    """Bytes."""
+    size = 0
+    for array in arrays.values():  # every request comes by: a generator would take twice as long
+        size += array.nbytes
+    return size
+
+
+def rows_of(arrays: Arrays) -> list[Arrays]:
+    """Each row of batch-first arrays by itself."""
+    count = len(next(iter(arrays.values())))
+    return [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]

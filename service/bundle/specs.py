@@ -1,0 +1,192 @@
+"""What a manifest says of the task that its model does, one record for each kind of task."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from service.bundle.record import Record
+from service.bundle.signature import EXPLANATION, MAIN, Graph
+
+
+class Spec(Record):
+    """`kind` tells specs apart; the service has a task of that kind in `service/tasks/`."""
+
+    kind: str
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        """Raises ValueError when the graphs are not what the task needs."""
+
+
+class _Classification(Spec):
+    """The graph gives `probabilities` [batch, labels].
+
+    A graph `explanation` gives `class_maps` [batch, labels, height, width], and then the activations of the layers
+    from the first to the last.
+    """
+
+    labels: tuple[int, ...] | tuple[str, ...]
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        _require(graphs[MAIN], "probabilities", len(self.labels))
+        if (explanation := graphs.get(EXPLANATION)) is not None:
+            if explanation.outputs[0].name != "class_maps":
+                raise ValueError("the explanation must begin with `class_maps`")
+            _require(explanation, "class_maps", len(self.labels))
+
+
+class DigitClassification(_Classification):
+    """Grey images, white on black -> one probability per label.
+
+    With an `acceptance_threshold` the graph also gives `familiarity` [batch], higher for pictures that are more like
+    digits; below the threshold the answer is not accepted. A model of digits that were not drawn the way MNIST's were
+    takes no `pictures`, which are prepared that way, but numbers alone.
+    """
+
+    kind: Literal["digit-classification"] = "digit-classification"
+    labels: tuple[int, ...]
+    acceptance_threshold: float | None = None
+    pictures: bool = True
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        super().check(graphs)
+        if self.acceptance_threshold is not None and "familiarity" not in {one.name for one in graphs[MAIN].outputs}:
+            raise ValueError("with an acceptance_threshold the graph must give `familiarity`")
+
+
+class ImageClassification(_Classification):
+    """Images [batch, height, width], grey, or [batch, height, width, 3], colours -> one probability per label."""
+
+    kind: Literal["image-classification"] = "image-classification"
+    labels: tuple[str, ...]
+
+
+class Attribute(Record):
+    """One attribute of a row: a number in `range`, or one of `values` (each with its `codes` twin, where it has one).
+
+    The graph's input holds a category as its index in `values`.
+    """
+
+    name: str
+    description: str
+    unit: str = ""
+    range: tuple[float, float] | None = None
+    values: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _number_or_category(self) -> Self:
+        if bool(self.values) == bool(self.range):
+            raise ValueError(f"attribute {self.name!r} needs either a range or values")
+        if self.codes and len(self.codes) != len(self.values):
+            raise ValueError(f"attribute {self.name!r} needs one code per value")
+        return self
+
+    @cached_property
+    def positions(self) -> dict[str, float]:
+        """What the graph takes for each readable value and for each code."""
+        return {text: float(i) for names in (self.values, self.codes) for i, text in enumerate(names)}
+
+
+class _Tabular(Spec):
+    """The main graph takes one input, float32 [batch, attributes], in the order of `attributes`."""
+
+    attributes: tuple[Attribute, ...] = Field(min_length=1)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(attribute.name for attribute in self.attributes)
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        if len(self.names) < len(self.attributes):
+            raise ValueError("an attribute is named twice")
+        if [one.shape[1:] for one in graphs[MAIN].inputs] != [(len(self.attributes),)]:
+            raise ValueError("the graph must take one input [batch, attributes]")
+
+
+class CreditScoring(_Tabular):
+    """Applicants -> `default_probability` [batch], approved where it is below `decision_threshold`."""
+
+    kind: Literal["credit-scoring"] = "credit-scoring"
+    decision_threshold: float = Field(gt=0, lt=1)
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        super().check(graphs)
+        _require(graphs[MAIN], "default_probability")
+
+
+class Quantity(Record):
+    """A number that a model gives."""
+
+    name: str
+    description: str
+    unit: str = ""
+
+
+class TabularPrediction(_Tabular):
+    """Rows of any table -> a class or numbers.
+
+    With `labels` the graph gives `probabilities` [batch, labels], with `quantities` it gives `values` [batch,
+    quantities].
+    """
+
+    kind: Literal["tabular-prediction"] = "tabular-prediction"
+    labels: tuple[str, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        super().check(graphs)
+        if bool(self.labels) == bool(self.quantities):
+            raise ValueError("a table gives either labels or quantities")
+        if self.labels:
+            _require(graphs[MAIN], "probabilities", len(self.labels))
+        else:
+            _require(graphs[MAIN], "values", len(self.quantities))
+
+
+class CtDenoising(Spec):
+    """CT slices [batch, height, width] in Hounsfield units -> the same slices with less noise.
+
+    `window` is the (low, high) HU range of PNG previews; pixels must lie within `spacing_mm` (low, high) both ways,
+    where it is given: where a measurement showed that slices gain.
+    """
+
+    kind: Literal["ct-denoising"] = "ct-denoising"
+    window: tuple[float, float]
+    spacing_mm: tuple[float, float] | None = None
+
+
+class SampleGeneration(Spec):
+    """Latent codes (and labels, where the model takes them) -> images."""
+
+    kind: Literal["sample-generation"] = "sample-generation"
+    latent_size: int = Field(gt=0, le=65536)
+    labels: tuple[str, ...] = ()
+
+
+class TensorPrediction(Spec):
+    """Any other model: tensors in and out by the signature."""
+
+    kind: Literal["tensor-prediction"] = "tensor-prediction"
+    labels: tuple[str, ...] = ()
+
+
+TaskSpec = Annotated[
+    DigitClassification
+    | ImageClassification
+    | TabularPrediction
+    | CreditScoring
+    | CtDenoising
+    | SampleGeneration
+    | TensorPrediction,
+    Field(discriminator="kind"),
+]
+
+
+def _require(graph: Graph, name: str, *sides: int) -> None:
+    """Raises ValueError unless the graph gives `name` [batch, sides...]; more sides may follow."""
+    shape = next((tensor.shape for tensor in graph.outputs if tensor.name == name), None)
+    if shape is None or shape[1 : 1 + len(sides)] != sides:
+        wanted = ", ".join(["batch", *map(str, sides)])
+        raise ValueError(f"{graph.file} must give `{name}` [{wanted}{', ...' if sides else ''}], its manifest says so")

@@ -1,0 +1,142 @@
+"""What a task is: a route and everything that is particular to it, declared in one module of `service/tasks/`.
+
+    bytes -read-> Payload -prepare-> Prepared -graphs-> outputs -writer-> Answer
+
+Every stage is a function of what it is given: none writes into what another made.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from service.bundle import MAIN, Arrays, Manifest
+from service.errors import InvalidValue, UnsupportedMedia
+from service.limits import Limits
+from service.messages import Answer, Request, flag, optional_text, refuse_unknown
+
+
+class Body(NamedTuple):
+    """What a reader finds: samples in a form of the task's own, and the other fields as they were sent.
+
+    `work` is what is left to decode, in the bytes of a body that takes as long.
+    """
+
+    samples: Any
+    fields: Mapping[str, object] = {}
+    work: int = 0
+
+
+class Payload(NamedTuple):
+    """A request that has been read: `options` holds a value for each of the task's that was asked for."""
+
+    samples: Any
+    media_type: str
+    model: str | None
+    version: str | None
+    options: Mapping[str, Any]
+    work: int = 0
+
+
+class Prepared(NamedTuple):
+    """What the graphs take and what the writers will need beside the outputs.
+
+    `media_types` are those that the answer can have, where it cannot have all of the task's, and `why` says so.
+    """
+
+    inputs: Arrays
+    context: Any = None
+    graphs: tuple[str, ...] = (MAIN,)
+    media_types: tuple[str, ...] = ()
+    why: str = ""
+
+
+Reader = Callable[[Request, Limits, frozenset[str]], Body]  # the set: names of the fields that may come beside samples
+Writer = Callable[[Arrays, Any, Manifest], Answer]  # outputs, context
+
+
+class Option(NamedTuple):
+    """A parameter of the query, or a field of the body, that changes what is done.
+
+    `parse` takes the value and the name and raises InvalidValue; what it makes of None counts as not asked for.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = {"type": "boolean"}
+    parse: Callable[[object, str], Any] = flag
+
+
+class Example(NamedTuple):
+    """A right request and what must be true of its answer: `check` raises ValueError where it is not."""
+
+    name: str
+    body: bytes
+    media_type: str
+    check: Callable[[bytes], None]
+    query: str = ""
+    accept: str = "*/*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A route and what lies behind it.
+
+    kind        of the specs whose bundles may answer; None: any, and then the path names the model
+    readers     by the media type of the body
+    writers     by the media type of the answer, the one that is given without `accept` first
+    part        of a form: the name of what holds a sample
+    headers     of the answer, with their schemas
+    describe    adds to the schemas of the OpenAPI document what the served models say
+    examples    from a bundle's golden inputs and outputs
+    """
+
+    name: str
+    path: str
+    summary: str
+    kind: str | None
+    readers: Mapping[str, Reader]
+    writers: Mapping[str, Writer]
+    request_form: type[BaseModel]
+    answer_form: type[BaseModel]
+    prepare: Callable[[Payload, Manifest, Limits], Prepared]
+    examples: Callable[[Manifest, Arrays, Arrays], Iterator[Example]]
+    options: tuple[Option, ...] = ()
+    part: str = ""
+    headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    describe: Callable[[dict[str, Any], Sequence[Manifest]], None] | None = None
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """What a body may hold beside samples, and the query."""
+        named = {"version"} if self.kind is None else {"model", "version"}
+        return frozenset(named | {option.name for option in self.options})
+
+    def read(self, request: Request, limits: Limits) -> Payload:
+        """Raises a QuartetError for whatever the client got wrong that no model has to be known for."""
+        if request.query:
+            refuse_unknown(request.query, sorted(self.fields))
+        reader = self.readers.get(request.media_type)
+        if reader is None:
+            raise UnsupportedMedia(f"Send {', '.join(self.readers)}.", "content-type")
+        body = reader(request, limits, self.fields)
+        if not body.fields and not request.query:
+            return Payload(body.samples, request.media_type, None, None, {}, body.work)
+        options = {}
+        for option in self.options:
+            if (value := _given(option.name, option.parse, body.fields, request.query)) is not None:
+                options[option.name] = value
+        model, version = (_given(name, optional_text, body.fields, request.query) for name in ("model", "version"))
+        return Payload(body.samples, request.media_type, model, version, options, body.work)
+
+
+def _given(
+    name: str, parse: Callable[[object, str], Any], fields: Mapping[str, object], query: Mapping[str, str]
+) -> Any:
+    """What the body or the URL says; None: neither does. Raises InvalidValue where they say different things."""
+    in_body = None if fields.get(name) is None else parse(fields[name], name)
+    in_query = parse(query[name], name) if name in query else None
+    if in_body is not None and in_query is not None and in_body != in_query:
+        raise InvalidValue("The body says something else than the URL.", name)
+    return in_query if in_body is None else in_body

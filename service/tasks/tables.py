@@ -1,0 +1,267 @@
+"""Tables: rows of named attributes -> a class or numbers."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import orjson
+import simdjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from service.bundle import Arrays, Attribute, CreditScoring, Manifest, TabularPrediction
+from service.codecs.arrays import fields_of, parse_object, read_plain
+from service.errors import EmptyBody, InvalidValue, MalformedBody
+from service.limits import Limits
+from service.messages import CSV, JSON, Answer, Request, repeated
+from service.task import Body, Example, Payload, Prepared, Reader, Task
+
+DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thousands, or a fraction to three places
+LONGEST_NUMBER = 64  # characters
+LONGEST_LINE = 2**16  # characters of a CSV
+SEPARATORS = ",;\t|"
+Spec = CreditScoring | TabularPrediction
+
+
+class PredictRowsRequest(BaseModel, extra="forbid"):
+    """Rows by attribute name; a category by its readable value or by its code."""
+
+    rows: list[dict[str, str | float]]
+    model: str | None = None
+    version: str | None = None
+
+
+class RowPrediction(BaseModel):
+    """Of a model of classes the label and what it is sure of; of a model of numbers these by name."""
+
+    label: str | None = None
+    confidence: float | None = Field(default=None, description="Probability of the likeliest label.")
+    probabilities: list[float] | None = Field(default=None, description="One per label, summing to 1.")
+    values: dict[str, float] | None = None
+
+
+class PredictRowsAnswer(BaseModel):
+    model: dict[str, str]
+    predictions: list[RowPrediction]
+
+
+def readers(field: str) -> dict[str, Reader]:
+    """Of JSON, where the rows are in `field`, and of CSV. Samples are mappings from name to value, not yet checked."""
+
+    def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
+        known, document = {field, *fields}, read_plain(request.body)
+        if document is None or not document.keys() <= known:
+            document = parse_object(request.body, known, limits)
+        rows = document.pop(field, None)
+        if not isinstance(rows, list | simdjson.Array):
+            raise InvalidValue(f"Must be an array of {field}.", field)
+        limits.check_rows(len(rows), field)
+        return Body([_fields(row, f"{field}[{i}]") for i, row in enumerate(rows)], document)
+
+    def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:
+        return Body(_read_csv(request.body, field, limits))
+
+    return {JSON: read_json, CSV: read_csv}
+
+
+def _fields(row: object, path: str) -> dict[str, Any]:
+    if isinstance(row, dict):
+        return row
+    if not isinstance(row, simdjson.Object):
+        raise InvalidValue("Must be an object.", path)
+    return fields_of(row, path)
+
+
+def _read_csv(body: bytes, field: str, limits: Limits) -> list[dict[str, str]]:
+    limits.claim(4 * len(body))
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"The CSV is not in UTF-8: byte {error.start} belongs to no character.") from None
+    lines = _lines(text)
+    first = next(lines, "")
+    reader = csv.reader(chain([first], lines), strict=True, delimiter=max(SEPARATORS, key=first.count))
+    try:
+        names = _names(next(reader, []), field)
+        rows = list(islice(filter(None, reader), limits.max_rows + 1))  # one too many is enough to refuse a million
+    except csv.Error as error:
+        raise MalformedBody(f"The CSV is damaged in line {reader.line_num}: {error}.") from None
+    if not rows:
+        raise EmptyBody("The CSV has no row below its header.")
+    limits.check_rows(len(rows), field)
+    return [_named(names, row, f"{field}[{i}]") for i, row in enumerate(rows)]
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines that end as Unix, Windows or old Macs end them. Raises MalformedBody before a row becomes large."""
+    stream = io.StringIO(text, newline=None)
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise MalformedBody(f"A line of the CSV has more than {LONGEST_LINE} characters.")
+        yield line
+
+
+def _names(header: list[str], field: str) -> list[str]:
+    """The columns' names; a last one without any comes from a comma at the end of each line."""
+    names = [name.strip() for name in header]
+    if names and not names[-1]:
+        names.pop()
+    if "" in names:
+        number = names.index("") + 1
+        raise InvalidValue(f"Column {number} of the CSV has no name: leave a row index out.", field)
+    if len(set(names)) < len(names):
+        raise InvalidValue("Given twice in the header.", repeated(names))
+    return names
+
+
+def _named(names: list[str], cells: list[str], path: str) -> dict[str, str]:
+    if len(cells) == len(names) + 1 and not cells[-1].strip():
+        cells = cells[:-1]
+    if len(cells) != len(names):
+        raise MalformedBody(f"The row has {len(cells)} cells, the header {len(names)}.", path)
+    return dict(zip(names, cells, strict=True))
+
+
+def prepare_rows(rows: Sequence[Mapping[str, object]], field: str, manifest: Manifest, spec: Spec) -> Arrays:
+    """Float32 [N, attributes]: numbers as they are, a category as its index."""
+    encoded = [_encode(row, spec, f"{field}[{i}]") for i, row in enumerate(rows)]
+    return {manifest.inputs[0].name: np.array(encoded, np.float32)}
+
+
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
+    assert isinstance(manifest.task, TabularPrediction)
+    return Prepared(prepare_rows(payload.samples, "rows", manifest, manifest.task))
+
+
+def _encode(row: Mapping[str, object], task: Spec, path: str) -> list[float]:
+    if row.keys() != task.names:
+        _refuse_names(row, task.names, path)
+    return [_number(attribute, row[attribute.name], path) for attribute in task.attributes]
+
+
+def _refuse_names(row: Mapping[str, object], known: Set[str], path: str) -> None:
+    if unknown := row.keys() - known:
+        raise InvalidValue("Unknown attribute.", f"{path}.{min(unknown)}")
+    raise InvalidValue("Missing.", f"{path}.{min(known - row.keys())}")
+
+
+def _number(attribute: Attribute, value: object, path: str) -> float:
+    if attribute.range is None:
+        position = attribute.positions.get(value) if isinstance(value, str) else None
+        if position is None:
+            allowed = ", ".join(attribute.values)
+            raise InvalidValue(f"Must be one of {allowed}.", f"{path}.{attribute.name}")
+        return position
+    low, high = attribute.range
+    # Asked for by type, the fastest way: nearly all are, and a boolean is none.
+    number = value if type(value) is float or type(value) is int else _written(value, f"{path}.{attribute.name}")
+    if number is None or not low <= number <= high:  # also refuses NaN
+        raise InvalidValue(f"Must be a number from {low:g} to {high:g}.", f"{path}.{attribute.name}")
+    return number
+
+
+def _written(value: object, path: str) -> float | None:
+    """The number that a text is, as a CSV cell has it."""
+    if not isinstance(value, str) or len(value) > LONGEST_NUMBER:
+        return None
+    if GROUPED.fullmatch(value):
+        raise InvalidValue("Write it without separators: it may be a number of thousands or a fraction.", path)
+    return float(value) if DECIMAL.fullmatch(value) else None
+
+
+def write_json(outputs: Arrays, _: None, manifest: Manifest) -> Answer:
+    task = manifest.task
+    assert isinstance(task, TabularPrediction)
+    predictions: list[dict[str, Any]]
+    if task.labels:
+        rows = outputs["probabilities"]
+        predictions = [
+            {"label": task.labels[best], "confidence": row[best], "probabilities": row}
+            for best, row in zip(rows.argmax(axis=1).tolist(), rows, strict=True)
+        ]
+    else:
+        names = [quantity.name for quantity in task.quantities]
+        predictions = [{"values": dict(zip(names, row, strict=True))} for row in outputs["values"].tolist()]
+    body = {"model": manifest.identity, "predictions": predictions}
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def row_schema(spec: Spec) -> dict[str, Any]:
+    """JSON Schema of one row."""
+    properties = {
+        one.name: {"description": one.description}
+        | (
+            {"type": "number", "minimum": one.range[0], "maximum": one.range[1]}
+            if one.range
+            else {"type": "string", "enum": [*one.values, *one.codes]}
+        )
+        for one in spec.attributes
+    }
+    return {
+        "type": "object",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def describe(schemas: dict[str, Any], manifests: Sequence[Manifest]) -> None:
+    """Spell out the attributes of each model's rows."""
+    specs = [one.task for one in manifests if isinstance(one.task, TabularPrediction)]
+    if specs:
+        schemas["PredictRowsRequest"]["properties"]["rows"]["items"] = {"anyOf": [row_schema(spec) for spec in specs]}
+
+
+def named_rows(spec: Spec, encoded: NDArray[Any]) -> list[dict[str, Any]]:
+    """Rows as a client sends them, from those that the graph takes."""
+    return [
+        {
+            one.name: float(value) if one.range else one.values[int(value)]
+            for one, value in zip(spec.attributes, row, strict=True)
+        }
+        for row in encoded
+    ]
+
+
+def examples_of(spec: Spec, field: str, encoded: NDArray[Any], check: Callable[[bytes], None]) -> Iterator[Example]:
+    rows = named_rows(spec, encoded)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    yield Example("JSON", orjson.dumps({field: rows}), JSON, check)
+    yield Example("CSV", table.getvalue().encode(), CSV, check)
+
+
+def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
+    task = manifest.task
+    assert isinstance(task, TabularPrediction)
+    golden = outputs["probabilities" if task.labels else "values"]
+
+    def check(answer: bytes) -> None:
+        predictions = orjson.loads(answer)["predictions"]
+        given = [one["probabilities"] if task.labels else list(one["values"].values()) for one in predictions]
+        if np.shape(given) != golden.shape or not np.allclose(given, golden, rtol=1e-3, atol=1e-3):
+            raise ValueError(f"{given} are not the golden outputs {golden.tolist()}")
+
+    yield from examples_of(task, "rows", inputs[manifest.inputs[0].name], check)
+
+
+TASK = Task(
+    name="predict_rows",
+    path="/v1/tables/predict",
+    summary="Predict a class or numbers for rows of a table",
+    kind="tabular-prediction",
+    readers=readers("rows"),
+    writers={JSON: write_json},
+    request_form=PredictRowsRequest,
+    answer_form=PredictRowsAnswer,
+    prepare=prepare,
+    examples=examples,
+    describe=describe,
+)
