@@ -23,7 +23,7 @@ from service.task import Body, Example, Payload, Prepared, Reader, Task
 DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
 GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thousands, or a fraction to three places
 LONGEST_NUMBER = 64  # characters
-LONGEST_LINE = 2**16  # characters of a CSV
+LONGEST_ROW = 2**16  # characters of a CSV
 SEPARATORS = ",;\t|"
 Spec = CreditScoring | TabularPrediction
 
@@ -83,12 +83,13 @@ def _read_csv(body: bytes, field: str, limits: Limits) -> list[dict[str, str]]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MalformedBody(f"The CSV is not in UTF-8: byte {error.start} belongs to no character.") from None
-    lines = _lines(text)
+    lines = Lines(text)
     first = next(lines, "")
     reader = csv.reader(chain([first], lines), strict=True, delimiter=max(SEPARATORS, key=first.count))
     try:
         names = _names(next(reader, []), field)
-        rows = list(islice(filter(None, reader), limits.max_rows + 1))  # one too many is enough to refuse a million
+        # One too many is enough to refuse a million.
+        rows = list(islice(filter(None, lines.rows(reader)), limits.max_rows + 1))
     except csv.Error as error:
         raise MalformedBody(f"The CSV is damaged in line {reader.line_num}: {error}.") from None
     if not rows:
@@ -97,13 +98,34 @@ def _read_csv(body: bytes, field: str, limits: Limits) -> list[dict[str, str]]:
     return [_named(names, row, f"{field}[{i}]") for i, row in enumerate(rows)]
 
 
-def _lines(text: str) -> Iterator[str]:
-    """Lines that end as Unix, Windows or old Macs end them. Raises MalformedBody before a row becomes large."""
-    stream = io.StringIO(text, newline=None)
-    while line := stream.readline(LONGEST_LINE + 1):
-        if len(line) > LONGEST_LINE:
-            raise MalformedBody(f"A line of the CSV has more than {LONGEST_LINE} characters.")
-        yield line
+class Lines:
+    """Lines that end as Unix, Windows or old Macs end them. A row may have several, for quotes hold line ends.
+
+    Raises MalformedBody before a row becomes large.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._stream, self._left = io.StringIO(text, newline=None), LONGEST_ROW
+
+    def __iter__(self) -> "Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(self._left + 1)
+        self._left -= len(line)
+        if self._left < 0:
+            raise MalformedBody(f"A row of the CSV has more than {LONGEST_ROW} characters: is there a quote too many?")
+        if not line:
+            raise StopIteration
+        return line
+
+    def rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+        """What `reader` makes of these lines."""
+        while True:
+            self._left = LONGEST_ROW
+            if (row := next(reader, None)) is None:
+                return
+            yield row
 
 
 def _names(header: list[str], field: str) -> list[str]:

@@ -216,3 +216,18 @@ def test_a_name_that_a_client_made_up_comes_back_cut(lane: Here, rows: list[dict
 def test_another_media_type_is_refused(lane: Here) -> None:
     response = lane("POST", PATH, content=b"x", headers={"content-type": "application/xml"})
     assert_refused(response, 415, "unsupported_media", "content-type")
+
+
+def test_a_row_that_quotes_draw_over_many_lines_is_bounded(lane: Here) -> None:
+    head = ",".join(one.name for one in ATTRIBUTES)
+    for cell in ('"\n",', '"' + "\n" * 1000 + '",'):
+        body = f"{head}\n{cell * (100_000 // len(cell))}"
+        response = lane("POST", PATH, content=body, headers={"content-type": "text/csv"})
+        assert_refused(response, 400, "malformed_body")
+        assert "row of the CSV" in response.json()["detail"]
+
+
+def test_rows_are_bounded_each_by_itself(lane: Here, rows: list[dict[str, str]]) -> None:
+    """Together they may have more characters than one."""
+    apart = as_csv(rows[:2]).replace("\n", "\n" * 40_000)
+    assert lane("POST", PATH, content=apart, headers={"content-type": "text/csv"}).status_code == 200
