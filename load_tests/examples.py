@@ -9,7 +9,7 @@ from service.task import Example, Task
 from service.tasks import TASKS
 
 
-class Asked(NamedTuple):
+class ExampleRequest(NamedTuple):
     """A request to `path`, which names the model where the query does not."""
 
     task: Task
@@ -28,15 +28,15 @@ class Asked(NamedTuple):
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
-def requests_of(models: Path) -> Iterator[Asked]:
+def requests_of(models: Path) -> Iterator[ExampleRequest]:
     for name in names(models):
         yield from requests_to(current(models, name))
 
 
-def requests_to(bundle: Bundle) -> Iterator[Asked]:
+def requests_to(bundle: Bundle) -> Iterator[ExampleRequest]:
     inputs, outputs = bundle.golden()
     manifest = bundle.manifest
     for task in TASKS:
         if task.kind in (None, manifest.task.kind):
             for example in task.examples(manifest, inputs, outputs):
-                yield Asked(task, manifest.name, task.path.format(name=manifest.name), example)
+                yield ExampleRequest(task, manifest.name, task.path.format(name=manifest.name), example)

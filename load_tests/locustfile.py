@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from locust import FastHttpUser, between, task
 
-from load_tests.examples import Asked, requests_of
+from load_tests.examples import ExampleRequest, requests_of
 from service.settings import Settings
 
 
@@ -21,7 +21,7 @@ class TaskUser(FastHttpUser):
 
     abstract = True
     wait_time = between(0.05, 0.2)
-    requests: ClassVar[list[Asked]] = []
+    requests: ClassVar[list[ExampleRequest]] = []
 
     @task
     def ask(self) -> None:

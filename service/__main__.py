@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from service.settings import Settings, SettingsError
-from service.shared import new_folder
+from service.shared_folder import new_folder
 from service.supervisor import PortError, supervise
 
 # Longer than clients and load balancers keep a connection: who hangs up first must not be the server, in the very
@@ -64,14 +64,14 @@ def serve(host: str, port: int, keep_alive_s: int) -> int:
 
 
 def make_key(name: str) -> None:
-    from service.access import new_key
+    from service.http.keys import new_key
 
     key, line = new_key(name)
     print(f"key   {key}\nline  {line}")
 
 
 def write_profile(names: list[str], seconds: float, output: Path) -> None:
-    from service.tune import tune
+    from service.engine.tune import tune
 
     profile = tune(Settings.from_environment(), names, seconds)
     output.write_text(profile.model_dump_json(indent=2) + "\n")

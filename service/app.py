@@ -12,14 +12,14 @@ from bentoml.exceptions import BentoMLException
 
 from service import __version__
 from service.allocator import give_back_early
-from service.connection import Connection
 from service.errors import QuartetError
+from service.http.connection import Connection
+from service.http.fair_accept import FairAccept
 from service.messages import JSON, Request
 from service.settings import Settings
-from service.shared import folder_of_siblings
+from service.shared_folder import folder_of_siblings
 from service.task import Task
 from service.tasks import BY_PATH
-from service.turns import TurnTaking
 from service.worker import Worker, configure_logging
 
 settings = Settings.from_environment()
@@ -32,7 +32,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
         configure_logging(worker.metrics)
         give_back_early()
         worker.metrics.shared = worker.metrics.shared or folder_of_siblings(Path(tempfile.gettempdir()))
-        protocol = TurnTaking if settings.processes > 1 else Connection
+        protocol = FairAccept if settings.processes > 1 else Connection
         protocol.install(settings, worker.metrics.errors)
         return worker.asgi(super().to_asgi(is_main))
 

@@ -17,7 +17,7 @@ from service.supervisor import BACKLOG, CONFIGURATION
 
 def main(keep_alive_s: str, shared: str, parent: str, listener: str, pipe: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from service.session import ProviderError
+    from service.engine.session import ProviderError
 
     try:
         from service.app import service, worker

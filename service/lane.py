@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
-from service.access import Keys, is_open
-from service.body import Message, Receive
 from service.errors import MalformedRequest, UnknownRoute
-from service.exchange import Exchange, Scope, Send
-from service.journal import Journal
+from service.http.access_log import AccessLog
+from service.http.body import Message, Receive
+from service.http.exchange import Exchange, Scope, Send
+from service.http.keys import Keys, is_open
 from service.messages import Answer
 from service.metrics import Metrics
 from service.oip.routes import PREFIX, ProtocolExchange, Routes
@@ -52,7 +52,7 @@ class Lane:
         self._tasks = {path: Route(task.name, partial(self._infer, task, None)) for path, task in BY_PATH.items()}
         self._protocol = Route(OPEN_INFERENCE, Routes(pipeline, settings).answer)
         self._keys = keys
-        self._journal = Journal(settings.access_log)
+        self._access_log = AccessLog(settings.access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +63,7 @@ class Lane:
         path = scope["path"]
         route = self._tasks.get(path) or self._find(path, scope)
         form = ProtocolExchange if path.startswith(PREFIX) else Exchange
-        exchange = form(scope, receive, send, route.endpoint, self.metrics, self._journal)
+        exchange = form(scope, receive, send, route.endpoint, self.metrics, self._access_log)
         if route.handler is not None:
             await exchange.serve(self._answer(route.handler, exchange))
         elif await exchange.admits(partial(self._admit, exchange)):

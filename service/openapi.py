@@ -6,10 +6,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import service
-from service.access import is_open
 from service.bundle import Manifest, Metric
+from service.http.keys import is_open
 from service.messages import CSV, FORM, JSON
-from service.oip import openapi as protocol
+from service.oip import openapi_paths as protocol
 from service.task import Option, Task
 from service.tasks import TASKS
 

@@ -11,13 +11,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service import openapi
 from service.bundle import MAIN, Manifest
+from service.engine.repository import Repository
+from service.engine.served_model import ServedModel
 from service.errors import NotReady
-from service.exchange import Scope
+from service.http.exchange import Scope
+from service.http.throttling import Throttled
 from service.messages import Answer
 from service.metrics import Metrics
-from service.pace import Paced
-from service.repository import Repository
-from service.served import ServedModel
 
 MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})")
 
@@ -37,7 +37,7 @@ Page = Callable[[], Awaitable[Answer]]
 class Pages:
     def __init__(self, repository: Repository, metrics: Metrics) -> None:
         self.repository = repository
-        self._exposition = Paced(metrics.page)
+        self._exposition = Throttled(metrics.page)
         self._document = b""
         self._described: list[tuple[str, str]] | None = None
         self._describing = asyncio.Lock()

@@ -14,16 +14,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batcher import PATIENT, URGENT, Job
 from service.budget import Budget, Lease, default_size
 from service.bundle import Arrays, size_of
+from service.engine.batcher import PATIENT, URGENT, Job
+from service.engine.repository import Repository
+from service.engine.served_model import ServedModel
 from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, QuartetError
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, Answer, Request
-from service.placement import HEAVY, Errand, parsed, placed
-from service.repository import Repository
-from service.served import ServedModel
 from service.settings import Settings, SettingsError
+from service.stage_pool import HEAVY, Caller, parsed, run_stage
 from service.task import Payload, Task
 from service.tasks import TASKS
 from service.timing import Timing
@@ -67,15 +67,15 @@ class Pipeline:
         deadline, priority = self.deadline(request, task.name), priority_of(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
-        errand, size = Errand(deadline, abandoned, request.lease), len(request.body)
+        caller, size = Caller(deadline, abandoned, request.lease), len(request.body)
         limits = self.limits(request.lease, deadline)
-        reading = parsed if request.media_type == JSON else placed
-        payload = await reading(_weight(request), errand, task.read, request, limits)
+        reading = parsed if request.media_type == JSON else run_stage
+        payload = await reading(_weight(request), caller, task.read, request, limits)
         request.body = b""
         model = self._pick(task, request, model_name, payload)
-        prepared = await placed(max(size, payload.work), errand, task.prepare, payload, model.manifest, limits)
+        prepared = await run_stage(max(size, payload.work), caller, task.prepare, payload, model.manifest, limits)
         media_type = request.choose(prepared.media_types or tuple(task.writers), prepared.why)
-        job = Job(prepared.inputs, errand, priority, prepared.graphs)
+        job = Job(prepared.inputs, caller, priority, prepared.graphs)
         return await self.run(started, model, job, size, task.writers[media_type], prepared.context, model.manifest)
 
     async def run(
@@ -93,14 +93,14 @@ class Pipeline:
         `size` is that of the request in bytes.
         """
         try:
-            if job.errand.lease is not None:
+            if job.caller.lease is not None:
                 rows = size_of(job.inputs)
                 times = KEPT + WRITTEN * model.gain(job.graphs)
-                job.errand.lease.settle(size + int(times * rows))
+                job.caller.lease.settle(size + int(times * rows))
             outputs = await model.outputs(job)
             check_finite(outputs)
             answered = perf_counter()
-            answer = await placed(size_of(outputs), job.errand, present, outputs, *args, **kwargs)
+            answer = await run_stage(size_of(outputs), job.caller, present, outputs, *args, **kwargs)
         except BaseException as error:
             model.metrics.outcomes[_outcome(error)] += 1
             raise

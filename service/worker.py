@@ -5,33 +5,28 @@ import gc
 import logging
 import os
 import signal
-import socket
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from errno import EADDRINUSE
 from functools import partial
-from multiprocessing import get_context
 from types import FrameType
 from typing import Any
 
-import psutil
 from starlette.middleware.cors import CORSMiddleware
 
-from service.access import Keys, parsed_lines, read_text
-from service.backlog import Backlog, Unhurried
-from service.body import Message, Receive
-from service.bundle import DEFAULTS, BundleError, current, defaults_of, names
-from service.connection import Connection
-from service.exchange import Scope, Send
+from service import preflight
+from service.engine.repository import Repository
+from service.engine.session import ProviderError
+from service.engine.trial import Trials
+from service.http.body import Message, Receive
+from service.http.connection import Connection
+from service.http.exchange import Scope, Send
+from service.http.keys import Keys
 from service.lane import App, Lane
+from service.log_queue import LogQueue, QueuedHandler
 from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
-from service.repository import Repository
-from service.session import ProviderError, Session, providers_of
-from service.settings import Settings, SettingsError
-from service.trial import Trials
+from service.settings import Settings
 
 # Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
 YOUNG_OBJECTS = 20_000
@@ -45,7 +40,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError or ProviderError for what would keep it from its work."""
-        _check(settings)  # now: who fails once the server runs is started again and again
+        preflight.check(settings)  # now: who fails once the server runs is started again and again
         self.settings = settings
         self.metrics = Metrics()
         # A trial runs on the CPU, where a graph that was made for something else need not run.
@@ -167,80 +162,15 @@ class Worker:
         await self.repository.watch(self.settings.watch_s)
 
 
-def _check(settings: Settings) -> None:
-    """What the settings speak of is there."""
-    if not settings.models_dir.is_dir():
-        raise SettingsError(f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder")
-    if missing := set(settings.models) - set(names(settings.models_dir)):
-        raise SettingsError(f"QUARTET_MODELS: {settings.models_dir} holds no bundle of {min(missing)}")
-    _check_defaults(settings)
-    if settings.api_keys is not None:
-        parsed_lines(settings.api_keys, read_text(settings.api_keys))
-    if settings.grpc_port:
-        _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
-    _check_provider(settings)
-
-
-def _check_defaults(settings: Settings) -> None:
-    """Whether the models that answer where none is named are there."""
-    try:
-        written = defaults_of(settings.models_dir)
-    except BundleError as error:
-        raise SettingsError(str(error)) from None
-    there = settings.models or names(settings.models_dir)
-    if missing := set(settings.defaults.values()) - set(there):
-        raise SettingsError(f"QUARTET_DEFAULTS: {min(missing)} is not served")
-    if not settings.models and (missing := set(written.values()) - set(there)):
-        raise SettingsError(f"{settings.models_dir / DEFAULTS}: there is no bundle of {min(missing)}")
-
-
-def _check_provider(settings: Settings) -> None:
-    """Whether it starts, which only a session shows. It has a process of its own: this one would keep GPU memory."""
-    providers_of(settings.provider)
-    if settings.provider not in ("cpu", "auto"):
-        with ProcessPoolExecutor(1, get_context("spawn")) as child:
-            child.submit(_try_provider, settings).result()
-
-
-def _try_provider(settings: Settings) -> None:
-    """Raises ProviderError. A bundle that is broken says nothing of it."""
-    for name in settings.models or names(settings.models_dir):
-        with suppress(BundleError):
-            Session(current(settings.models_dir, name), settings.provider, 1)
-            return
-
-
-def _check_port(host: str, port: int) -> None:
-    """Whether gRPC may listen there: nobody does, or another worker of the same server."""
-    try:
-        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-    except OSError as error:
-        if error.errno != EADDRINUSE or not _is_shared(port):
-            raise SettingsError(f"QUARTET_GRPC_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def _is_shared(port: int) -> bool:
-    """Whether another process with the same parent listens there."""
-    return any(
-        one.laddr.port == port and one.status == psutil.CONN_LISTEN
-        for sibling in psutil.Process(os.getppid()).children()
-        if sibling.pid != os.getpid()
-        for one in sibling.net_connections("tcp")
-    )
-
-
 def configure_logging(metrics: Metrics) -> None:
-    backlog = Backlog(metrics.line_dropped)
-    handler = Unhurried(backlog)
+    backlog = LogQueue(metrics.line_dropped)
+    handler = QueuedHandler(backlog)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("service")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     access = logging.getLogger("service.access")
-    access.handlers, access.propagate = [Unhurried(backlog)], False
+    access.handlers, access.propagate = [QueuedHandler(backlog)], False
     # The journal is the access log. uvicorn would put one together for every request, for nobody to read.
     logging.getLogger("uvicorn.access").propagate = False
     # gRPC has a traceback for everyone who hangs up on an answer.
@@ -249,4 +179,4 @@ def configure_logging(metrics: Metrics) -> None:
     logging.getLogger("bentoml.access").disabled = True
     for name in (None, *logging.root.manager.loggerDict):  # uvicorn has a line for every request that is no HTTP
         other = logging.getLogger(name)
-        other.handlers = [Unhurried.in_place_of(one, backlog) for one in other.handlers]
+        other.handlers = [QueuedHandler.in_place_of(one, backlog) for one in other.handlers]

@@ -20,13 +20,13 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
-from service.access import Keys
 from service.bundle import Bundle, current, names
+from service.engine.repository import Repository
+from service.http.keys import Keys
 from service.lane import App, Lane
 from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
-from service.repository import Repository
 from service.settings import Settings
 from tests import toys
 from training.data import german_credit, mnist

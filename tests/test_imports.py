@@ -43,9 +43,18 @@ def test_the_service_serves_without_what_only_training_needs() -> None:
     assert importers("service", *offline) == set()
 
 
-@pytest.mark.parametrize(("package", "place"), [("bentoml", "service/app.py"), ("onnxruntime", "service/session.py")])
+@pytest.mark.parametrize(
+    ("package", "place"), [("bentoml", "service/app.py"), ("onnxruntime", "service/engine/session.py")]
+)
 def test_one_place_of_the_service_imports_a_runtime(package: str, place: str) -> None:
     assert importers("service", package) == {place}
+
+
+@pytest.mark.parametrize("room", ["engine", "http", "codecs", "bundle"])
+def test_a_room_of_the_service_knows_nothing_of_those_above_it(room: str) -> None:
+    rooms = {"engine", "http", "tasks", "oip"} - {room}
+    above = [*(f"service.{other}" for other in rooms), "service.lane", "service.pipeline", "service.worker"]
+    assert importers(f"service/{room}", *above) == set()
 
 
 SHARED = ("service.bundle", "service.codecs.handwriting")

@@ -3,7 +3,7 @@
 from time import perf_counter
 
 from service.bundle import Arrays, Bundle
-from service.session import Session, tiled
+from service.engine.session import Session, repeat_rows
 from service.settings import Settings
 
 RUNS = 16
@@ -22,7 +22,7 @@ class RawModel:
 
     def rows_per_s(self, batch: int, seconds: float) -> float:
         """In batches of `batch` rows, one after the other, for `seconds` or `RUNS` batches if those take longer."""
-        inputs = tiled(self.inputs, batch)
+        inputs = repeat_rows(self.inputs, batch)
         self._session.run(inputs)
         runs, started = 0, perf_counter()
         while (elapsed := perf_counter() - started) < seconds or runs < RUNS:

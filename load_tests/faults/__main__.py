@@ -25,11 +25,11 @@ from load_tests.faults.scenes import (
     serve,
     worker_kills,
 )
+from load_tests.model_folder import ModelFolder
 from load_tests.report import table
 from load_tests.serving import Serving
-from load_tests.shelf import Shelf
 
-Play = Callable[[Serving, Shelf, int], Scene]
+Play = Callable[[Serving, ModelFolder, int], Scene]
 ONE_WORKER: dict[str, Play] = {
     "swaps": hot_swaps,
     "broken": broken_bundles,
@@ -47,12 +47,12 @@ def play(counts: dict[str, int], folder: Path) -> Iterator[Scene]:
         chosen = [name for name in plays if counts[name]]
         if not chosen:
             continue
-        shelf = Shelf(folder / str(workers))
-        serving = serve(folder / str(workers), shelf, workers)
+        models = ModelFolder(folder / str(workers))
+        serving = serve(folder / str(workers), models, workers)
         try:
             for name in chosen:
                 print(f"{name}: {counts[name]}", file=sys.stderr)
-                yield plays[name](serving, shelf, counts[name])
+                yield plays[name](serving, models, counts[name])
         finally:
             serving.terminate()
             serving.ended()

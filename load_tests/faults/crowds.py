@@ -7,7 +7,7 @@ from itertools import count, cycle, islice
 from time import perf_counter
 from typing import NamedTuple
 
-from load_tests.shelf import MILL, SIDE, SMALL, TURNS
+from load_tests.model_folder import MILL, SIDE, SMALL, TURNS
 from load_tests.wire import Broken, Reply, Wire, request
 
 JSON = "application/json"

@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import numpy as np
 
-from load_tests.shelf import PRESS
+from load_tests.model_folder import PRESS
 from load_tests.wire import parse_head, request
-from service.oip.wire import SERVICE, ModelInferRequest, ModelInferResponse
+from service.oip.grpc_messages import SERVICE, ModelInferRequest, ModelInferResponse
 
 LENGTH = 2**20  # numbers, of four bytes
 AT_ONCE = 6  # of each kind

@@ -5,7 +5,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
-from load_tests.shelf import SMALL
+from load_tests.model_folder import SMALL
 from load_tests.wire import Reply, parse_head
 
 SLOW_S = 1.0

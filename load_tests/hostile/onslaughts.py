@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 from typing import NamedTuple
 
-from service.oip.wire import HEALTH, SERVICE
+from service.oip.grpc_messages import HEALTH, SERVICE
 
 DATA, HEADERS, RESET, SETTINGS, PING, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS = 1, 4

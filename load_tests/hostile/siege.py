@@ -8,11 +8,11 @@ import grpc
 
 from load_tests.hostile.assaults import ASSAULTS, SETTINGS, Assault, attack
 from load_tests.hostile.onslaughts import Onslaught, onslaughts, under
+from load_tests.model_folder import SMALL, STEP, ModelFolder
 from load_tests.servers import free_port
 from load_tests.serving import Serving, within
-from load_tests.shelf import SMALL, STEP, Shelf
-from service.access import new_key
-from service.oip.wire import SERVICE, ModelInferRequest
+from service.http.keys import new_key
+from service.oip.grpc_messages import SERVICE, ModelInferRequest
 
 SETTLE_S = 5
 GROWTH = 64 * 2**20  # bytes
@@ -72,25 +72,25 @@ def overrun(serving: Serving, key: str, attacks: list[Onslaught]) -> Iterator[st
     yield from left_behind(serving)
 
 
-def guarded(folder: Path, shelf: Shelf) -> tuple[Serving, str]:
+def guarded(folder: Path, model_folder: ModelFolder) -> tuple[Serving, str]:
     """A server that wants a key, over gRPC as well, and the key."""
     key, line = new_key("somebody")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "keys").write_text(line)
-    settings = {**SETTINGS, "grpc_port": free_port(), "api_keys": folder / "keys", "models_dir": shelf.models}
+    settings = {**SETTINGS, "grpc_port": free_port(), "api_keys": folder / "keys", "models_dir": model_folder.models}
     return Serving(folder, **settings).start(), key
 
 
 def siege(folder: Path) -> Iterator[str]:
-    shelf = Shelf(folder)
-    serving = Serving(folder, models_dir=shelf.models, **SETTINGS).start()
+    model_folder = ModelFolder(folder)
+    serving = Serving(folder, models_dir=model_folder.models, **SETTINGS).start()
     try:
         yield from besiege(serving, ASSAULTS)
         print(f"{len(ASSAULTS)} assaults below HTTP")
     finally:
         serving.terminate()
         serving.ended()
-    serving, key = guarded(folder / "guarded", shelf)
+    serving, key = guarded(folder / "guarded", model_folder)
     try:
         attacks = onslaughts(key)
         yield from overrun(serving, key, attacks)

@@ -15,7 +15,6 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from service.access import Keys
 from service.allocator import give_back_now
 from service.budget import Lease
 from service.errors import (
@@ -31,13 +30,14 @@ from service.errors import (
     TooManyConnections,
     forget_path,
 )
-from service.exchange import request_id
-from service.journal import Journal
+from service.http.access_log import AccessLog
+from service.http.exchange import request_id
+from service.http.keys import Keys
+from service.http.tracing import Trace
 from service.pipeline import OPEN_INFERENCE, Pipeline
-from service.placement import Errand, placed
 from service.settings import Settings
+from service.stage_pool import Caller, run_stage
 from service.timing import Timing
-from service.tracing import Trace
 
 ENDPOINT = "open_inference_grpc"
 MOST = 1024  # calls
@@ -98,7 +98,7 @@ class Call:
 class Calls:
     def __init__(self, pipeline: Pipeline, settings: Settings, keys: Keys | None) -> None:
         self.budget, self.keys = pipeline.budget, keys
-        self.metrics, self.journal = pipeline.repository.metrics, Journal(settings.access_log)
+        self.metrics, self.journal = pipeline.repository.metrics, AccessLog(settings.access_log)
         self.leaving = asyncio.Event()
         self._room = min(MOST, settings.max_connections)
         self._places = max(FEWEST, self.budget.size // SHARE // settings.body_limit_of(OPEN_INFERENCE))
@@ -109,9 +109,9 @@ class Calls:
         self._empty = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
 
-    def errand(self, call: Call, lease: Lease) -> Errand:
+    def caller(self, call: Call, lease: Lease) -> Caller:
         left = call.context.time_remaining()
-        return Errand(monotonic() + (self._most_s if left is None else min(left, self._most_s)), waiting, lease)
+        return Caller(monotonic() + (self._most_s if left is None else min(left, self._most_s)), waiting, lease)
 
     @contextmanager
     def at(self, call: Call) -> Iterator[None]:
@@ -260,14 +260,14 @@ def waiting() -> bool:
     return False
 
 
-async def message_in(body: bytes | None, message: Any, errand: Errand) -> Any:
-    """The message in `body`, which the errand's lease holds. Raises EmptyBody, MalformedBody, MemoryFull."""
+async def message_in(body: bytes | None, message: Any, caller: Caller) -> Any:
+    """The message in `body`, which the caller's lease holds. Raises EmptyBody, MalformedBody, MemoryFull."""
     if body is None:
         raise EmptyBody("The call has no message.")
-    assert errand.lease is not None
-    errand.lease.grow(2 * len(body))
-    read = await placed(len(body), errand, parsed, message, body)
-    errand.lease.settle(len(body))
+    assert caller.lease is not None
+    caller.lease.grow(2 * len(body))
+    read = await run_stage(len(body), caller, parsed, message, body)
+    caller.lease.settle(len(body))
     return read
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from service.bundle import Arrays, Manifest
 from service.errors import InvalidValue
-from service.oip.asked import Asked, Parameters, refuse_unsupported
 from service.oip.datatypes import (
     MAX_TENSORS,
     NAMES,
@@ -22,7 +21,8 @@ from service.oip.datatypes import (
     texts_of,
     to_bytes,
 )
-from service.oip.wire import ModelInferResponse
+from service.oip.grpc_messages import ModelInferResponse
+from service.oip.requests import InferRequest, Parameters, refuse_unsupported
 
 # datatype -> the field of InferTensorContents, and the dtype that holds all it can
 CONTENTS = {
@@ -37,7 +37,7 @@ CONTENTS = {
 }
 
 
-def decode(request: Any) -> Asked:
+def decode(request: Any) -> InferRequest:
     """What a ModelInferRequest asks for. Raises InvalidValue, InvalidShape."""
     if max(len(request.inputs), len(request.outputs)) > MAX_TENSORS:
         raise InvalidValue(f"More than {MAX_TENSORS} tensors.", "inputs")
@@ -54,7 +54,7 @@ def decode(request: Any) -> Asked:
     for output in request.outputs:
         refuse_unsupported(_values(output.parameters), f"outputs.{output.name}")
     outputs = {output.name: parameters.binary for output in request.outputs}
-    return Asked(request.id, inputs, outputs or None, parameters)
+    return InferRequest(request.id, inputs, outputs or None, parameters)
 
 
 def _tensor(tensor: Any, data: bytes | None, field: str) -> NDArray[Any]:
@@ -78,13 +78,13 @@ def _values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(parameter, choice) for name, parameter, choice in chosen if choice}
 
 
-def present(outputs: Arrays, asked: Asked, manifest: Manifest) -> Any:
+def present(outputs: Arrays, infer_request: InferRequest, manifest: Manifest) -> Any:
     """The ModelInferResponse."""
-    answer = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=asked.id)
-    for name in asked.wanted(manifest):
+    answer = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=infer_request.id)
+    for name in infer_request.chosen(manifest):
         array = outputs[name]
         tensor = answer.outputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
-        if asked.parameters.binary:
+        if infer_request.parameters.binary:
             answer.raw_output_contents.append(bytes(to_bytes(np.ascontiguousarray(array))))
         else:
             values = array.ravel().tolist()

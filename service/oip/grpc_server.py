@@ -8,14 +8,14 @@ from typing import Any
 
 import grpc
 
-from service.access import Keys
-from service.connection import room_of
-from service.oip.asked import sentence
+from service.http.connection import room_of
+from service.http.keys import Keys
 from service.oip.calls import Call, Calls, Context, message_in
+from service.oip.grpc_messages import HEALTH, REFLECTION, SERVICE, message_class, methods_of
 from service.oip.health import Health
 from service.oip.inference import InferenceService
 from service.oip.reflection import Reflection
-from service.oip.wire import HEALTH, REFLECTION, SERVICE, message_class, methods_of
+from service.oip.requests import sentence
 from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.settings import Settings
 
@@ -83,7 +83,7 @@ def handlers(service: str, methods: Any, calls: Calls, name: str | None = None) 
 
 def _handler(descriptor: Any, methods: Any, calls: Calls) -> Any:
     work = getattr(methods, re.sub(r"\B[A-Z]", r"_\g<0>", descriptor.name).lower())
-    asked, answer = message_class(descriptor.input_type), message_class(descriptor.output_type)
+    request_form, answer = message_class(descriptor.input_type), message_class(descriptor.output_type)
     streams = bool(descriptor.client_streaming or descriptor.server_streaming)
 
     async def ask(call: Call) -> int:
@@ -91,9 +91,9 @@ def _handler(descriptor: Any, methods: Any, calls: Calls) -> Any:
         methods.admit(call)
         request = None
         if not descriptor.client_streaming:
-            request = asked()
-            if asked.DESCRIPTOR.fields:
-                request = await message_in(await calls.receive(call), asked, calls.errand(call, call.lease))
+            request = request_form()
+            if request_form.DESCRIPTOR.fields:
+                request = await message_in(await calls.receive(call), request_form, calls.caller(call, call.lease))
         given = await work(request, call)
         if given is None:
             return 0

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from service.engine.repository import Repository
 from service.errors import NotReady, QuartetError, UnknownModel
 from service.oip.calls import Call, Calls
-from service.oip.wire import HEALTH, SERVICE, HealthCheckResponse
-from service.repository import Repository
+from service.oip.grpc_messages import HEALTH, SERVICE, HealthCheckResponse
 
 
 class Health:

@@ -4,14 +4,14 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from service.access import admit_admin
-from service.batcher import URGENT
 from service.budget import Lease
+from service.engine.batcher import URGENT
 from service.errors import InvalidValue, Missing, NotReady, QuartetError
-from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
+from service.http.keys import admit_admin
 from service.oip.calls import Call, Calls, message_in
 from service.oip.grpc_form import decode, present
-from service.oip.wire import ModelInferRequest, ModelStreamInferResponse
+from service.oip.grpc_messages import ModelInferRequest, ModelStreamInferResponse
+from service.oip.requests import NO_PARAMETERS, SERVER, InferTarget, infer, model_metadata, sentence
 from service.pipeline import Pipeline
 from service.settings import Settings
 from service.timing import Timing
@@ -114,7 +114,7 @@ class InferenceService:
             if self._calls.keys is not None:
                 self._calls.keys.admit(call.headers)
             with self._calls.budget.lease() as lease:
-                request = await message_in(body, ModelInferRequest, self._calls.errand(call, lease))
+                request = await message_in(body, ModelInferRequest, self._calls.caller(call, lease))
                 answer, _ = await self._infer(request, call, lease)
             call.lease.grow(size := answer.ByteSize())
             return ModelStreamInferResponse(infer_response=answer), size
@@ -124,5 +124,5 @@ class InferenceService:
 
     async def _infer(self, request: Any, call: Call, lease: Lease) -> tuple[Any, Timing]:
         """The ModelInferResponse. A client that cancels cancels this coroutine, and so what it waits for."""
-        terms = Terms(request.model_name, request.model_version or None, self._calls.errand(call, lease), URGENT)
-        return await infer(self._pipeline, terms, request.ByteSize(), partial(decode, request), present)
+        target = InferTarget(request.model_name, request.model_version or None, self._calls.caller(call, lease), URGENT)
+        return await infer(self._pipeline, target, request.ByteSize(), partial(decode, request), present)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.oip.calls import Call, Calls, message_in
-from service.oip.wire import (
+from service.oip.grpc_messages import (
     HEALTH,
     REFLECTION,
     SERVICE,
@@ -26,7 +26,7 @@ class Reflection:
     async def server_reflection_info(self, _: None, call: Call) -> None:
         while (body := await self._calls.receive(call)) is not None:
             with self._calls.budget.lease() as lease:
-                request = await message_in(body, ServerReflectionRequest, self._calls.errand(call, lease))
+                request = await message_in(body, ServerReflectionRequest, self._calls.caller(call, lease))
                 answer = ServerReflectionResponse(valid_host=request.host, original_request=request, **_answer(request))
                 await self._calls.send(call, answer, answer.ByteSize())
 

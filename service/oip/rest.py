@@ -19,8 +19,8 @@ from service.codecs.arrays import fields_of, has_shape, parse_json, text_array
 from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import JSON, Answer, Request
-from service.oip.asked import Asked, Parameters, flag, number, refuse_unsupported
 from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers, to_bytes
+from service.oip.requests import InferRequest, Parameters, flag, number, refuse_unsupported
 
 JSON_LENGTH = b"inference-header-content-length"
 BINARY = "application/octet-stream"
@@ -31,7 +31,7 @@ WIDEST: dict[str, tuple[Literal["d", "i", "u"], np.dtype[Any]]] = {
 }
 
 
-def decode(request: Request, limits: Limits) -> Asked:
+def decode(request: Request, limits: Limits) -> InferRequest:
     """Raises EmptyBody, MalformedBody, InvalidValue, InvalidShape. What is optional may be null."""
     if not request.body:
         raise EmptyBody("The request has no body.")
@@ -49,7 +49,7 @@ def decode(request: Request, limits: Limits) -> Asked:
     outputs = None
     if document.get("outputs") is not None:
         outputs = dict(_output(output, parameters.binary) for output in _objects(document, "outputs"))
-    return Asked(_text(document, "id", ""), inputs, outputs or None, parameters)
+    return InferRequest(_text(document, "id", ""), inputs, outputs or None, parameters)
 
 
 class Tail:
@@ -173,9 +173,9 @@ def _text(owner: dict[str, Any], name: str, field: str) -> str:
     return value
 
 
-def present(outputs: Arrays, asked: Asked, manifest: Manifest) -> Answer:
+def present(outputs: Arrays, infer_request: InferRequest, manifest: Manifest) -> Answer:
     described, raw = [], []
-    for name, binary in asked.wanted(manifest).items():
+    for name, binary in infer_request.chosen(manifest).items():
         array = np.ascontiguousarray(outputs[name])
         one: dict[str, Any] = {"name": name, "datatype": NAMES[array.dtype], "shape": array.shape}
         if binary:
@@ -185,8 +185,8 @@ def present(outputs: Arrays, asked: Asked, manifest: Manifest) -> Answer:
             one["data"] = array.ravel().tolist() if array.dtype.kind == "O" else array.reshape(-1)
         described.append(one)
     document: dict[str, Any] = {"model_name": manifest.name, "model_version": manifest.version, "outputs": described}
-    if asked.id:
-        document["id"] = asked.id
+    if infer_request.id:
+        document["id"] = infer_request.id
     json = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     if not raw:
         return Answer(json, JSON)

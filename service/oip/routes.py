@@ -6,16 +6,16 @@ from typing import Any
 
 import orjson
 
-from service.access import admit_admin
 from service.codecs.arrays import parse_object
 from service.errors import InvalidValue, NotReady, QuartetError, UnknownRoute
-from service.exchange import Exchange
+from service.http.exchange import Exchange
+from service.http.keys import admit_admin
 from service.messages import Answer, refuse_unknown
-from service.oip.asked import NO_PARAMETERS, SERVER, Terms, infer, model_metadata, sentence
+from service.oip.requests import NO_PARAMETERS, SERVER, InferTarget, infer, model_metadata, sentence
 from service.oip.rest import JSON_LENGTH, decode, present
 from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of
-from service.placement import Errand
 from service.settings import Settings
+from service.stage_pool import Caller
 from service.timing import Timing
 
 PREFIX = "/v2"
@@ -66,12 +66,12 @@ class Routes:
         request = await exchange.read(self._settings, self._pipeline.budget)
         refuse_unknown(request.query, ())
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
-        errand = Errand(deadline, exchange.client.gone, request.lease)
+        caller = Caller(deadline, exchange.client.gone, request.lease)
         in_json = JSON_LENGTH not in request.headers
-        terms = Terms(name, version, errand, priority_of(request), in_json)
+        target = InferTarget(name, version, caller, priority_of(request), in_json)
         return await infer(
             self._pipeline,
-            terms,
+            target,
             len(request.body),
             partial(decode, request, self._pipeline.limits(request.lease)),
             present,

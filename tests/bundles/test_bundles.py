@@ -10,7 +10,7 @@ import pytest
 
 from service import bundle
 from service.bundle import MAIN, Bundle
-from service.session import Session
+from service.engine.session import Session
 from training import recipe
 from training.export.parity import Predictor
 from training.export.store import committed, models_directory

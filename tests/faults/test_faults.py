@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from load_tests.faults import scenes
+from load_tests.model_folder import SPOILS, ModelFolder
 from load_tests.serving import Serving
-from load_tests.shelf import SPOILS, Shelf
 
-Service = tuple[Serving, Shelf]
+Service = tuple[Serving, ModelFolder]
 
 
 def serve(folder: Path, workers: int) -> Iterator[Service]:
-    shelf = Shelf(folder)
-    serving = scenes.serve(folder, shelf, workers)
-    yield serving, shelf
+    models = ModelFolder(folder)
+    serving = scenes.serve(folder, models, workers)
+    yield serving, models
     serving.terminate()
     assert serving.ended() == 0, serving.log
 

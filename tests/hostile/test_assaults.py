@@ -11,14 +11,14 @@ import pytest
 from load_tests.hostile.assaults import ASSAULTS, SETTINGS, SLOW, SLOW_S, Assault, attack
 from load_tests.hostile.onslaughts import onslaughts
 from load_tests.hostile.siege import ALIVE, besiege, guarded, overrun
+from load_tests.model_folder import SMALL, ModelFolder
 from load_tests.serving import Serving
-from load_tests.shelf import SMALL, Shelf
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder: Path = tmp_path_factory.mktemp("siege")
-    running = Serving(folder, models_dir=Shelf(folder).models, **SETTINGS).start()
+    running = Serving(folder, models_dir=ModelFolder(folder).models, **SETTINGS).start()
     yield running
     running.terminate()
     assert running.ended() == 0, running.log
@@ -27,7 +27,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str]]:
     folder: Path = tmp_path_factory.mktemp("calls")
-    running, key = guarded(folder, Shelf(folder))
+    running, key = guarded(folder, ModelFolder(folder))
     yield running, key
     running.terminate()
     assert running.ended() == 0, running.log

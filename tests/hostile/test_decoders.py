@@ -21,14 +21,14 @@ from service.codecs.dicom import read_slice
 from service.codecs.forms import read_form
 from service.codecs.pictures import read, read_base64
 from service.errors import QuartetError
+from service.http.tracing import Trace
 from service.limits import Limits
 from service.messages import FORM as FORM_TYPE
 from service.messages import Request, parse_media_type, preferred
 from service.oip import grpc_form, rest
-from service.oip.wire import ModelInferRequest
+from service.oip.grpc_messages import ModelInferRequest
 from service.task import Task
 from service.tasks import TASKS
-from service.tracing import Trace
 
 LIMITS = Limits(max_rows=16, max_pixels=2**16)
 MESSAGE = ModelInferRequest(

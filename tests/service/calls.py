@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
+from service.engine.repository import Repository
 from service.oip.grpc_server import Server, listen
 from service.pipeline import Pipeline
-from service.repository import Repository
 from tests.conftest import free_port, keys_of
 
 ALONE = (("grpc.use_local_subchannel_pool", 1),)  # a channel has a connection of its own

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from uvicorn.config import HTTP_PROTOCOLS
 
+from service.engine.repository import Repository
 from service.metrics import Metrics
-from service.repository import Repository
 from service.settings import Settings
 from tests import toys
 from tests.conftest import PROVIDER, Here, lane_over

@@ -11,8 +11,8 @@ import uvicorn
 import uvloop
 
 from load_tests.wire import Reply, parse_head
-from service.connection import Connection
-from service.cork import Cork
+from service.http.coalescing import CoalescedWrites
+from service.http.connection import Connection
 from service.settings import Settings
 
 SOON_S, PATIENCE_S = 0.2, 10.0  # what a test waits for, and how long at most: this machine may have more to do
@@ -50,7 +50,7 @@ class App:
         wanted = scope["path"].removeprefix("/")
         body = bytes(int(wanted)) if wanted.isdigit() else sent if wanted == "echo" else b"hello"
         length = (b"content-length", b"%d" % len(body))
-        with Cork(receive):
+        with CoalescedWrites(receive):
             await send({"type": "http.response.start", "status": 200, "headers": [length]})
             await send({"type": "http.response.body", "body": body})
 

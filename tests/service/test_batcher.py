@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batcher import INLINE_S, PATIENT, Batcher, Job
 from service.bundle import Arrays
+from service.engine.batcher import INLINE_S, PATIENT, Batcher, Job
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
-from service.placement import Errand
+from service.stage_pool import Caller
 
 MAX_BATCH, MAX_QUEUE = 8, 24
 POISON = -1.0
@@ -53,7 +53,7 @@ def batcher(graph: Graph, pool: ThreadPoolExecutor, cost_s: list[float] = INLINE
 def job(rows: int, first: float = 1, width: int = 2, deadline: float = FOREVER, gone: Any = lambda: False) -> Job:
     """Rows that count up from `first`, `width` numbers each."""
     x = np.repeat(np.arange(first, first + rows), width).reshape(rows, width)
-    return Job({"x": x}, Errand(deadline, gone))
+    return Job({"x": x}, Caller(deadline, gone))
 
 
 class Wish(NamedTuple):
@@ -255,7 +255,7 @@ def test_the_patient_hear_in_time_that_their_turn_did_not_come(executor: ThreadP
 
         urgent = [asyncio.ensure_future(hurry()) for _ in range(2)]
         await asyncio.sleep(0)
-        patient = Job(job(1).inputs, Errand(monotonic() + 0.05, lambda: False), PATIENT)
+        patient = Job(job(1).inputs, Caller(monotonic() + 0.05, lambda: False), PATIENT)
         with pytest.raises(DeadlineExceeded):
             await asyncio.wait_for(queue.submit(patient), 5)
         stop.set()
@@ -307,7 +307,7 @@ class Moody(Graph):
         return super().run(inputs)
 
 
-def placed(graph: Moody, queue: Batcher, seconds: float, times: int) -> list[bool]:
+def run_stage(graph: Moody, queue: Batcher, seconds: float, times: int) -> list[bool]:
     """Where so many batches of so many seconds ran."""
     graph.seconds = seconds
     graph.on_the_loop.clear()
@@ -321,15 +321,15 @@ def test_batches_that_take_longer_than_was_measured_leave_the_loop_until_they_do
 ) -> None:
     graph = Moody()
     queue = batcher(graph, executor, [INLINE_S / 4] * (MAX_BATCH + 1))
-    assert all(placed(graph, queue, 0, 5))
-    assert not any(placed(graph, queue, 4 * INLINE_S, 20)[10:])
-    assert all(placed(graph, queue, 0, 100)[80:])
+    assert all(run_stage(graph, queue, 0, 5))
+    assert not any(run_stage(graph, queue, 4 * INLINE_S, 20)[10:])
+    assert all(run_stage(graph, queue, 0, 100)[80:])
 
 
 def test_a_hiccup_is_no_habit(executor: ThreadPoolExecutor) -> None:
     graph = Moody()
     queue = batcher(graph, executor, [INLINE_S / 4] * (MAX_BATCH + 1))
-    assert all(placed(graph, queue, 0.1, 1) + placed(graph, queue, 0, 20))
+    assert all(run_stage(graph, queue, 0.1, 1) + run_stage(graph, queue, 0, 20))
 
 
 def test_times_are_told_to_the_job_and_the_observer(executor: ThreadPoolExecutor) -> None:

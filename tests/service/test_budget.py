@@ -12,10 +12,10 @@ import pytest
 
 from load_tests.in_process import scope_of
 from service.budget import Budget, default_size
+from service.engine.repository import Repository
 from service.errors import BodyTooLarge, MemoryFull
 from service.limits import Limits
 from service.quota import memory_limit
-from service.repository import Repository
 from tests.conftest import Here, assert_refused, lane_over, npy
 
 

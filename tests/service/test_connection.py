@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from service.connection import OTHER_FILES, Connection
+from service.http.connection import OTHER_FILES, Connection
 from service.settings import Settings
 from tests.service.connections import BEGUN, LARGE, MIDDLING, SOON_S, WHOLE, Client, asking, codes, run, serving, until
 
@@ -234,6 +234,6 @@ def test_where_all_connections_are_at_work_another_is_refused() -> None:
 
 
 def test_connections_leave_open_files_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.connection.resource.getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr("service.http.connection.resource.getrlimit", lambda _: (1024, 4096))
     Connection.install(Settings(), Counter())
     assert Connection.room == 1024 - OTHER_FILES

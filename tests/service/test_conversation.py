@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.middleware.cors import CORSMiddleware
 
-from service.connection import Connection
+from service.http.connection import Connection
 from tests.service.connections import BEGUN, LARGE, NONSENSE, SOON_S, WHOLE, Client, asking, codes, run, serving, until
 
 

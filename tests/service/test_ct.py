@@ -10,10 +10,10 @@ from PIL import Image
 
 from service.bundle import CtDenoising
 from service.codecs.dicom import read_slice
+from service.engine.repository import Repository
 from service.errors import InvalidValue
 from service.limits import Limits
 from service.messages import DICOM, JSON, NPY, PNG, Request
-from service.repository import Repository
 from service.tasks.ct import TASK, windowed
 from service.tasks.spacing import check_spacing, parse_spacing
 from tests.conftest import Here, assert_refused, npy

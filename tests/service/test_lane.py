@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from load_tests.in_process import scope_of
-from service.repository import Repository
+from service.engine.repository import Repository
 from tests.conftest import Here, assert_refused, lane_over, npy
 
 PATH = "/v1/digits/classify?model=toy-digits"

@@ -17,8 +17,8 @@ from PIL import Image
 
 from load_tests.bodies import applicants, digit, digit_png, slice_dicom, slice_hu
 from load_tests.in_process import exchange, scope_of
-from service.placement import INLINE_BYTES
-from service.repository import Repository
+from service.engine.repository import Repository
+from service.stage_pool import INLINE_BYTES
 from tests.conftest import Here, lane_over, npy
 from tests.service.test_picture_header import encoded, repeated_scans, solid_webp
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.engine.repository import Repository
 from service.metrics import SECONDS, Histogram
-from service.repository import Repository
 from tests.conftest import Here, lane_over, npy
 
 ONE = {"content": npy(np.zeros((1, 28, 28))), "headers": {"content-type": "application/x-npy"}}

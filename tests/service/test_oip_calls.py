@@ -9,9 +9,10 @@ import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from service.access import new_key
+from service.engine.repository import Repository
+from service.http.keys import new_key
 from service.oip import calls
-from service.oip.wire import (
+from service.oip.grpc_messages import (
     HEALTH,
     REFLECTION,
     SERVICE,
@@ -23,7 +24,6 @@ from service.oip.wire import (
     message_class,
     methods_of,
 )
-from service.repository import Repository
 from tests.service.calls import listening
 from tests.service.test_oip_grpc import K, X
 

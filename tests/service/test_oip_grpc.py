@@ -14,11 +14,11 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from service.access import new_key
+from service.engine.repository import Repository
+from service.http.keys import new_key
+from service.oip.grpc_messages import SERVICE, ModelInferRequest
 from service.oip.grpc_server import PortError, listen
-from service.oip.wire import SERVICE, ModelInferRequest
 from service.pipeline import Pipeline
-from service.repository import Repository
 from tests import toys
 from tests.conftest import free_port
 from tests.service.calls import serving

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2
 
 from service.errors import ClientError
 from service.oip.grpc_form import CONTENTS, decode
-from service.oip.wire import COMPILED, ModelInferRequest, files
+from service.oip.grpc_messages import COMPILED, ModelInferRequest, files
 from tests.service.conftest import BY_DTYPE
 from tests.toys import DTYPES
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from service.repository import Repository
+from service.engine.repository import Repository
 from tests.conftest import Here
 from tests.service.conftest import BY_DTYPE
 from tests.toys import DTYPES

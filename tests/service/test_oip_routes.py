@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import service
-from service.access import new_key
-from service.repository import Repository
+from service.engine.repository import Repository
+from service.http.keys import new_key
 from tests import toys
 from tests.conftest import Here, lane_over
 from tests.service.conftest import TOKEN, loaded

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from jsonschema_rs import validator_for
 
-from service.access import new_key
+from service.engine.repository import Repository
+from service.http.keys import new_key
 from service.metrics import Metrics
-from service.repository import Repository
 from service.settings import Settings
 from service.tasks import BY_PATH, TASKS
 from tests import toys

@@ -7,14 +7,14 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from service.batcher import Job
 from service.bundle import Axis, Bundle
+from service.engine.batcher import Job
+from service.engine.padding import Padding
+from service.engine.served_model import ServedModel
+from service.engine.tune import Profile
 from service.metrics import Metrics
-from service.padding import Padding
-from service.placement import Errand
-from service.served import ServedModel
 from service.settings import Settings
-from service.tune import Profile
+from service.stage_pool import Caller
 from tests import toys
 from tests.conftest import Here, assert_refused
 
@@ -46,10 +46,10 @@ def test_what_fills_a_bucket_is_left_alone(padding: Padding) -> None:
 
 def test_items_of_different_lengths_ride_in_one_batch(tmp_path: Path) -> None:
     model = ServedModel(Bundle(toys.series(tmp_path)), Settings(threads=1), Metrics(), Profile())
-    errand = Errand(monotonic() + 60, lambda: False)
+    caller = Caller(monotonic() + 60, lambda: False)
 
     async def together() -> list[dict[str, np.ndarray]]:
-        jobs = [Job({"values": np.full((1, length), length, np.float32)}, errand) for length in (5, 6, 8)]
+        jobs = [Job({"values": np.full((1, length), length, np.float32)}, caller) for length in (5, 6, 8)]
         return await asyncio.gather(*map(model.outputs, jobs))
 
     answers = asyncio.run(together())

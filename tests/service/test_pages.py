@@ -10,9 +10,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from service.access import is_open
+from service.engine.repository import Repository
+from service.http.keys import is_open
 from service.metrics import Metrics
-from service.repository import Repository
 from service.settings import Settings
 from tests import toys
 from tests.conftest import Here, assert_refused, lane_over
@@ -85,8 +85,8 @@ def test_the_documentation_s_addresses_hold_behind_a_prefix(lane: Here, path: st
         (None, "http://here/some/prefix/"),
         ("/quartet", "http://here/quartet"),
         ("/a/b-1/", "http://here/a/b-1"),
-        ("//elsewhere.example", "http://here/some/prefix/"),
-        ("http://elsewhere.example", "http://here/some/prefix/"),
+        ("//run_in_thread.example", "http://here/some/prefix/"),
+        ("http://run_in_thread.example", "http://here/some/prefix/"),
         ('/"}', "http://here/some/prefix/"),
         ("/" + "a" * 10**4, "http://here/some/prefix/"),
     ],

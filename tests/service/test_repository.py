@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from service import bundle
-from service.batcher import Job
 from service.bundle import Manifest
+from service.engine.batcher import Job
+from service.engine.repository import Repository
 from service.errors import UnknownModel, UnknownVersion
 from service.metrics import Metrics
-from service.placement import Errand
-from service.repository import Repository
 from service.settings import Settings
+from service.stage_pool import Caller
 from tests import toys
 from tests.service.conftest import loaded
 
@@ -83,7 +83,7 @@ def test_a_new_version_replaces_the_old_and_a_broken_one_does_not(tmp_path: Path
         toys.ct(tmp_path, version="2")
         await repository.refresh()
         assert repository.pick("toy-ct", None).manifest.version == "2"
-        job = Job(old.bundle.golden()[0], Errand(float("inf"), lambda: False))
+        job = Job(old.bundle.golden()[0], Caller(float("inf"), lambda: False))
         old.bundle.check_golden(await old.batcher.submit(job))  # whoever still holds the old one finishes on it
         (toys.ct(tmp_path, version="3") / bundle.GRAPH).write_bytes(b"broken")
         await repository.refresh()
@@ -161,7 +161,7 @@ def test_what_is_served_stays_while_the_folder_is_away(tmp_path: Path) -> None:
     models = tmp_path / "models"
     toys.tensors(models)
     repository = loaded(models)
-    models.rename(tmp_path / "elsewhere")
+    models.rename(tmp_path / "run_in_thread")
     asyncio.run(repository.refresh())
     assert list(repository.models) == ["toy-tensors"]
 
@@ -250,7 +250,7 @@ def test_what_is_asked_of_a_repository_waits_for_no_disk(tmp_path: Path) -> None
     models = tmp_path / "models"
     toys.tensors(models)
     repository = loaded(models)
-    models.rename(tmp_path / "elsewhere")
+    models.rename(tmp_path / "run_in_thread")
     assert [(one.name, one.state) for one in repository.index()] == [("toy-tensors", "READY")]
     assert repository.declared() == ["toy-tensors"]
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from service.bundle import Manifest
 from service.codecs.pictures import read, sheet
+from service.engine.repository import Repository
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Request
-from service.repository import Repository
 from service.tasks import samples
 from tests import toys
 from tests.conftest import Here, assert_refused

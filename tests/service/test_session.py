@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 
 from service.bundle import GRAPH, MAIN, Bundle, BundleError, Tensor, file_sha256
+from service.engine.session import ProviderError, Session, repeat_rows
 from service.quota import cpu_quota
-from service.session import ProviderError, Session, tiled
 from tests import toys
 
 
@@ -94,7 +94,7 @@ def test_a_provider_that_this_onnxruntime_lacks_is_named(tmp_path: Path) -> None
 
 
 def test_rows_are_repeated_to_fill_a_batch() -> None:
-    assert tiled({"x": np.array([1, 2, 3])}, 7)["x"].tolist() == [1, 2, 3, 1, 2, 3, 1]
+    assert repeat_rows({"x": np.array([1, 2, 3])}, 7)["x"].tolist() == [1, 2, 3, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize(

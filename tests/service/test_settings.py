@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.engine.session import ProviderError
 from service.quota import cpu_quota
-from service.session import ProviderError
 from service.settings import MOST_WORKERS, Settings, SettingsError
 from service.worker import Worker
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from load_tests.examples import Asked, requests_of
+from load_tests.examples import ExampleRequest, requests_of
 from service.bundle import Manifest
+from service.engine.repository import Repository
 from service.errors import QuartetError
 from service.metrics import Metrics
-from service.repository import Repository
 from service.settings import Settings
 from service.task import Task
 from service.tasks import TASKS
@@ -21,11 +21,11 @@ KINDS = Manifest.model_json_schema()["properties"]["task"]["discriminator"]["map
 
 
 @pytest.fixture(scope="module")
-def requests(toy_models: Path) -> list[Asked]:
+def requests(toy_models: Path) -> list[ExampleRequest]:
     return list(requests_of(toy_models))
 
 
-def ask(lane: Here, asked: Asked) -> httpx.Response:
+def ask(lane: Here, asked: ExampleRequest) -> httpx.Response:
     headers = {"content-type": asked.example.media_type, "accept": asked.example.accept}
     return lane("POST", asked.target, content=asked.example.body, headers=headers)
 
@@ -52,7 +52,7 @@ def test_the_forms_name_every_option(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda one: one.name)
-def test_the_examples_of_a_task_are_answered_as_it_says(task: Task, lane: Here, requests: list[Asked]) -> None:
+def test_the_examples_of_a_task_are_answered_as_it_says(task: Task, lane: Here, requests: list[ExampleRequest]) -> None:
     own = [asked for asked in requests if asked.task is task]
     assert own
     for asked in own:
@@ -62,7 +62,7 @@ def test_the_examples_of_a_task_are_answered_as_it_says(task: Task, lane: Here, 
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda one: one.name)
-def test_the_check_of_an_example_can_fail(task: Task, requests: list[Asked]) -> None:
+def test_the_check_of_an_example_can_fail(task: Task, requests: list[ExampleRequest]) -> None:
     for asked in requests:
         if asked.task is task:
             with pytest.raises((ValueError, KeyError, QuartetError)):
@@ -70,7 +70,7 @@ def test_the_check_of_an_example_can_fail(task: Task, requests: list[Asked]) -> 
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda one: one.name)
-def test_the_examples_show_every_form(task: Task, requests: list[Asked]) -> None:
+def test_the_examples_show_every_form(task: Task, requests: list[ExampleRequest]) -> None:
     sent = {asked.example.media_type.partition(";")[0] for asked in requests if asked.task is task}
     pictures = {media for media in task.readers if media.startswith("image/")}  # of these one is enough
     assert set(task.readers) - pictures <= sent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.oip import grpc_form
-from service.oip.wire import ModelInferRequest
+from service.oip.grpc_messages import ModelInferRequest
 from tests.conftest import Here, assert_refused
 
 WORDS = ["yes", "größer", ""]

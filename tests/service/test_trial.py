@@ -8,10 +8,10 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from service.bundle import Arrays, Tensor, TensorPrediction
+from service.engine.repository import Repository
+from service.engine.trial import Trials, key_of
 from service.metrics import Metrics
-from service.repository import Repository
 from service.settings import Settings
-from service.trial import Trials, key_of
 from tests import toys
 
 

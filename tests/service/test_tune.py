@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.tune import Profile, Trial, Tuning, best, read_profile, tune
 from service.settings import Settings, SettingsError
-from service.tune import Profile, Trial, Tuning, best, read_profile, tune
 from tests import toys
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.bundle import MAIN, MANIFEST, Bundle, BundleError
-from service.session import Session
+from service.engine.session import Session
 from tests import toys
 from training.convert import convert
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from service.bundle import Arrays, Manifest
-from tests.training.apart import APART, Apart
+from tests.training.separate_device import APART, Apart
 from training import data, recipe, recipes
 from training.export.graph import write_graph
 from training.export.parity import Predictor, check_parity

@@ -8,7 +8,7 @@ from io import FileIO
 
 import pytest
 
-from service.backlog import Backlog, Unhurried
+from service.log_queue import LogQueue, QueuedHandler
 
 PIPE = 2**16  # bytes that a pipe holds
 
@@ -28,8 +28,8 @@ def logger_to(handler: logging.Handler) -> logging.Logger:
 
 def test_a_reader_that_stalls_stops_nobody_and_hears_how_many_lines_it_lost(pipe: tuple[FileIO, FileIO]) -> None:
     dropped: list[None] = []
-    backlog = Backlog(lambda: dropped.append(None), room=10)
-    logger = logger_to(Unhurried(backlog, pipe[1]))
+    backlog = LogQueue(lambda: dropped.append(None), room=10)
+    logger = logger_to(QueuedHandler(backlog, pipe[1]))
     sent = PIPE // 1000 + 100
     for _ in range(sent):
         logger.error("x" * 1000)
@@ -48,11 +48,11 @@ def test_a_reader_that_stalls_stops_nobody_and_hears_how_many_lines_it_lost(pipe
 
 
 def test_it_stands_in_for_the_handlers_that_are_there(pipe: tuple[FileIO, FileIO]) -> None:
-    backlog = Backlog(lambda: None)
+    backlog = LogQueue(lambda: None)
     old = logging.StreamHandler(pipe[1])  # type: ignore[type-var]
     old.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     old.setLevel(logging.WARNING)
-    logger = logger_to(Unhurried.in_place_of(old, backlog))
+    logger = logger_to(QueuedHandler.in_place_of(old, backlog))
     logger.info("small")
     logger.warning("large")
     backlog.wait(10)
@@ -60,8 +60,8 @@ def test_it_stands_in_for_the_handlers_that_are_there(pipe: tuple[FileIO, FileIO
 
 
 def test_a_reader_that_is_gone_harms_nobody(pipe: tuple[FileIO, FileIO]) -> None:
-    backlog = Backlog(lambda: None)
-    logger = logger_to(Unhurried(backlog, pipe[1]))
+    backlog = LogQueue(lambda: None)
+    logger = logger_to(QueuedHandler(backlog, pipe[1]))
     pipe[0].close()
     for _ in range(3):
         logger.error("anybody?")

@@ -17,14 +17,14 @@ from time import perf_counter
 from typing import Literal, NamedTuple
 
 from service.bundle import Bundle, BundleError, Manifest, current_version, defaults_of, names
+from service.engine.served_model import ServedModel
+from service.engine.session import ProviderError
+from service.engine.trial import Trials, key_of
+from service.engine.tune import read_profile
 from service.errors import LoadFailed, NotReady, UnknownModel, UnknownVersion
 from service.metrics import Metrics
-from service.served import ServedModel
-from service.session import ProviderError
 from service.settings import Settings
-from service.shared import ensure
-from service.trial import Trials, key_of
-from service.tune import read_profile
+from service.shared_folder import ensure
 
 log = logging.getLogger(__name__)
 

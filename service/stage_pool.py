@@ -26,7 +26,7 @@ _parser = ThreadPoolExecutor(1, "parser")
 _room = BoundedSemaphore(MOST_WAITING)
 
 
-class Errand(NamedTuple):
+class Caller(NamedTuple):
     """Until when a stage is of use (monotonic clock), whether nobody waits any more, and whose memory it takes."""
 
     deadline: float
@@ -34,42 +34,42 @@ class Errand(NamedTuple):
     lease: Lease | None = None
 
 
-async def placed(size: int, errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a stage here when it handles little, in a thread when it handles much. Raises what `elsewhere` raises."""
+async def run_stage(size: int, caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a stage here when it handles little, in a thread when it handles much. Raises what `run_in_thread` raises."""
     if size <= INLINE_BYTES:
         return stage(*args, **kwargs)
-    return await elsewhere(errand, stage, *args, **kwargs)
+    return await run_in_thread(caller, stage, *args, **kwargs)
 
 
-async def parsed(size: int, errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def parsed(size: int, caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The same for a stage that parses JSON of `size` bytes.
 
     The parser holds the interpreter lock, for LARGE_JSON and more long enough to be felt: these go one after the other,
     for the event loop would wait for all that are at it together.
     """
     if size <= LARGE_JSON:
-        return await placed(size, errand, stage, *args, **kwargs)
-    return await _in(_parser, errand, partial(stage, *args, **kwargs))
+        return await run_stage(size, caller, stage, *args, **kwargs)
+    return await _in(_parser, caller, partial(stage, *args, **kwargs))
 
 
-async def elsewhere(errand: Errand, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a stage in a thread.
 
     Raises QueueFull at once, DeadlineExceeded when the time is up, ClientGone when nobody waits once its turn has come.
     A thread that has begun cannot be stopped: it goes on by itself, and the lease ends with it.
     """
-    return await _in(_threads, errand, partial(stage, *args, **kwargs))
+    return await _in(_threads, caller, partial(stage, *args, **kwargs))
 
 
-async def _in(threads: ThreadPoolExecutor, errand: Errand, stage: Callable[[], T]) -> T:
+async def _in(threads: ThreadPoolExecutor, caller: Caller, stage: Callable[[], T]) -> T:
     if not _room.acquire(blocking=False):
         raise QueueFull("Too many requests wait to be read already. Try again in a moment.")
-    if errand.lease is not None:
-        errand.lease.keep()
-    done = threads.submit(_if_wanted, errand, stage)
-    done.add_done_callback(partial(_leave, errand.lease))
+    if caller.lease is not None:
+        caller.lease.keep()
+    done = threads.submit(_if_wanted, caller, stage)
+    done.add_done_callback(partial(_leave, caller.lease))
     try:
-        async with asyncio.timeout(errand.deadline - monotonic()) as patience:
+        async with asyncio.timeout(caller.deadline - monotonic()) as patience:
             return await asyncio.wrap_future(done)
     except TimeoutError:
         if not patience.expired():
@@ -77,8 +77,8 @@ async def _in(threads: ThreadPoolExecutor, errand: Errand, stage: Callable[[], T
         raise DeadlineExceeded("The request's time was up before it had been read.") from None
 
 
-def _if_wanted(errand: Errand, stage: Callable[[], T]) -> T:
-    if errand.abandoned():
+def _if_wanted(caller: Caller, stage: Callable[[], T]) -> T:
+    if caller.abandoned():
         raise ClientGone("The client hung up.")
     return stage()
 

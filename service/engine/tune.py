@@ -14,8 +14,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.bundle import MAIN, Bundle, current, names
+from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
 from service.quota import cpu_quota
-from service.session import Session, batch_sizes, plainest, tiled
 from service.settings import Settings, SettingsError
 
 # A setting must be this much faster to be preferred over one with fewer rows or threads.
@@ -97,7 +97,7 @@ def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
 
 
 def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Trial:
-    batch = tiled(plainest(sessions[0], bundle.golden()[0]), tuning.max_batch)
+    batch = repeat_rows(fastest_row(sessions[0], bundle.golden()[0]), tuning.max_batch)
 
     def work(session: Session) -> int:
         session.run(batch)

@@ -21,7 +21,7 @@ ROOM = 4096  # lines
 LAST_S = 1.0  # that the lines get when the process ends
 
 
-class Backlog:
+class LogQueue:
     """Of all handlers of a process. `dropping` is called for each line that is dropped."""
 
     def __init__(self, dropping: Callable[[], None], room: int = ROOM) -> None:
@@ -54,15 +54,15 @@ class Backlog:
             self._lines.task_done()
 
 
-class Unhurried(logging.Handler):
+class QueuedHandler(logging.Handler):
     """A StreamHandler that leaves the writing to a backlog."""
 
-    def __init__(self, backlog: Backlog, stream: Any = None) -> None:
+    def __init__(self, backlog: LogQueue, stream: Any = None) -> None:
         super().__init__()
         self._backlog, self._stream = backlog, stream
 
     @classmethod
-    def in_place_of(cls, handler: logging.Handler, backlog: Backlog) -> logging.Handler:
+    def in_place_of(cls, handler: logging.Handler, backlog: LogQueue) -> logging.Handler:
         if type(handler) is not logging.StreamHandler:
             return handler
         unhurried = cls(backlog, handler.stream)

@@ -3,8 +3,10 @@
 from typing import Any
 
 
-class Cork:
-    """`with Cork(receive):` holds back what uvicorn writes until the block ends. Under another server it does nothing.
+class CoalescedWrites:
+    """`with CoalescedWrites(receive):` holds back what uvicorn writes until the block ends.
+
+    Under another server it does nothing.
 
     Inside the block it stands in for the transport of uvicorn's request cycle, whose bound method `receive` is: `send`
     is not, where middleware has put its own in its place.

@@ -6,14 +6,14 @@ from math import prod
 from queue import SimpleQueue
 from time import perf_counter
 
-from service.batcher import Batcher, Job, Observer
 from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
+from service.engine.batcher import Batcher, Job, Observer
+from service.engine.padding import Padding
+from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
+from service.engine.tune import Profile, Tuning
 from service.metrics import Gauges, Metrics
-from service.padding import Padding
 from service.quota import cpu_quota
-from service.session import Session, batch_sizes, plainest, tiled
 from service.settings import Settings
-from service.tune import Profile, Tuning
 
 LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
 
@@ -58,7 +58,7 @@ class ServedModel:
         outputs: Arrays = {}
         waited = ran = 0.0
         for name in job.graphs:
-            part = Job(job.inputs, job.errand, job.priority)
+            part = Job(job.inputs, job.caller, job.priority)
             outputs |= await self.graphs[name].outputs(part)
             waited, ran = waited + part.queued_s, ran + part.infer_s
         job.queued_s, job.infer_s = waited, ran
@@ -151,7 +151,7 @@ def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tupl
 
 def _takes_long(session: Session, bundle: Bundle) -> bool:
     """Whether a row does, or may when it is as large as its axes allow."""
-    row, graph = plainest(session, bundle.golden()[0]), bundle.manifest.graphs[MAIN]
+    row, graph = fastest_row(session, bundle.golden()[0]), bundle.manifest.graphs[MAIN]
     sizes = {axis: bundle.manifest.axes[axis].most for axis in graph.axes}
     return _seconds(session, row) * max(1.0, _largest(graph, sizes) / elements(row)) > LONG_S
 
@@ -166,13 +166,13 @@ def elements(inputs: Arrays) -> float:
 
 
 def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
-    """Run every batch size of a doubling series, the plainest row over and over.
+    """Run every batch size of a doubling series, the fastest_row row over and over.
 
     Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
     """
-    cost_s, row = [0.0], plainest(session, inputs)
+    cost_s, row = [0.0], fastest_row(session, inputs)
     for rows in batch_sizes(max_batch):
-        batch = tiled(row, rows)
+        batch = repeat_rows(row, rows)
         session.run(batch)
         cost_s += [_seconds(session, batch)] * (rows - len(cost_s) + 1)
     return cost_s

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.batcher import Job
 from service.bundle import Arrays, Bundle
+from service.engine.batcher import Job
+from service.engine.served_model import ServedModel
+from service.engine.tune import Profile
 from service.metrics import Metrics
-from service.placement import Errand
-from service.served import ServedModel
 from service.settings import Settings
-from service.tune import Profile
+from service.stage_pool import Caller
 from tests import toys
 
 
 async def leaves_the_loop(model: ServedModel, inputs: Arrays) -> bool:
     """Whether the event loop goes on while the model runs."""
-    asked = asyncio.ensure_future(model.outputs(Job(inputs, Errand(monotonic() + 10, lambda: False))))
+    asked = asyncio.ensure_future(model.outputs(Job(inputs, Caller(monotonic() + 10, lambda: False))))
     seen = 0
     while not asked.done():
         seen = max(seen, model.batcher.running_rows)

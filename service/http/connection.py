@@ -5,7 +5,7 @@ nor how many requests wait behind one another, nor how long an answer lies there
 are. It takes fields behind a chunked body for the head's. And it loses the body of a request that asks for an upgrade:
 Java's client asks for HTTP/2 in every first one.
 
-The bounds of a body are in `service/body.py`.
+The bounds of a body are in `service/http/body.py`.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from service.errors import (
     TooManyConnections,
     problem,
 )
-from service.exchange import PROBLEM, describing, request_id
+from service.http.exchange import PROBLEM, describing, request_id
 from service.settings import Settings
 
 OTHER_FILES = 128  # that a process has open beside its connections

@@ -7,21 +7,21 @@ from time import monotonic
 
 import pytest
 
-from service import placement
+from service import stage_pool
 from service.budget import Budget
 from service.errors import ClientGone, DeadlineExceeded, QueueFull
-from service.placement import INLINE_BYTES, LARGE_JSON, MOST_WAITING, THREADS, Errand, elsewhere, parsed, placed
+from service.stage_pool import INLINE_BYTES, LARGE_JSON, MOST_WAITING, THREADS, Caller, parsed, run_in_thread, run_stage
 
 
-def errand(seconds: float = 60, gone: bool = False, budget: Budget | None = None) -> Errand:
-    return Errand(monotonic() + seconds, lambda: gone, budget.lease() if budget else None)
+def caller(seconds: float = 60, gone: bool = False, budget: Budget | None = None) -> Caller:
+    return Caller(monotonic() + seconds, lambda: gone, budget.lease() if budget else None)
 
 
 @pytest.fixture
 def busy() -> Iterator[threading.Event]:
     """All threads are at work until it is set."""
     end = threading.Event()
-    running = [placement._threads.submit(end.wait, 60) for _ in range(THREADS)]
+    running = [stage_pool._threads.submit(end.wait, 60) for _ in range(THREADS)]
     yield end
     end.set()
     for one in running:
@@ -30,29 +30,29 @@ def busy() -> Iterator[threading.Event]:
 
 @pytest.mark.parametrize(("size", "here"), [(0, True), (INLINE_BYTES, True), (INLINE_BYTES + 1, False)])
 def test_the_size_decides_where_a_stage_runs(size: int, here: bool) -> None:
-    ran_in = asyncio.run(placed(size, errand(), threading.get_ident))
+    ran_in = asyncio.run(run_stage(size, caller(), threading.get_ident))
     assert (ran_in == threading.get_ident()) is here
 
 
 def test_what_waits_for_a_thread_when_its_time_is_up_never_runs(busy: threading.Event) -> None:
     ran: list[int] = []
     with pytest.raises(DeadlineExceeded):
-        asyncio.run(elsewhere(errand(0.01), ran.append, 1))
+        asyncio.run(run_in_thread(caller(0.01), ran.append, 1))
     busy.set()
-    asyncio.run(elsewhere(errand(), int))
+    asyncio.run(run_in_thread(caller(), int))
     assert not ran
 
 
 def test_nothing_is_read_for_somebody_who_hung_up_meanwhile() -> None:
     ran: list[int] = []
     with pytest.raises(ClientGone):
-        asyncio.run(elsewhere(errand(gone=True), ran.append, 1))
+        asyncio.run(run_in_thread(caller(gone=True), ran.append, 1))
     assert not ran
 
 
 def test_only_so_many_wait_for_a_thread(busy: threading.Event) -> None:
     async def crowd() -> list[object]:
-        many = [asyncio.ensure_future(elsewhere(errand(), int)) for _ in range(MOST_WAITING + 3)]
+        many = [asyncio.ensure_future(run_in_thread(caller(), int)) for _ in range(MOST_WAITING + 3)]
         await asyncio.sleep(0)
         busy.set()
         return await asyncio.gather(*many, return_exceptions=True)
@@ -64,7 +64,7 @@ def test_only_so_many_wait_for_a_thread(busy: threading.Event) -> None:
 
 def test_memory_is_held_until_the_thread_is_done_with_it() -> None:
     budget, begun, end = Budget(10), threading.Event(), threading.Event()
-    given_up = errand(0.05, budget=budget)
+    given_up = caller(0.05, budget=budget)
     assert given_up.lease is not None
 
     def slow() -> None:
@@ -73,12 +73,12 @@ def test_memory_is_held_until_the_thread_is_done_with_it() -> None:
 
     given_up.lease.grow(10)
     with pytest.raises(DeadlineExceeded):
-        asyncio.run(elsewhere(given_up, slow))
+        asyncio.run(run_in_thread(given_up, slow))
     assert begun.wait(60)
     given_up.lease.drop()
     assert budget.held == 10
     end.set()
-    asyncio.run(elsewhere(errand(), int))  # no sooner than a thread is free
+    asyncio.run(run_in_thread(caller(), int))  # no sooner than a thread is free
     for _ in range(1000):
         if not budget.held:
             break
@@ -97,7 +97,7 @@ def test_large_json_is_parsed_one_after_the_other() -> None:
         here.pop()
 
     async def crowd(size: int) -> None:
-        await asyncio.gather(*(parsed(size, errand(), parse) for _ in range(4)))
+        await asyncio.gather(*(parsed(size, caller(), parse) for _ in range(4)))
 
     asyncio.run(crowd(LARGE_JSON + 1))
     assert at_once == [1] * 4

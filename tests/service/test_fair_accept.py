@@ -8,14 +8,14 @@ import pytest
 import uvicorn
 from uvicorn.config import HTTP_PROTOCOLS
 
-from service import turns
+from service.http import fair_accept
+from service.http.fair_accept import FairAccept
 from service.settings import Settings
-from service.turns import TurnTaking
 
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TurnTaking, "most", 1)
+    monkeypatch.setattr(FairAccept, "most", 1)
     monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
 
 
@@ -26,7 +26,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 async def most_after(*numbers: int) -> list[int]:
     """What `most` is after there have been, one after the other, so many connections at once."""
-    TurnTaking.install(Settings(), Counter())
+    FairAccept.install(Settings(), Counter())
     config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
@@ -44,7 +44,7 @@ async def most_after(*numbers: int) -> list[int]:
             streams.append(await asyncio.open_connection("127.0.0.1", port))
         while len(server.server_state.connections) < number:
             await asyncio.sleep(0.01)
-        most.append(TurnTaking.most)
+        most.append(FairAccept.most)
     for _, writer in streams:
         writer.close()
     server.should_exit = True
@@ -60,7 +60,7 @@ def stepped_aside(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> tuple[list[
         nonlocal times
         times += 1
 
-    monkeypatch.setattr(turns.time, "sleep", count)
+    monkeypatch.setattr(fair_accept.time, "sleep", count)
     return asyncio.run(most_after(*numbers)), times
 
 

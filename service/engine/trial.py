@@ -3,7 +3,7 @@
 A graph may loop for ever or take memory without end, and a thread that runs it cannot be stopped. One process tries all
 versions that wait, one after the other. Workers that share a folder hold trials in turn and find the verdicts there.
 
-python -m service.trial SECONDS BYTES FOLDER...    a line of JSON for each: what is wrong with it, or ""
+python -m service.engine.trial SECONDS BYTES FOLDER...    a line of JSON for each: what is wrong with it, or ""
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from threading import Lock, Thread
 from time import sleep
 
 from service.bundle import Bundle, BundleError, rows_of
+from service.engine.session import Session, repeat_rows
 from service.metrics import Metrics
 from service.quota import memory_limit
-from service.session import Session, tiled
 from service.settings import PROJECT, Settings
-from service.shared import ensure, locked
+from service.shared_folder import ensure, locked
 from service.supervisor import told
 
 POLL_S = 0.02
@@ -75,7 +75,14 @@ class Trials:
 
     def _tried(self, folders: list[Path]) -> Iterator[str]:
         """What is wrong with them, in their order, until one ends the process."""
-        command = [sys.executable, "-m", "service.trial", str(self._seconds), str(self._bytes), *map(str, folders)]
+        command = [
+            sys.executable,
+            "-m",
+            "service.engine.trial",
+            str(self._seconds),
+            str(self._bytes),
+            *map(str, folders),
+        ]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         silent = subprocess.DEVNULL
         with subprocess.Popen(
@@ -144,7 +151,7 @@ def _try(folder: Path) -> None:
         inputs, _ = bundle.golden(name)
         session = Session(bundle, "cpu", 1, name)
         bundle.check_golden(session.run(inputs), name)
-        session.run(tiled(rows_of(inputs)[0], graph.max_batch))
+        session.run(repeat_rows(rows_of(inputs)[0], graph.max_batch))
 
 
 if __name__ == "__main__":

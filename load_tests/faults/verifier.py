@@ -11,14 +11,14 @@ from time import monotonic, perf_counter, sleep
 from types import TracebackType
 from typing import Self
 
-from load_tests.shelf import STEP
+from load_tests.model_folder import STEP
 from load_tests.wire import Broken, Reply, Wire, request
 
 PATH = f"/v1/models/{STEP}/predict"
 GIVE_UP_S = 90
 
 
-class Witness:
+class Verifier:
     """`clients` closed loops in a thread of their own, asking for the model `step`.
 
     Only a 503 and a connection that breaks are tried again; all else is written to `violations`. Versions from `barred`
@@ -37,7 +37,7 @@ class Witness:
         self.broken_ports: list[int | None] = []  # None: no connection at all
         self._clients, self._stop = clients, False
         self._prefix, self._numbers = secrets.token_hex(4), itertools.count()
-        self._thread = Thread(target=lambda: asyncio.run(self._load()), name="witness")
+        self._thread = Thread(target=lambda: asyncio.run(self._load()), name="verifier")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -8,7 +8,7 @@ from typing import Any
 from service.budget import Lease
 from service.codecs.compression import decompressed
 from service.errors import BodyTimeout, BodyTooLarge, ClientGone
-from service.placement import Errand, elsewhere
+from service.stage_pool import Caller, run_in_thread
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,8 +60,8 @@ async def read_body(
     # Always in a thread: what little there is may decode to much.
     times = MOST_TIMES_ZSTD if encoding.strip().lower() == b"zstd" else MOST_TIMES
     lease.grow(2 * min(limit, times * len(body)))  # what is decoded grows by being copied
-    errand = Errand(monotonic() + timeout_s, client.gone, lease)
-    decoded = await elsewhere(errand, decompressed, body, encoding, limit)
+    caller = Caller(monotonic() + timeout_s, client.gone, lease)
+    decoded = await run_in_thread(caller, decompressed, body, encoding, limit)
     lease.settle(len(decoded))
     return decoded
 

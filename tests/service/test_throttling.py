@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.pace import Paced
+from service.http.throttling import Throttled
 
 
 def test_those_who_ask_together_get_one_and_who_asks_later_gets_another() -> None:
@@ -16,7 +16,7 @@ def test_those_who_ask_together_get_one_and_who_asks_later_gets_another() -> Non
         return answer
 
     async def run() -> tuple[list[bytes], bytes]:
-        page = Paced(make)
+        page = Throttled(make)
         together = [asyncio.create_task(page()) for _ in range(10)]
         while not begun:
             await asyncio.sleep(0)
@@ -37,7 +37,7 @@ def test_a_failure_reaches_all_who_wait_and_nobody_after_them() -> None:
         return b"yes"
 
     async def run() -> list[object]:
-        page = Paced(make)
+        page = Throttled(make)
         first = await asyncio.gather(page(), page(), return_exceptions=True)
         return [*map(str, first), await page()]
 
@@ -50,7 +50,7 @@ def test_who_gives_up_takes_nothing_from_the_others() -> None:
         return b"page"
 
     async def run() -> bytes:
-        page = Paced(make)
+        page = Throttled(make)
         impatient, patient = asyncio.create_task(page()), asyncio.create_task(page())
         await asyncio.sleep(0)
         impatient.cancel()

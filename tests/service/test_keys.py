@@ -5,8 +5,8 @@ from time import monotonic, sleep
 
 import pytest
 
-from service.access import Keys, new_key
 from service.errors import RateLimited, Unauthorized
+from service.http.keys import Keys, new_key
 from service.settings import SettingsError
 
 
@@ -72,8 +72,8 @@ def test_a_rate_comes_back_with_time(key: tuple[str, Path]) -> None:
 
 def test_processes_with_a_folder_in_common_count_together(key: tuple[str, Path], tmp_path: Path) -> None:
     headers = limited(key, "0.01")
-    (tmp_path / "elsewhere").mkdir()
-    one, another, stranger = (Keys(key[1], shared) for shared in (tmp_path, tmp_path, tmp_path / "elsewhere"))
+    (tmp_path / "run_in_thread").mkdir()
+    one, another, stranger = (Keys(key[1], shared) for shared in (tmp_path, tmp_path, tmp_path / "run_in_thread"))
     one.admit(headers)
     assert not admits(another, headers)
     assert admits(stranger, headers)

@@ -118,12 +118,12 @@ def providers_of(asked: str) -> list[str]:
     raise ProviderError(f"{wanted} was asked for, this onnxruntime has none: install {package}")
 
 
-def tiled(arrays: Arrays, rows: int) -> Arrays:
+def repeat_rows(arrays: Arrays, rows: int) -> Arrays:
     """The rows of `arrays` repeated until there are `rows` of them."""
     return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in arrays.items()}
 
 
-def plainest(session: Session, inputs: Arrays) -> Arrays:
+def fastest_row(session: Session, inputs: Arrays) -> Arrays:
     """The row of `inputs` that takes the least time: a graph may look twice at what it is unsure of."""
 
     def seconds(row: Arrays) -> float:

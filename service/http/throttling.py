@@ -7,7 +7,7 @@ from time import monotonic
 PAUSES = 4  # of the time that making it took
 
 
-class Paced:
+class Throttled:
     """Nobody gets what was begun before they asked."""
 
     def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:

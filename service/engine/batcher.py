@@ -28,7 +28,7 @@ import numpy as np
 
 from service.bundle import MAIN, Arrays
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, QuartetError, QueueFull
-from service.placement import Errand
+from service.stage_pool import Caller
 
 INLINE_S = 0.003
 LATELY = 16  # batches
@@ -51,7 +51,7 @@ class Job:
     """One request's rows on their way through the batcher."""
 
     __slots__ = (
-        "errand",
+        "caller",
         "follows",
         "future",
         "graphs",
@@ -69,7 +69,7 @@ class Job:
     def __init__(
         self,
         inputs: Arrays,
-        errand: Errand,
+        caller: Caller,
         priority: int = URGENT,
         graphs: tuple[str, ...] = (MAIN,),
         follows: bool = False,
@@ -84,7 +84,7 @@ class Job:
         self.inputs = inputs
         self.rows = len(next(iter(inputs.values())))
         self.shape = shape_of(inputs)
-        self.errand = errand
+        self.caller = caller
         self.queued_at = perf_counter()
         self.queued_s = self.infer_s = 0.0
         self.future: asyncio.Future[Arrays]
@@ -141,7 +141,7 @@ class Batcher:
         if job.rows <= self.max_batch:
             return await self._enqueue(job)
         parts = [
-            Job(rows, job.errand, job.priority, follows=number > 0, times=job.times)
+            Job(rows, job.caller, job.priority, follows=number > 0, times=job.times)
             for number, rows in enumerate(_cut(job.inputs, range(0, job.rows, self.max_batch)))
         ]
         outputs = await _all_or_error([self._enqueue(part) for part in parts])
@@ -184,7 +184,7 @@ class Batcher:
     def _limit(self, job: Job) -> None:
         """See to it that the job ends when its time is up, wherever it is by then."""
         if job.timer is None:
-            timer = asyncio.get_running_loop().call_later(job.errand.deadline - monotonic(), self._expire, job)
+            timer = asyncio.get_running_loop().call_later(job.caller.deadline - monotonic(), self._expire, job)
             job.timer = timer
             job.future.add_done_callback(lambda _: timer.cancel())
 
@@ -227,8 +227,8 @@ class Batcher:
         for job in chain(batch, *self._queues):
             self._limit(job)
         for job in batch:
-            if job.errand.lease is not None:  # the rows are there until the thread is done with them
-                job.errand.lease.keep()
+            if job.caller.lease is not None:  # the rows are there until the thread is done with them
+                job.caller.lease.keep()
         running = asyncio.get_running_loop().run_in_executor(self._executor, _attempt, self._run, batch)
         running.add_done_callback(lambda done: self._resume(batch, rows, done))
         return False
@@ -239,8 +239,8 @@ class Batcher:
         self._running -= 1
         self.running_rows -= rows
         for job in batch:
-            if job.errand.lease is not None:
-                job.errand.lease.drop()
+            if job.caller.lease is not None:
+                job.caller.lease.drop()
         self._finish(batch, rows, *done.result())
         if self._scheduled is None:
             self._dispatch()
@@ -290,9 +290,9 @@ class Batcher:
     def _dead(self, job: Job, now: float) -> bool:
         if job.future.done():
             pass
-        elif job.errand.abandoned():
+        elif job.caller.abandoned():
             job.future.set_exception(ClientGone("The client hung up."))
-        elif now > job.errand.deadline:
+        elif now > job.caller.deadline:
             job.future.set_exception(DeadlineExceeded("The request's time was up before its turn came."))
         else:
             return False

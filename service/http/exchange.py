@@ -9,10 +9,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import monotonic, perf_counter
 from typing import Any
 
-from service.body import Client, Receive, read_body
 from service.budget import Budget, Lease
 from service.codecs.compression import CODERS, coding_for
-from service.cork import Cork
 from service.errors import (
     CLOSE,
     Draining,
@@ -23,13 +21,15 @@ from service.errors import (
     forget_path,
     problem,
 )
-from service.journal import Journal
+from service.http.access_log import AccessLog
+from service.http.body import Client, Receive, read_body
+from service.http.coalescing import CoalescedWrites
+from service.http.tracing import Trace
 from service.messages import Answer, Request
 from service.metrics import Metrics
-from service.placement import Errand, placed
 from service.settings import Settings
+from service.stage_pool import Caller, run_stage
 from service.timing import Timing
-from service.tracing import Trace
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -65,7 +65,7 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, endpoint: str, metrics: Metrics, journal: Journal
+        self, scope: Scope, receive: Receive, send: Send, endpoint: str, metrics: Metrics, journal: AccessLog
     ) -> None:
         self.started = perf_counter()
         self.scope, self.receive, self.send = scope, receive, send
@@ -141,8 +141,8 @@ class Exchange:
         if b"accept-encoding" in self.headers:
             coding = coding_for(self.headers[b"accept-encoding"], answer.media_type, len(body))
         if coding is not None:
-            errand = Errand(monotonic() + COMPRESSING_S, self.client.gone, self.lease)
-            body = await placed(len(body), errand, CODERS[coding], body)
+            caller = Caller(monotonic() + COMPRESSING_S, self.client.gone, self.lease)
+            body = await run_stage(len(body), caller, CODERS[coding], body)
         if self.lease is not None and self.lease.held > UNNOTICED and self.lease.held > len(body):
             self.lease.settle(len(body))
         headers = self._headers(answer.media_type.encode(), body)
@@ -181,7 +181,7 @@ class Exchange:
         return headers
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
-        with Cork(self.receive):
+        with CoalescedWrites(self.receive):
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
         self.metrics.replied(self.endpoint, status, perf_counter() - self.started)

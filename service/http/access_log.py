@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 import orjson
 
 from service.errors import QuartetError
+from service.http.tracing import Trace
 from service.timing import Timing
-from service.tracing import Trace
 
 Level = Literal["off", "errors", "all"]
 
@@ -26,7 +26,7 @@ class Entry(Protocol):
     def method(self) -> str: ...
 
 
-class Journal:
+class AccessLog:
     def __init__(self, level: Level) -> None:
         self._all, self._errors = level == "all", level != "off"
 

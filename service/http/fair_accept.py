@@ -8,12 +8,12 @@ import asyncio
 import time
 from typing import ClassVar
 
-from service.connection import Connection
+from service.http.connection import Connection
 
 ASIDE_S = 1e-6  # the kernel makes some 60 microseconds of it, time enough to wake up
 
 
-class TurnTaking(Connection):
+class FairAccept(Connection):
     """`most` is how many connections were held at once since there last were half as many."""
 
     most: ClassVar[int] = 1
@@ -21,8 +21,8 @@ class TurnTaking(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         held = len(self.connections)
-        if held <= TurnTaking.most / 2:
-            TurnTaking.most = held
-        elif held > TurnTaking.most:
-            TurnTaking.most = held
+        if held <= FairAccept.most / 2:
+            FairAccept.most = held
+        elif held > FairAccept.most:
+            FairAccept.most = held
             time.sleep(ASIDE_S)

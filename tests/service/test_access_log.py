@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from service.repository import Repository
+from service.engine.repository import Repository
 from tests.conftest import lane_over, npy
 
 ONE = npy(np.zeros((28, 28)))

@@ -1,6 +1,6 @@
 """The cork under what uvicorn does with a transport."""
 
-from service.cork import Cork
+from service.http.coalescing import CoalescedWrites
 
 
 class Transport:
@@ -40,7 +40,7 @@ class Cycle:
 def test_head_and_body_leave_in_one_write() -> None:
     transport = Transport()
     cycle = Cycle(transport)
-    with Cork(cycle.receive):
+    with CoalescedWrites(cycle.receive):
         cycle.send(b"head ")
         cycle.send(b"body")
         assert transport.written == []
@@ -51,20 +51,20 @@ def test_head_and_body_leave_in_one_write() -> None:
 def test_what_is_held_leaves_before_the_connection_is_closed() -> None:
     transport = Transport()
     cycle = Cycle(transport)
-    with Cork(cycle.receive):
+    with CoalescedWrites(cycle.receive):
         cycle.send(b"head ", b"body", close=True)
     assert (transport.written, transport.closed) == ([b"head body"], True)
 
 
 def test_a_head_without_a_body_leaves_too() -> None:
     transport = Transport()
-    with Cork((cycle := Cycle(transport)).receive):
+    with CoalescedWrites((cycle := Cycle(transport)).receive):
         cycle.send(b"head")
     assert transport.written == [b"head"]
 
 
 def test_a_server_of_another_make_is_left_alone() -> None:
     sent: list[bytes] = []
-    with Cork(sent.append):
+    with CoalescedWrites(sent.append):
         sent.append(b"head")
     assert sent == [b"head"]

@@ -5,13 +5,13 @@ from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 import service
-from service.batcher import PATIENT, URGENT, Job
 from service.bundle import Arrays, Manifest, Tensor
+from service.engine.batcher import PATIENT, URGENT, Job
+from service.engine.served_model import ServedModel
 from service.errors import InvalidValue, QuartetError
 from service.oip.datatypes import DTYPES
 from service.pipeline import Pipeline
-from service.placement import Errand, parsed, placed
-from service.served import ServedModel
+from service.stage_pool import Caller, parsed, run_stage
 from service.tasks import tensors
 from service.tasks.spacing import SPACING, Spacing, parse_spacing
 from service.timing import Timing
@@ -46,7 +46,7 @@ class Parameters(NamedTuple):
         return cls(binary, timeout / 1e6 if timeout else None, PATIENT if (priority or 0) > 1 else URGENT, spacing)
 
 
-class Asked(NamedTuple):
+class InferRequest(NamedTuple):
     """`outputs` says for each one that is wanted whether it should come as raw bytes; None: all of them."""
 
     id: str
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     outputs: dict[str, bool] | None
     parameters: Parameters
 
-    def wanted(self, manifest: Manifest) -> dict[str, bool]:
+    def chosen(self, manifest: Manifest) -> dict[str, bool]:
         """Raises InvalidValue for an output that the model does not have."""
         names = [tensor.name for tensor in manifest.outputs]
         if self.outputs is None:
@@ -64,41 +64,43 @@ class Asked(NamedTuple):
         return self.outputs
 
 
-class Terms(NamedTuple):
+class InferTarget(NamedTuple):
     """Which model should answer, by when and to whom, and whether its tensors are in JSON."""
 
     model: str
     version: str | None
-    errand: Errand
+    caller: Caller
     priority: int
     in_json: bool = False
 
 
 async def infer(
     pipeline: Pipeline,
-    terms: Terms,
+    target: InferTarget,
     size: int,
-    decode: Callable[[], Asked],
-    present: Callable[[Arrays, Asked, Manifest], T],
+    decode: Callable[[], InferRequest],
+    present: Callable[[Arrays, InferRequest, Manifest], T],
 ) -> tuple[T, Timing]:
     """The answer to a request of `size` bytes. Raises a QuartetError."""
     started = perf_counter()
-    decoding = parsed if terms.in_json else placed
-    model, asked, inputs = await decoding(size, terms.errand, _understand, pipeline, terms, decode)
-    within, priority = asked.parameters.timeout_s, asked.parameters.priority
-    errand = terms.errand
+    decoding = parsed if target.in_json else run_stage
+    model, infer_request, inputs = await decoding(size, target.caller, _understand, pipeline, target, decode)
+    within, priority = infer_request.parameters.timeout_s, infer_request.parameters.priority
+    caller = target.caller
     if within is not None:
-        errand = errand._replace(deadline=min(errand.deadline, monotonic() + within))
-    job = Job(inputs, errand, max(priority, terms.priority))
-    return await pipeline.run(started, model, job, size, present, asked, model.manifest)
+        caller = caller._replace(deadline=min(caller.deadline, monotonic() + within))
+    job = Job(inputs, caller, max(priority, target.priority))
+    return await pipeline.run(started, model, job, size, present, infer_request, model.manifest)
 
 
-def _understand(pipeline: Pipeline, terms: Terms, decode: Callable[[], Asked]) -> tuple[ServedModel, Asked, Arrays]:
-    asked = decode()
-    model = pipeline.repository.pick(terms.model, terms.version)
-    asked.wanted(model.manifest)
-    options, limits = {SPACING.name: asked.parameters.spacing_mm}, pipeline.limits(terms.errand.lease)
-    return model, asked, tensors.prepare_arrays(asked.inputs, options, model.manifest, limits)
+def _understand(
+    pipeline: Pipeline, target: InferTarget, decode: Callable[[], InferRequest]
+) -> tuple[ServedModel, InferRequest, Arrays]:
+    infer_request = decode()
+    model = pipeline.repository.pick(target.model, target.version)
+    infer_request.chosen(model.manifest)
+    options, limits = {SPACING.name: infer_request.parameters.spacing_mm}, pipeline.limits(target.caller.lease)
+    return model, infer_request, tensors.prepare_arrays(infer_request.inputs, options, model.manifest, limits)
 
 
 def flag(parameters: dict[str, Any], name: str, field: str) -> bool | None:

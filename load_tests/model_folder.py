@@ -23,7 +23,7 @@ SMALL = request(
 )
 
 
-class Shelf:
+class ModelFolder:
     """Three models: `step`, whose version n answers x + n; `mill`, which is slow and turns a row by TURNS places; and
     `press`, which takes rows of any length and fails at those that hold a number above 1.
     """

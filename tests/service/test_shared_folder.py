@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.shared import ensure, folder_of_siblings, new_folder
+from service.shared_folder import ensure, folder_of_siblings, new_folder
 
 GONE = f"quartet-{2**22 + 1}-1700000000"  # Linux gives no process so high an id
 
@@ -45,8 +45,8 @@ def test_a_folder_that_others_may_enter_is_not_used(tmp_path: Path) -> None:
 def test_a_link_to_a_folder_is_not_used(tmp_path: Path) -> None:
     folder = folder_of_siblings(tmp_path)
     assert folder is not None
-    folder.rename(tmp_path / "elsewhere")
-    folder.symlink_to(tmp_path / "elsewhere")
+    folder.rename(tmp_path / "run_in_thread")
+    folder.symlink_to(tmp_path / "run_in_thread")
     assert folder_of_siblings(tmp_path) is None
 
 

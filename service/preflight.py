@@ -1,0 +1,80 @@
+"""What is looked at before a worker starts: who fails once the server runs is started again and again."""
+
+import os
+import socket
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from errno import EADDRINUSE
+from multiprocessing import get_context
+
+import psutil
+
+from service.bundle import DEFAULTS, BundleError, current, defaults_of, names
+from service.engine.session import Session, providers_of
+from service.http.keys import parsed_lines, read_text
+from service.settings import Settings, SettingsError
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingsError or ProviderError unless what the settings speak of is there."""
+    if not settings.models_dir.is_dir():
+        raise SettingsError(f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder")
+    if missing := set(settings.models) - set(names(settings.models_dir)):
+        raise SettingsError(f"QUARTET_MODELS: {settings.models_dir} holds no bundle of {min(missing)}")
+    _check_defaults(settings)
+    if settings.api_keys is not None:
+        parsed_lines(settings.api_keys, read_text(settings.api_keys))
+    if settings.grpc_port:
+        _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
+    _check_provider(settings)
+
+
+def _check_defaults(settings: Settings) -> None:
+    """Whether the models that answer where none is named are there."""
+    try:
+        written = defaults_of(settings.models_dir)
+    except BundleError as error:
+        raise SettingsError(str(error)) from None
+    there = settings.models or names(settings.models_dir)
+    if missing := set(settings.defaults.values()) - set(there):
+        raise SettingsError(f"QUARTET_DEFAULTS: {min(missing)} is not served")
+    if not settings.models and (missing := set(written.values()) - set(there)):
+        raise SettingsError(f"{settings.models_dir / DEFAULTS}: there is no bundle of {min(missing)}")
+
+
+def _check_provider(settings: Settings) -> None:
+    """Whether it starts, which only a session shows. It has a process of its own: this one would keep GPU memory."""
+    providers_of(settings.provider)
+    if settings.provider not in ("cpu", "auto"):
+        with ProcessPoolExecutor(1, get_context("spawn")) as child:
+            child.submit(_try_provider, settings).result()
+
+
+def _try_provider(settings: Settings) -> None:
+    """Raises ProviderError. A bundle that is broken says nothing of it."""
+    for name in settings.models or names(settings.models_dir):
+        with suppress(BundleError):
+            Session(current(settings.models_dir, name), settings.provider, 1)
+            return
+
+
+def _check_port(host: str, port: int) -> None:
+    """Whether gRPC may listen there: nobody does, or another worker of the same server."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        if error.errno != EADDRINUSE or not _is_shared(port):
+            raise SettingsError(f"QUARTET_GRPC_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _is_shared(port: int) -> bool:
+    """Whether another process with the same parent listens there."""
+    return any(
+        one.laddr.port == port and one.status == psutil.CONN_LISTEN
+        for sibling in psutil.Process(os.getppid()).children()
+        if sibling.pid != os.getpid()
+        for one in sibling.net_connections("tcp")
+    )
