@@ -442,3 +442,14 @@ def test_a_slice_is_monochrome(ct_slice: bytes) -> None:
         read_slice(saved(dataset), LIMITS)
     dataset.PhotometricInterpretation = ""
     assert read_slice(saved(dataset), LIMITS).hu.shape == (dataset.Rows, dataset.Columns)
+
+
+@pytest.mark.parametrize(
+    "name", ["PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "HighBit", "PixelRepresentation"]
+)
+def test_what_a_slice_leaves_to_be_guessed_is_said_in_the_derived_image(ct_slice: bytes, name: str) -> None:
+    dataset = opened(ct_slice)
+    del dataset[name]
+    source = read_slice(saved(dataset), LIMITS)
+    derived = opened(write_derived(source, source.hu, "x"))
+    np.testing.assert_array_equal(derived.pixel_array * source.slope + source.intercept, source.hu)

@@ -75,8 +75,16 @@ def _new(source: Slice, instance: str, algorithm: str) -> dict[int, tuple[str, b
         reference = _element(0x00081150, "UI", str(CTImageStorage).encode())
         reference += _element(0x00081155, "UI", origin.encode("latin-1"))
         encoded[0x00082112] = ("SQ", _item(reference))
-    encoded[0x00280102] = ("US", struct.pack("<H", source.format.stored - 1))
-    return encoded
+    return encoded | _pixel_format(source)
+
+
+def _pixel_format(source: Slice) -> dict[int, tuple[str, bytes]]:
+    """What a reader wants to know of the pixels, also where the source left it to be guessed."""
+    stored, signed = source.format.stored, source.format.signed
+    numbers = {0x00280002: 1, 0x00280101: stored, 0x00280102: stored - 1, 0x00280103: int(signed)}
+    told = {tag: ("US", struct.pack("<H", number)) for tag, number in numbers.items()}
+    colours = str(source.dataset.get("PhotometricInterpretation") or "MONOCHROME2")
+    return told | {0x00280004: ("CS", colours.encode())}
 
 
 def _stored(source: Slice, hu: NDArray[np.float32]) -> NDArray[Any]:
