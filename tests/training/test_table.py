@@ -78,9 +78,9 @@ def test_a_bundle_without_a_recipe_is_in_the_table_without_a_figure_of_a_source(
 
 def test_a_family_without_models_is_answered_with_those_that_have_some() -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["table", "regressors"])
+        main(["table", "sequences"])
     models = store.models_directory()
-    assert stop.value.code == f"there are no regressors in {models}; there are classifiers, denoisers, generators"
+    assert stop.value.code == f"there are no sequences in {models}; there are classifiers, regressors, denoisers, generators"
 
 
 def test_an_unknown_family_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

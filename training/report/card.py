@@ -79,12 +79,18 @@ def pictures_in(folder: Path) -> list[str]:
 
 def figure(metric: Metric) -> str:
     """A figure in one line, as `training list` shows it."""
-    return f"{metric.name} {metric.value:.4g}{_unit(metric)} [{metric.low:.4g}, {metric.high:.4g}]"
+    low, high = number(metric.low), number(metric.high)
+    return f"{metric.name} {number(metric.value)}{_unit(metric)} [{low}, {high}]"
+
+
+def number(value: float) -> str:
+    """Four digits; whole numbers from ten thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _metric_row(metric: Metric) -> tuple[str, ...]:
-    interval = f"{metric.low:.4g} to {metric.high:.4g}"
-    value = f"**{metric.value:.4g}**{_unit(metric)}"
+    interval = f"{number(metric.low)} to {number(metric.high)}"
+    value = f"**{number(metric.value)}**{_unit(metric)}"
     return metric.name, value, interval, f"{metric.count:,}", metric.split, metric.description
 
 

@@ -24,8 +24,8 @@ from training.measures.evaluation import Evaluation, Predict
 from training.recipe import Recipe
 from training.run import Run
 
-UNIT = "10,000 dollars"
-ATTRIBUTES = (Attribute(name="population", description="of the city", unit="10,000 people", range=(0, 100)),)
+UNIT = "ten thousand dollars"
+ATTRIBUTES = (Attribute(name="population", description="of the city", unit="ten thousand people", range=(0, 100)),)
 PROFIT = (Quantity(name="profit", description="of a food truck there", unit=UNIT),)
 HYPER = Hyper(standardise=False)
 
