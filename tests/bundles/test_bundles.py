@@ -143,7 +143,7 @@ def test_its_card_is_rendered_from_its_manifest(committed_bundle: Bundle) -> Non
     manifest = committed_bundle.manifest
     pictures, repeated = card.pictures_in(committed_bundle.path), repeats.read(committed_bundle.path)
     assert committed_bundle.card == card.render(manifest, recipe.load(manifest.name).about, pictures, repeated)
-    assert all(f"**{metric.value:.4g}**" in committed_bundle.card for metric in manifest.metrics)
+    assert all(f"**{card.number(metric.value)}**" in committed_bundle.card for metric in manifest.metrics)
 
 
 def test_its_pictures_are_small(committed_bundle: Bundle) -> None:

@@ -59,5 +59,6 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    trial={"steps": 1},
     source_figure="none: the exercise reports parameters",
 )
