@@ -79,8 +79,8 @@ def test_a_bundle_without_a_recipe_is_in_the_table_without_a_figure_of_a_source(
 def test_a_family_without_models_is_answered_with_those_that_have_some() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["table", "sequences"])
-    models = store.models_directory()
-    assert stop.value.code == f"there are no sequences in {models}; there are classifiers, regressors, denoisers, generators"
+    there = "classifiers, regressors, denoisers, generators"
+    assert stop.value.code == f"there are no sequences in {store.models_directory()}; there are {there}"
 
 
 def test_an_unknown_family_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
