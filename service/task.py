@@ -59,13 +59,15 @@ Writer = Callable[[Arrays, Any, Manifest], Answer]  # outputs, context
 class Option(NamedTuple):
     """A parameter of the query, or a field of the body, that changes what is done.
 
-    `parse` takes the value and the name and raises InvalidValue; what it makes of None counts as not asked for.
+    `parse` takes the value and the name and raises InvalidValue; what it makes of None counts as not asked for. `work`
+    is what it adds to that of preparing the request, as `Body` counts it.
     """
 
     name: str
     description: str
     schema: Mapping[str, Any] = {"type": "boolean"}
     parse: Callable[[object, str], Any] = flag
+    work: int = 0
 
 
 class Example(NamedTuple):
@@ -123,12 +125,13 @@ class Task:
         body = reader(request, limits, self.fields)
         if not body.fields and not request.query:
             return Payload(body.samples, request.media_type, None, None, {}, body.work)
-        options = {}
+        options, work = {}, body.work
         for option in self.options:
             if (value := _given(option.name, option.parse, body.fields, request.query)) is not None:
                 options[option.name] = value
+                work += option.work if value else 0
         model, version = (_given(name, optional_text, body.fields, request.query) for name in ("model", "version"))
-        return Payload(body.samples, request.media_type, model, version, options, body.work)
+        return Payload(body.samples, request.media_type, model, version, options, work)
 
 
 def _given(

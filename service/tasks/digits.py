@@ -20,11 +20,16 @@ from service.codecs.pictures import Encoded, Picture, write_png
 from service.errors import InvalidValue
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Answer
+from service.stage_pool import HEAVY
 from service.task import Example, Option, Payload, Prepared, Task
 from service.tasks import images
 from service.tasks.images import EXPLAIN, Explained, as_bytes, checked, graphs_for, pictures_of, ranged, ranked, saying
 
-MANY = Option("many", "Find all digits of each picture, line by line from left to right, with their boxes.")
+MANY = Option(
+    "many",
+    "Find all digits of each picture, line by line from left to right, with their boxes.",
+    work=HEAVY,  # parts of digits that touch take far longer than what they are cut out of
+)
 SURE = 0.99  # a golden digit that is as plain as that is read from its picture, too
 
 Reason = Literal["no-ink", "unlike-a-digit"]

@@ -5,6 +5,10 @@ import pytest
 
 from service.codecs.handwriting import Span, likeliest, read_digits
 from service.codecs.pictures import write_png
+from service.limits import Limits
+from service.messages import Request
+from service.stage_pool import HEAVY
+from service.tasks.digits import TASK
 from tests.conftest import Here
 from training.data import mnist
 from training.data.images import Images
@@ -100,3 +104,10 @@ def test_a_piece_with_a_part_that_is_no_digit_stays_whole() -> None:
 def test_digits_are_read_in_the_order_of_their_cuts() -> None:
     spans = [Span(0, 1), *(one.after(1) for one in PIECE), Span(3, 4)]
     assert read(spans, [0.9] * 5, [3, -9, 3, 3, 3]) == [0, 2, 3, 4]
+
+
+def test_a_small_picture_of_many_digits_is_prepared_in_a_thread(digits: Images) -> None:
+    small = write_png(255 - digits.pixels[0])
+    headers = {b"content-type": b"image/png"}
+    one, many = (TASK.read(Request(small, headers, query), Limits(1, 2**20)) for query in (b"", b"many=true"))
+    assert one.work < HEAVY <= many.work
