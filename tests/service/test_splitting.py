@@ -10,12 +10,7 @@ from service.messages import Request
 from service.stage_pool import HEAVY
 from service.tasks.digits import TASK
 from tests.conftest import Here
-from training.data import mnist
 from training.data.images import Images
-from training.export.parity import Predictor
-from training.export.store import committed
-from training.images.scenes import scenes
-from training.measures.scenes import score
 
 SIDE = (28, 28)
 
@@ -52,12 +47,6 @@ def test_of_two_digits_that_touch_each_is_among_the_parts(digits: Images) -> Non
             likest.append(max(ends, default=0))
     assert len(likest) > 5
     assert np.median(likest) > 0.8
-
-
-def test_the_served_model_reads_most_strings_of_digits_that_touch() -> None:
-    """Uncut, one in eight."""
-    predict, kind = Predictor(committed("digits").graph), "touching digits"
-    assert score(kind, scenes(kind, mnist().test, 20), predict).right >= 12
 
 
 def test_an_answer_has_the_digits_that_are_read_and_their_boxes_alone(lane: Here, digits: Images) -> None:

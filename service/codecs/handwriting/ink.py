@@ -68,16 +68,17 @@ def _off_paper(grey_HW: Grey, covered: float) -> Floats:
 def _paper(grey_hw: Floats, covered: float) -> tuple[Floats, bool]:
     """The most plausible paper [h, w], and whether ink is darker.
 
-    A narrow window follows the edges of sheets and shadows, a wide one fills broad strokes.
+    A narrow window follows the edges of sheets and shadows, a wide one fills broad strokes. What is a cell wide is not
+    counted as ink: squared paper is full of it.
     """
+    fine = _closed_and_opened(grey_hw, 2)
     guesses = [
-        (guess, dark)
+        (guess, kind)
         for window in WINDOWS
-        for guess, dark in zip(
-            _closed_and_opened(grey_hw, max(1, round(window * grey_hw.size**0.5))), (True, False), strict=True
-        )
+        for kind, guess in enumerate(_closed_and_opened(grey_hw, max(1, round(window * grey_hw.size**0.5))))
     ]
-    return min(guesses, key=lambda guess: _implausibility(guess[0], grey_hw, covered))
+    paper_hw, kind = min(guesses, key=lambda guess: _implausibility(guess[0], fine[guess[1]], covered))
+    return paper_hw, kind == 0
 
 
 def _darkest_around(paper_hw: Floats) -> Floats:

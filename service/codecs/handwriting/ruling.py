@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from service.codecs.handwriting.ink import Floats
 
-SLANTS = np.arange(-5, 6) / 100  # pixels across for each along
+SLANTS = np.arange(-12, 13) / 100  # pixels across for each along
 EVERY = 8  # columns are looked at
 LINE = 0.25  # of the contrast: more is ink on a line, which strokes may interrupt
-THROUGHOUT = 0.6  # of its length a line has ink
+THROUGHOUT = 0.5  # of the picture a line has ink: a sheet may lie on a desk
 SEVERAL = 4  # lines, or it may be strokes that happen to be straight
 MOST = 300  # lines, as millimetre paper has on a page
 THIN = 0.02  # of the shorter side, a line's width at most
