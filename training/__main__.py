@@ -78,12 +78,15 @@ def repeat(name: str, epochs: int | None, **options: Any) -> None:
 def evaluate(name: str) -> None:
     """Measure the committed bundle again. Exits with 1 when its manifest or card says something else."""
     chosen, found = recipe.load(name), committed(name)
-    measured = chosen.evaluate(Predictor(found.graph), chosen.hyper).metrics
+    predict = Predictor(found.graph)
+    measured = chosen.evaluate(predict, chosen.hyper).metrics
     wrong = evaluation.differences(found.manifest.metrics, measured)
     if found.card != _render(found):
         wrong.append(f"{found.path / CARD} is not what the manifest says: python -m training card {name}")
     for metric in measured:
         print(card.figure(metric))
+    for metric in chosen.chosen_by(predict, chosen.hyper) if chosen.chosen_by else ():
+        print(f"{card.figure(metric)}; {metric.split}, {metric.description}")
     if wrong:
         sys.exit(f"{name} is not what its bundle says: {'; '.join(wrong)}")
 

@@ -47,6 +47,7 @@ class Recipe(Generic[H]):
               tensors of `inputs` in their order and gives those of `outputs`
     evaluate  held-out figures and pictures, measured through the exported graph; a figure of anything else, such as
               models trained again for a cross-validation, says so in its `split` or description
+    chosen_by figures of validation data that chose something of the recipe; `evaluate` prints and does not compare them
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
     trial     hyper-parameters to change for a trial of a few steps, where all the data would take long
@@ -70,6 +71,7 @@ class Recipe(Generic[H]):
     train: Callable[[Run[H]], nn.Module]
     evaluate: Callable[[Predict, H], Evaluation]
     examples: Callable[[], Arrays]
+    chosen_by: Callable[[Predict, H], list[Metric]] | None = None
     tolerance: Tolerance = Tolerance()
     max_batch: int = 64
     trial: dict[str, Any] = field(default_factory=dict)

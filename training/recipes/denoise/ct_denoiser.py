@@ -66,6 +66,7 @@ DOSES = {"quarter dose": NORMAL_FLUX / 4, "tenth dose": NORMAL_FLUX / 10}
 SHOWN = 31  # the slice of the second patient in the pictures
 WIDE, NARROW = (-1000.0, 400.0), (-160.0, 240.0)  # HU: the windows in which chest and soft tissue are looked at
 SPACINGS_MM = 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0, 1.2, 1.4  # of pixels, at which the gain is measured
+CHOOSING_MM = 0.4, 0.5, 0.6, 0.65, 0.67, 0.7, 0.75
 SPACED = 10, 20, 31, 40, 50  # slices of the second patient that are resampled for that
 KERNEL = 0.8  # cut-off of the reconstruction kernel that evaluation uses, as a share of the Nyquist frequency
 
@@ -324,18 +325,31 @@ def resampled(volume: Volume, rows: tuple[int, ...], spacing_mm: float) -> Volum
 
 def spacing_figures(predict: Predict, hyper: Hyper) -> list[Metric]:
     """What the network gains on slices of other pixel sizes, and what it does to slices without added noise."""
-    second, metrics = chest_ct()[1], []
-    for spacing_mm in SPACINGS_MM:
-        chest = scan(resampled(second, SPACED, spacing_mm), list(range(len(SPACED))))
+    return _spaced(predict, hyper, chest_ct()[1], SPACED, SPACINGS_MM, "test")
+
+
+def validation_spacing_figures(predict: Predict, hyper: Hyper) -> list[Metric]:
+    """The same of the validation slices, which choose the sizes that are taken."""
+    return _spaced(predict, hyper, chest_ct()[0], tuple(range(*hyper.validation)), CHOOSING_MM, "validation")
+
+
+def _spaced(
+    predict: Predict, hyper: Hyper, volume: Volume, rows: tuple[int, ...], spacings_mm: tuple[float, ...], split: str
+) -> list[Metric]:
+    metrics = []
+    for spacing_mm in spacings_mm:
+        chest = scan(resampled(volume, rows, spacing_mm), list(range(len(rows))))
         clean = chest.hu_BHW.numpy()
         where = f"at {spacing_mm:g} mm"
         for dose, low_BHW in zip(DOSES, at_doses(chest, hyper.seed), strict=True):
             low = low_BHW.numpy()
             gain = psnr(_denoise(predict, low), clean, WIDE) - psnr(low, clean, WIDE)
             told = f"least {gain.min():.2f}; resampled, then the noise added"
-            metrics.append(_average(f"PSNR gain {where}, {dose}", gain, "dB", told))
+            metrics.append(_average(f"PSNR gain {where}, {dose}", gain, "dB", told, split))
         change = rmse(_denoise(predict, clean), clean)
-        metrics.append(_average(f"change of a clean slice {where}", change, "HU", "root mean square, all values"))
+        metrics.append(
+            _average(f"change of a clean slice {where}", change, "HU", "root mean square, all values", split)
+        )
     return metrics
 
 
@@ -404,6 +418,7 @@ RECIPE = Recipe(
     ),
     train=train,
     evaluate=evaluate,
+    chosen_by=validation_spacing_figures,
     examples=examples,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),
     max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
