@@ -8,7 +8,7 @@ from service.codecs.handwriting.ink import Floats
 SLANTS = np.arange(-12, 13) / 100  # pixels across for each along
 EVERY = 8  # columns are looked at
 LINE = 0.25  # of the contrast: more is ink on a line, which strokes may interrupt
-THROUGHOUT = 0.5  # of the picture a line has ink: a sheet may lie on a desk
+THROUGHOUT = 0.6  # of the picture's width a line has ink
 SEVERAL = 4  # lines, or it may be strokes that happen to be straight
 MOST = 300  # lines, as millimetre paper has on a page
 THIN = 0.02  # of the shorter side, a line's width at most
