@@ -103,7 +103,7 @@ def shape_of(inputs: Arrays) -> Shape:
 class Batcher:
     """`max_batch` and `max_queue_rows` count rows. `cost_s` has the seconds of a batch by its rows.
 
-    `slots` batches run at once. With `max_delay_s`, a batch smaller than `max_batch` waits that long for more rows.
+    `slots` batches run at once.
     """
 
     def __init__(
@@ -116,11 +116,10 @@ class Batcher:
         cost_s: Sequence[float],
         observe: Observer,
         slots: int = 1,
-        max_delay_s: float = 0.0,
     ) -> None:
         self._run, self._executor, self._observe, self._cost_s = run, executor, observe, cost_s
         self.max_batch, self.max_queue_rows = max_batch, max_queue_rows
-        self.slots, self.max_delay_s = slots, max_delay_s
+        self.slots = slots
         self.queued_rows = self.running_rows = 0
         self._queues: tuple[deque[Job], deque[Job]] = (deque(), deque())  # by priority
         self._running = 0
@@ -168,17 +167,14 @@ class Batcher:
         self._swept = False
 
     def _enqueue(self, job: Job) -> "asyncio.Future[Arrays]":
-        loop = asyncio.get_running_loop()
-        job.future = loop.create_future()
+        job.future = asyncio.get_running_loop().create_future()
         self._queues[job.priority].append(job)
         self.queued_rows += job.rows
         if self._running >= self.slots or job.priority == PATIENT:
             self._limit(job)
         if self._scheduled is None:
             # Not now but after the sockets that are readable in this turn of the loop: their rows ride along.
-            self._scheduled = loop.call_soon(self._dispatch)
-        elif self.max_delay_s and self.queued_rows >= self.max_batch:
-            self._schedule(0)
+            self._schedule()
         return job.future
 
     def _limit(self, job: Job) -> None:
@@ -196,23 +192,16 @@ class Batcher:
             self._queues[job.priority].remove(job)
             self.queued_rows -= job.rows
 
-    def _schedule(self, delay_s: float) -> None:
-        """Dispatch in `delay_s`, at no other time."""
-        if self._scheduled is not None:
-            self._scheduled.cancel()
-        loop = asyncio.get_running_loop()
-        self._scheduled = loop.call_later(delay_s, self._dispatch) if delay_s > 0 else loop.call_soon(self._dispatch)
+    def _schedule(self) -> None:
+        self._scheduled = asyncio.get_running_loop().call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         """Start as many batches as there are slots, here or in the threads."""
         self._scheduled = None
         while self._running < self.slots and self.queued_rows:
-            if (delay_s := self._delay_s()) > 0:
-                self._schedule(delay_s)
-                return
             batch = self._take()
             if batch and self._start(batch):
-                self._schedule(0)  # an inline batch: let the loop breathe before the next
+                self._schedule()  # an inline batch: let the loop breathe before the next
                 return
 
     def _start(self, batch: list[Job]) -> bool:
@@ -244,13 +233,6 @@ class Batcher:
         self._finish(batch, rows, *done.result())
         if self._scheduled is None:
             self._dispatch()
-
-    def _delay_s(self) -> float:
-        """How long the oldest job may still be kept waiting for company."""
-        if not self.max_delay_s or self.queued_rows >= self.max_batch:
-            return 0.0
-        oldest = min(queue[0].queued_at for queue in self._queues if queue)
-        return oldest + self.max_delay_s - perf_counter()
 
     def _take(self) -> list[Job]:
         """The longest-waiting job and everything of its shape behind it that fits, urgent ones first.

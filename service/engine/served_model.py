@@ -99,7 +99,6 @@ class ServedGraph:
             cost_s=cost_s,
             observe=observe,
             slots=tuning.instances,
-            max_delay_s=tuning.max_delay_ms / 1000,
         )
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:

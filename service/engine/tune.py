@@ -31,7 +31,6 @@ class Tuning(BaseModel):
     threads: int = Field(ge=1)
     instances: int = Field(default=1, ge=1)
     max_batch: int = Field(ge=1)
-    max_delay_ms: float = Field(default=0.0, ge=0)
 
 
 class Profile(BaseModel):
@@ -55,8 +54,14 @@ def read_profile(path: Path | None) -> Profile:
         return Profile()
     try:
         return Profile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(f"QUARTET_PROFILE: {path}: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        raise SettingsError(f"QUARTET_PROFILE: {path} cannot be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"QUARTET_PROFILE: {path}: {where}: {first['msg']}; write it anew with `python -m service tune`"
+        ) from None
 
 
 def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:

@@ -1,5 +1,6 @@
 """Tuning picks what is clearly faster, and a profile is checked when it is read."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,4 +45,11 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, content: str | Non
     if content is not None:
         (tmp_path / "profile.json").write_text(content)
     with pytest.raises(SettingsError, match="QUARTET_PROFILE"):
+        read_profile(tmp_path / "profile.json")
+
+
+def test_what_is_wrong_in_a_profile_is_named(tmp_path: Path) -> None:
+    tuning = {"threads": 1, "max_batch": 8, "max_delay_ms": 0.0}
+    (tmp_path / "profile.json").write_text(json.dumps({"models": {"convnet": tuning}}))
+    with pytest.raises(SettingsError, match=r"models\.convnet\.max_delay_ms.*service tune"):
         read_profile(tmp_path / "profile.json")
