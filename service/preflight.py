@@ -11,12 +11,14 @@ import psutil
 
 from service.bundle import DEFAULTS, BundleError, current, defaults_of, names
 from service.engine.session import Session, providers_of
+from service.http import insides
 from service.http.keys import parsed_lines, read_text
 from service.settings import Settings, SettingsError
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError or ProviderError unless what the settings speak of is there."""
+    """Raises SettingsError or ProviderError unless what the settings speak of is there, and the server's insides."""
+    insides.check()
     if not settings.models_dir.is_dir():
         raise SettingsError(f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder")
     if missing := set(settings.models) - set(names(settings.models_dir)):
