@@ -1,6 +1,6 @@
 """The documentation says what the code does: its tables are compared, its commands are executed.
 
-`python -m tests.test_docs` writes the tables of settings, errors and metrics and the bundle's schema anew.
+`python -m tests.test_docs` writes the tables of settings, errors, metrics and routes and the bundle's schema anew.
 """
 
 import json
@@ -16,10 +16,12 @@ from service import errors
 from service.bundle import json_schema
 from service.metrics import FAMILIES
 from service.settings import PREFIX, PROJECT, Settings
+from service.tasks import TASKS
 from tests.conftest import Running
 
 CONFIGURATION, SCHEMA = PROJECT / "docs" / "configuration.md", PROJECT / "docs" / "bundle.schema.json"
 ERRORS, METRICS = PROJECT / "docs" / "errors.md", PROJECT / "docs" / "metrics.md"
+ROUTES = PROJECT / "docs" / "routes.md"
 PAGES = PROJECT / "README.md", PROJECT / "docs" / "digits.md"
 ADDRESS = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost):3000")
 
@@ -55,7 +57,18 @@ def metrics_table() -> list[str]:
     return rows
 
 
-TABLES = {CONFIGURATION: settings_table, ERRORS: errors_table, METRICS: metrics_table}
+def routes_table() -> list[str]:
+    """The table of docs/routes.md: the tasks."""
+    rows = ["| route | for | reads | answers in | options |", "|---|---|---|---|---|"]
+    for task in sorted(TASKS, key=lambda one: one.path):
+        cells = (task.readers, task.writers, [option.name for option in task.options])
+        reads, writes, options = (", ".join(f"`{name}`" for name in names) for names in cells)
+        of = f"`{task.kind}`" if task.kind else "any model"
+        rows.append(f"| `{task.path}`<br>{task.summary} | {of} | {reads} | {writes} | {options} |")
+    return rows
+
+
+TABLES = {CONFIGURATION: settings_table, ERRORS: errors_table, METRICS: metrics_table, ROUTES: routes_table}
 
 
 def split(page: str, head: str) -> tuple[list[str], list[str], list[str]]:
