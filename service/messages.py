@@ -107,20 +107,31 @@ def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
 
 @short_cache(longest=LONGEST)
 def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
-    """RFC 9110 section 12.5.1, without the precedence of more specific ranges at equal weight."""
-    ranges = []
-    for part in accept.split(b",")[:MOST_RANGES]:
+    """The media type of `offered` with the greatest weight; None where none has any. RFC 9110 section 12.5.1.
+
+    The most specific range that matches a media type says its weight, so that `image/png;q=0, */*` is anything but PNG.
+    At equal weights the range that comes first decides, then the order of `offered`.
+    """
+    ranges: dict[str, tuple[float, int]] = {}  # the weight of each, and how far behind it comes
+    for place, part in enumerate(accept.split(b",")[:MOST_RANGES]):
         media, parameters = parse_media_type(part.strip())
-        try:
-            weight = float(parameters.get("q", 1))
-        except (ValueError, TypeError):  # the latter where it has a character set
-            weight = 0.0
-        ranges.append((weight, media))
-    for weight, media in sorted(ranges, key=lambda one: -one[0]):
-        for candidate in offered:
-            if weight > 0 and media in (candidate, candidate.split("/")[0] + "/*", "*/*"):
-                return candidate
-    return None
+        ranges.setdefault(media, (_quality(parameters), -place))
+    best, chosen = (0.0, -MOST_RANGES), None
+    for candidate in offered:
+        matching = (ranges.get(media) for media in (candidate, f"{candidate.split('/')[0]}/*", "*/*"))
+        found = next(filter(None, matching), None)
+        if found is not None and found[0] > 0 and found > best:
+            best, chosen = found, candidate
+    return chosen
+
+
+def _quality(parameters: Mapping[str, str]) -> float:
+    """The weight of a range; 0 where it is no number."""
+    try:
+        weight = float(parameters.get("q", 1))
+    except (ValueError, TypeError):  # the latter where it has a character set
+        return 0.0
+    return weight if weight == weight else 0.0  # NaN is neither more nor less than another
 
 
 def repeated(names: Sequence[str]) -> str:

@@ -47,6 +47,13 @@ def test_no_header_breaks_the_parser(value: bytes) -> None:
         (b"image/png;q=abc", None),
         (b"image/png;q*=utf-8''1", None),
         (b"", None),
+        (b"image/png;q=0, */*", JSON),
+        (b"*/*, image/png;q=0.5", JSON),
+        (b"image/*;q=0.2, application/*;q=0.4, application/json;q=0.1", NPY),
+        (b"*/*;q=0", None),
+        (b"image/png;q=0.1, text/html;q=nan, application/json", JSON),
+        (b"image/png;q=nan", None),
+        (b"application/json, image/png", JSON),
         (b"text/html," * 100 + b"image/png", None),
         (b"image/png" + b";" * 60_000, None),  # seconds, for the parser of what mails hold
     ],
