@@ -112,7 +112,7 @@ class Pipeline:
         header = request.header(b"x-model-version")
         if header is not None and payload.version not in (None, header):
             raise InvalidValue("The body or the URL says something else than the header.", "version")
-        name = named or payload.model or self.repository.default(task.kind)
+        name = named or (self.repository.default(task.kind) if payload.model is None else payload.model)
         return self.repository.pick(name, header if payload.version is None else payload.version, task.kind)
 
     def deadline(self, request: Request, endpoint: str) -> float:

@@ -57,6 +57,11 @@ def test_what_nobody_knows_is_a_problem_like_any_other(lane: Here) -> None:
     assert_refused(lane("POST", "/v1/models/Not_A_Name/predict"), 404, "unknown_route")
 
 
+def test_an_empty_name_of_a_model_is_no_request_for_the_default(lane: Here) -> None:
+    asked = lane("POST", "/v1/samples/generate?model=", json={"count": 1})
+    assert_refused(asked, 404, "unknown_model", "model")
+
+
 def test_an_empty_body_is_refused(lane: Here) -> None:
     assert_refused(lane("POST", PATH, headers=NPY), 400, "empty_body")
 
