@@ -159,7 +159,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(MalformedRequest("This is not HTTP/1.1."))
 
     def end(self) -> None:
-        """Close the connection behind an answer that is written; for the cork."""
+        """Close the connection behind an answer that is written; `CoalescedWrites` calls it."""
         if self._answering is not None and self._answering.more_body:
             self._lingers = True
         else:
@@ -174,7 +174,7 @@ class Connection(HttpToolsProtocol):
         elif self._lingers:
             self._linger()
         elif self._refusal is not None:
-            self.loop.call_soon(self._refuse, self._refusal)  # once the cork has let the answer go
+            self.loop.call_soon(self._refuse, self._refusal)  # once `CoalescedWrites` has let the answer go
         else:
             self.flow.resume_reading()
 

@@ -1,4 +1,4 @@
-"""The cork under what uvicorn does with a transport."""
+"""One write per answer, under whatever uvicorn does with a transport."""
 
 from service.http.coalescing import CoalescedWrites
 
