@@ -1,6 +1,7 @@
 """Tensor prediction: named tensors in and out, by the signature in a bundle's manifest. Any model answers to it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -18,6 +19,8 @@ from service.messages import JSON, Answer, Request
 from service.task import Body, Example, Payload, Prepared, Task
 from service.tasks.spacing import SPACING, check_spacing
 
+EXACT = 2**53  # float64 holds every whole number up to this one
+
 
 class PredictRequest(BaseModel, extra="forbid"):
     """Nested arrays by tensor name, the batch axis first; `GET /v1/models/{name}` has the signature."""
@@ -32,7 +35,7 @@ class PredictAnswer(BaseModel):
 
 
 def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
-    """Samples maps tensor names to arrays of float64, or of texts."""
+    """Samples maps tensor names to arrays of float64, of int64 or of texts."""
     document = parse_object(request.body, {"inputs", *fields}, limits)
     inputs = document.pop("inputs", None)
     if not isinstance(inputs, simdjson.Object):
@@ -44,7 +47,16 @@ def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
 
 def _array(values: Any, field: str) -> NDArray[Any]:
     texts = text_array(values, field)
-    return numeric_array(values, field) if texts is None else texts
+    return _numbers(values, field) if texts is None else texts
+
+
+def _numbers(values: Any, field: str) -> NDArray[Any]:
+    """Float64, or int64 where whole numbers are too large for float64 to tell them apart."""
+    numbers = numeric_array(values, field)
+    if numbers.size and (numbers.max() >= EXACT or numbers.min() <= -EXACT):
+        with suppress(TypeError, ValueError):  # not all of them are whole
+            return np.frombuffer(values.as_buffer(of_type="i"), np.int64).reshape(numbers.shape)
+    return numbers
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
