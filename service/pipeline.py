@@ -94,7 +94,7 @@ class Pipeline:
         """
         try:
             if job.caller.lease is not None:
-                rows = size_of(job.inputs)
+                rows = model.input_size(job)
                 times = KEPT + WRITTEN * model.gain(job.graphs)
                 job.caller.lease.settle(size + int(times * rows))
             outputs = await model.outputs(job)

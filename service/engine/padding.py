@@ -1,6 +1,7 @@
 """Items of different lengths in one batch: filled up to the buckets of their axes, and cut back afterwards."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,33 @@ class Padding:
         for name, axis in self._axes.items():
             if axis.mask and axis.mask not in filled:
                 filled[axis.mask] = np.ones((rows, lengths[name]), self._dtypes[axis.mask])
-            length = next(bucket for bucket in axis.buckets if bucket >= lengths[name])
+            length = self._bucket(axis, lengths[name])
             for tensor, array in filled.items():
                 value = 0 if tensor == axis.mask else axis.padding
                 for place, side in enumerate(self._inputs[tensor]):
                     if side == name:
                         filled[tensor] = array = _extended(array, place, length, value)
         return filled, lengths
+
+    def size(self, inputs: Arrays) -> int:
+        """Bytes of what `fill` makes of the inputs."""
+        lengths, rows = self._lengths(inputs), len(next(iter(inputs.values())))
+        filled = {name: self._bucket(axis, lengths[name]) for name, axis in self._axes.items()}
+        size = 0
+        for tensor, shape in self._inputs.items():
+            sides = [filled[side] for side in shape if isinstance(side, str) and side in filled]
+            if (array := inputs.get(tensor)) is None:  # a mask
+                size += rows * prod(sides) * np.dtype(self._dtypes[tensor]).itemsize
+            else:
+                size += (
+                    array.nbytes
+                    * prod(sides)
+                    // prod(lengths[side] for side in shape if isinstance(side, str) and side in filled)
+                )
+        return size
+
+    def _bucket(self, axis: Axis, length: int) -> int:
+        return next(bucket for bucket in axis.buckets if bucket >= length)
 
     def cut(self, outputs: Arrays, lengths: Lengths) -> Arrays:
         """The outputs without what became of the padding."""

@@ -50,6 +50,10 @@ class ServedModel:
         """Bytes of outputs for each of inputs."""
         return sum(self.graphs[name].gain for name in graphs)
 
+    def input_size(self, job: Job) -> int:
+        """Bytes of what the largest of its graphs is run on, padding included."""
+        return max(self.graphs[name].input_size(job.inputs) for name in job.graphs)
+
     def outputs(self, job: Job) -> Awaitable[Arrays]:
         """What the graphs that the job asks for give for its rows, their outputs together."""
         return self._together(job) if len(job.graphs) > 1 else self.graphs[job.graphs[0]].outputs(job)
@@ -103,14 +107,21 @@ class ServedGraph:
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:
         """Raises what `Batcher.submit` raises."""
+        return self._submit(job) if self._padding is None else self._padded(self._padding, job)
+
+    def input_size(self, inputs: Arrays) -> int:
+        """Bytes of what the graph is run on, padding included."""
+        return size_of(inputs) if self._padding is None else self._padding.size(inputs)
+
+    def _submit(self, job: Job) -> Awaitable[Arrays]:
         if self._item:  # what a batch costs was measured with the golden items
             job.times = max(1.0, elements(job.inputs) / self._item)
-        return self.batcher.submit(job) if self._padding is None else self._padded(self._padding, job)
+        return self.batcher.submit(job)
 
     async def _padded(self, padding: Padding, job: Job) -> Arrays:
         inputs, lengths = padding.fill(job.inputs)
         job.reshape(inputs)
-        return padding.cut(await self.batcher.submit(job), lengths)
+        return padding.cut(await self._submit(job), lengths)
 
 
 class Pool:

@@ -7,16 +7,17 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from service.bundle import Axis, Bundle
+from service.bundle import Axis, Bundle, size_of
 from service.engine.batcher import Job
 from service.engine.padding import Padding
+from service.engine.repository import Repository
 from service.engine.served_model import ServedModel
 from service.engine.tune import Profile
 from service.metrics import Metrics
 from service.settings import Settings
 from service.stage_pool import Caller
 from tests import toys
-from tests.conftest import Here, assert_refused
+from tests.conftest import Here, assert_refused, lane_over
 
 
 @pytest.fixture
@@ -37,6 +38,36 @@ def test_an_item_is_filled_up_to_the_next_bucket_and_the_mask_says_where(padding
 def test_a_mask_that_was_sent_holds(padding: Padding) -> None:
     filled, _ = padding.fill({"values": np.ones((1, 2), np.float32), "mask": np.array([[1, 0]], np.float32)})
     assert filled["mask"].tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("length", [3, 4, 9, 32])
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_size_of_what_will_be_filled_in_is_known_before(padding: Padding, length: int, masked: bool) -> None:
+    values = np.ones((2, length), np.float32)
+    inputs = {"values": values} | ({"mask": values} if masked else {})
+    assert padding.size(inputs) == size_of(padding.fill(inputs)[0])
+
+
+def test_a_lease_holds_what_padding_takes(lane: Here, repository: Repository) -> None:
+    """Nine steps become 32, and masks come with them: less than the request itself says would not do."""
+    asked = {"json": {"inputs": {"values": [[1] * 9] * 32}}}
+    small = lane_over(repository, max_rows=32, memory_budget=16 * 1024)
+    assert lane("POST", "/v1/models/toy-series/predict", **asked).status_code == 200
+    assert_refused(small("POST", "/v1/models/toy-series/predict", **asked), 413, "body_too_large")
+
+
+def test_an_item_costs_as_much_as_what_it_is_filled_up_to(tmp_path: Path) -> None:
+    model = ServedModel(Bundle(toys.series(tmp_path)), Settings(threads=1), Metrics(), Profile())
+    times = []
+    for length in (9, 32):
+        job = Job({"values": np.ones((1, length), np.float32)}, Caller(monotonic() + 60, lambda: False))
+        asyncio.run(_outputs(model, job))
+        times.append(job.times)
+    assert times[0] == times[1] > 1
+
+
+async def _outputs(model: ServedModel, job: Job) -> dict[str, np.ndarray]:
+    return await model.outputs(job)
 
 
 def test_what_fills_a_bucket_is_left_alone(padding: Padding) -> None:
