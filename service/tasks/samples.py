@@ -100,7 +100,8 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     inputs: Arrays = {"latent": noise if wish.latents is None else _latents(wish.latents, noise)}
     if not task.labels:
         if wish.label is not None or wish.labels is not None:
-            raise InvalidValue(f"The model {manifest.name} takes no label.", "label")
+            field = "label" if wish.labels is None else "labels"
+            raise InvalidValue(f"The model {manifest.name} takes no label.", field)
         return Prepared(inputs, Context(wish.seed, []))
     drawn = [int(stream.integers(len(task.labels))) for stream in streams]
     chosen = _labels(wish, task.labels) or drawn

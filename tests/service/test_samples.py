@@ -2,17 +2,20 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.bundle import Manifest
+from service.bundle import Bundle, Manifest, SampleGeneration
 from service.codecs.pictures import read, sheet
 from service.engine.repository import Repository
+from service.errors import InvalidValue
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Request
 from service.tasks import samples
@@ -152,3 +155,13 @@ def test_what_is_not_json_is_refused(lane: Here) -> None:
 def test_a_form_that_cannot_be_had_is_refused(lane: Here) -> None:
     response = lane("POST", PATH, json={}, headers={"accept": "video/mp4, image/png;q=0"})
     assert_refused(response, 406, "not_acceptable", "accept")
+
+
+@pytest.mark.parametrize("wish", [{"label": 1}, {"labels": [1]}])
+def test_a_label_for_a_model_without_any_is_refused_where_it_stands(tmp_path: Path, wish: dict[str, Any]) -> None:
+    manifest = Bundle(toys.samples(tmp_path)).manifest
+    unlabelled = manifest.model_copy(update={"task": SampleGeneration(latent_size=4)})
+    body = samples.TASK.read(Request(orjson.dumps(wish), {b"content-type": b"application/json"}), LIMITS)
+    with pytest.raises(InvalidValue) as refused:
+        samples.TASK.prepare(body, unlabelled, LIMITS)
+    assert refused.value.field == next(iter(wish))
