@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import prod
 from typing import Any, cast
 
@@ -51,7 +52,8 @@ def checked_shape(shape: Sequence[object], field: str) -> tuple[int, ...]:
 def from_bytes(data: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], field: str) -> NDArray[Any]:
     """A read-only view of `data` where its alignment allows one. Raises InvalidShape, InvalidValue."""
     if dtype.kind == "O":
-        return from_numbers(texts_of(list(_split(data, field)), field), dtype, shape, field)
+        texts = list(islice(_split(data, field), MAX_TEXTS + 1))  # one too many is enough to refuse a million
+        return from_numbers(texts_of(texts, field), dtype, shape, field)
     size = prod(shape) * dtype.itemsize
     if len(data) != size:
         raise InvalidShape(f"{NAMES[dtype]} of the shape {list(shape)} takes {size} bytes, got {len(data)}.", field)

@@ -6,7 +6,10 @@ import struct
 import numpy as np
 import pytest
 
+from service.codecs.arrays import MAX_TEXTS
+from service.errors import InvalidShape
 from service.oip import grpc_form
+from service.oip.datatypes import from_bytes
 from service.oip.grpc_messages import ModelInferRequest
 from tests.conftest import Here, assert_refused
 
@@ -51,6 +54,12 @@ def test_damaged_bytes_are_refused(lane: Here, raw: bytes, says: str) -> None:
     answer = lane("POST", INFER, content=head + raw, headers={"inference-header-content-length": str(len(head))})
     assert answer.status_code == 422
     assert says in answer.json()["error"]
+
+
+def test_no_more_texts_are_taken_apart_than_one_too_many() -> None:
+    """What comes behind them is not even looked at: here it is damaged."""
+    with pytest.raises(InvalidShape, match=f"More than {MAX_TEXTS} texts"):
+        from_bytes(struct.pack("<I", 0) * (MAX_TEXTS + 1) + b"\1", np.dtype(object), (1,), "text")
 
 
 def test_messages_hold_them_as_contents_or_raw() -> None:
