@@ -60,7 +60,9 @@ class Repository:
         self._profile = read_profile(settings.profile)
         self._settled = self._away = self._alone = False
         self._found = names(settings.models_dir)  # what the folder held when it was last looked at
-        self._defaults, self._complaint = defaults_of(settings.models_dir), ""
+        self._wanted, self._complaint = defaults_of(settings.models_dir), ""  # what `DEFAULTS` says
+        self._defaults = self._wanted  # by kind, what of it holds
+        self._kept: dict[str, str] = {}  # of these, what held before and holds on
         self._refused: dict[str, Refused] = {}  # by name
         self._unloaded: set[str] = set()
         self._changing = asyncio.Lock()
@@ -113,10 +115,12 @@ class Repository:
                 self._retire(self.models.pop(name))
             for name in set(self._refused) - set(self.declared()):
                 del self._refused[name]
+            self._follow_defaults()
             if self._trials is not None and not self._settled:
                 await asyncio.to_thread(self._begin_trials, self._trials)
             for name in self.declared():
                 await self._follow(name)
+            self._follow_defaults()
             self._settled = self._settled or (bool(self.models or self._unloaded) and not self._refused)
 
     async def set_loaded(self, name: str, loaded: bool) -> None:
@@ -158,7 +162,8 @@ class Repository:
         if model is None and not self._settled and name in self.declared():
             raise NotReady(f"{name} is being loaded.", "model")
         if model is None or (kind is not None and model.manifest.task.kind != kind):
-            served = [one for one, other in self.models.items() if kind in (None, other.manifest.task.kind)]
+            models = tuple(self.models.items())  # for threads ask, too, while models come and go
+            served = [one for one, other in models if kind in (None, other.manifest.task.kind)]
             raise UnknownModel(f"Served here: {', '.join(served) or 'none'}.", "model")
         if version is not None and version != model.manifest.version:
             raise UnknownVersion(f"Served of {name}: {model.manifest.version}.", "version")
@@ -216,11 +221,22 @@ class Repository:
     def _read_defaults(self) -> None:
         """A file that has become wrong is told of once, and what it said before holds."""
         try:
-            self._defaults, self._complaint = defaults_of(self.settings.models_dir), ""
+            self._wanted, self._complaint = defaults_of(self.settings.models_dir), ""
         except BundleError as error:
             if self._complaint != (complaint := str(error)):
                 log.error("%s", complaint)
             self._complaint = complaint
+
+    def _follow_defaults(self) -> None:
+        """Let each model that `DEFAULTS` names answer for its kind once it is served, and the one before until then."""
+        kept = {
+            kind: before
+            for kind, name in self._wanted.items()
+            if name not in self.models and (before := self._defaults.get(kind, "")) in self.models
+        }
+        for kind in kept.keys() - self._kept.keys():
+            log.warning("DEFAULTS names %s, not served yet: %s answers for it", self._wanted[kind], kept[kind])
+        self._defaults, self._kept = self._wanted | kept, kept
 
     def _begin_trials(self, trials: Trials) -> None:
         """Of all versions at once, for a process takes its time to start."""

@@ -291,3 +291,28 @@ def test_where_workers_cannot_share_each_unloads_for_itself(tmp_path: Path) -> N
 
     asyncio.run(unload())
     assert repository.models == {}
+
+
+def test_a_default_answers_until_the_next_one_is_served(tmp_path: Path) -> None:
+    toys.tensors(tmp_path, "old")
+    defaults = tmp_path / bundle.DEFAULTS
+    defaults.write_text("tensor-prediction old")
+    repository = loaded(tmp_path)
+    graph = toys.tensors(tmp_path, "new") / bundle.GRAPH
+    right = graph.read_bytes()
+    graph.write_bytes(b"broken")
+    defaults.write_text("tensor-prediction new")
+    asyncio.run(repository.refresh())
+    assert repository.default("tensor-prediction") == "old"
+    graph.write_bytes(right)
+    asyncio.run(repository.refresh())
+    assert repository.default("tensor-prediction") == "new"
+
+
+def test_a_default_that_was_unloaded_is_not_replaced(tmp_path: Path) -> None:
+    toys.tensors(tmp_path, "one")
+    toys.tensors(tmp_path, "other")
+    (tmp_path / bundle.DEFAULTS).write_text("tensor-prediction one")
+    repository = loaded(tmp_path)
+    asyncio.run(repository.set_loaded("one", False))
+    assert repository.default("tensor-prediction") == "one"
