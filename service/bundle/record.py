@@ -1,5 +1,6 @@
 """What every record of a manifest has in common, and arrays by the names of tensors."""
 
+from sys import getsizeof
 from typing import Annotated, Any, Literal
 
 from numpy.typing import NDArray
@@ -20,10 +21,10 @@ class Record(BaseModel):
 
 
 def size_of(arrays: Arrays) -> int:
-    """Bytes."""
+    """Bytes, those of texts among them: an array of objects itself only points at them."""
     size = 0
     for array in arrays.values():  # every request comes by: a generator would take twice as long
-        size += array.nbytes
+        size += array.nbytes if array.dtype.kind not in "OU" else sum(map(getsizeof, array.ravel().tolist()))
     return size
 
 
