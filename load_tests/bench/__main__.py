@@ -83,7 +83,8 @@ def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
 
 def markdown(results: dict[str, Any]) -> str:
     machine = "\n".join(f"- {name}: {value}" for name, value in results["machine"].items())
-    method = f"Median of {results['rounds']} rounds of {results['seconds']} s, longer where answers take as long."
+    rounds = "One round" if results["rounds"] == 1 else f"Median of {results['rounds']} rounds"
+    method = f"{rounds} of {results['seconds']} s, longer where answers take as long."
     if results["missing"]:
         method += f" Not installed: {', '.join(results['missing'])} (`make competitors`)."
     chapters = []
