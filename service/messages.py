@@ -11,12 +11,13 @@ from service.budget import Lease
 from service.caching import short_cache
 from service.errors import InvalidValue, NotAcceptable
 
-JSON, NPY, PNG, DICOM, CSV, FORM = (
+JSON, NPY, PNG, DICOM, CSV, TEXT, FORM = (
     "application/json",
     "application/x-npy",
     "image/png",
     "application/dicom",
     "text/csv",
+    "text/plain",
     "multipart/form-data",
 )
 

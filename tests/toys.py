@@ -30,6 +30,7 @@ from service.bundle import (
     TaskSpec,
     Tensor,
     TensorPrediction,
+    TextClassification,
 )
 from training.data.german import ATTRIBUTES
 
@@ -323,7 +324,41 @@ def texts(models: Path, name: str = "toy-texts", **options: Any) -> Path:
     )
 
 
-ALL = (digits, wary, images, credit, ct, samples, tensors, table, series, texts)
+def sentences(models: Path, name: str = "toy-sentences", **options: Any) -> Path:
+    """Of its words, those between spaces, `yes` speaks three to one for the label `good`, and `no` for `bad`."""
+    text = np.array(["yes no yes", "", "no größer"])
+    nodes = [
+        helper.make_node("StringSplit", ["text"], ["words", "lengths"]),
+        helper.make_node(
+            "TfIdfVectorizer",
+            ["words"],
+            ["counts"],
+            mode="TF",
+            min_gram_length=1,
+            max_gram_length=1,
+            max_skip_count=0,
+            ngram_counts=[0],
+            ngram_indexes=[0, 1],
+            pool_strings=["no", "yes"],
+        ),
+        helper.make_node("MatMul", ["counts", "worth"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+    ]
+    return write(
+        models,
+        name,
+        TextClassification(labels=("bad", "good"), longest=1000),
+        nodes,
+        {"worth": np.log(np.array([[3, 1], [1, 3]], np.float32))},
+        [Tensor(name="text", dtype="string", shape=("batch",))],
+        [Tensor(name="probabilities", dtype="float32", shape=("batch", 2))],
+        ({"text": text}, {"probabilities": np.array([[0.25, 0.75], [0.5, 0.5], [0.75, 0.25]], np.float32)}),
+        opset=20,  # the first that splits texts
+        **options,
+    )
+
+
+ALL = (digits, wary, images, credit, ct, samples, tensors, table, series, texts, sentences)
 NAMES = {f"toy-{toy.__name__}" for toy in ALL}
 
 

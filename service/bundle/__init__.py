@@ -58,6 +58,7 @@ from service.bundle.specs import (
     TabularPrediction,
     TaskSpec,
     TensorPrediction,
+    TextClassification,
 )
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "TaskSpec",
     "Tensor",
     "TensorPrediction",
+    "TextClassification",
     "Tolerance",
     "Version",
     "current",

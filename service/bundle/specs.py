@@ -62,6 +62,19 @@ class ImageClassification(_Classification):
     labels: tuple[str, ...]
 
 
+class TextClassification(_Classification):
+    """Texts [batch] of at most `longest` characters -> one probability per label."""
+
+    kind: Literal["text-classification"] = "text-classification"
+    labels: tuple[str, ...]
+    longest: int = Field(default=2**16, gt=0)
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        super().check(graphs)
+        if [(one.dtype, one.shape) for one in graphs[MAIN].inputs] != [("string", ("batch",))]:
+            raise ValueError("the graph must take one input of texts [batch]")
+
+
 class Attribute(Record):
     """One attribute of a row: a number in `range`, or one of `values` (each with its `codes` twin, where it has one).
 
@@ -175,6 +188,7 @@ class TensorPrediction(Spec):
 TaskSpec = Annotated[
     DigitClassification
     | ImageClassification
+    | TextClassification
     | TabularPrediction
     | CreditScoring
     | CtDenoising
