@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -29,6 +30,19 @@ DOCS = b"""<!doctype html>
 <body><div id="ui"></div><script src="static_content/swagger-ui-bundle.js"></script>
 <script>SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true})</script></body></html>
 """
+# The playground: plain files, read once. Its scripts and styles are its own and none stands in the page.
+PLAYGROUND = Path(__file__).parent / "playground"
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+GUARDED = (
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
+)
 FORWARDED = re.compile(rb"(?:/[\w.~-]{1,64}){1,8}/?", re.ASCII)
 
 Page = Callable[[], Awaitable[Answer]]
@@ -42,7 +56,7 @@ class Pages:
         self._described: list[tuple[str, str]] | None = None
         self._describing = asyncio.Lock()
         self._pages: dict[str, Page] = {
-            "/": self.docs,
+            **_playground(),
             "/docs": self.docs,
             "/livez": self.livez,
             "/healthz": self.livez,
@@ -94,6 +108,20 @@ class Pages:
         model = self.repository.pick(name, None)
         described = _summary(model) | _manifest(model.manifest) | {"card": model.card}
         return Answer(orjson.dumps(described))
+
+
+def _playground() -> dict[str, Page]:
+    """Its files by path; the page itself lies at `/`, above the others, so that what it asks for is below it."""
+    pages: dict[str, Page] = {}
+    for file in sorted(PLAYGROUND.iterdir()):
+        path = "/" if file.name == "index.html" else f"/playground/{file.name}"
+        answer = Answer(file.read_bytes(), f"{TYPES[file.suffix]}; charset=utf-8", GUARDED)
+        pages[path] = partial(_given, answer)
+    return pages
+
+
+async def _given(answer: Answer) -> Answer:
+    return answer
 
 
 def prefix_of(scope: Scope) -> str:

@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 def is_open(path: str) -> bool:
     """Whether a path wants no API key; those that load and unload models want the admin's token instead."""
-    return path in OPEN or path.startswith("/v2/repository/models/")
+    return path in OPEN or path.startswith(("/playground/", "/v2/repository/models/"))
 
 
 class Allowance:

@@ -58,9 +58,8 @@ def test_a_service_is_ready_once_its_models_are(toy_models: Path) -> None:
     assert early("GET", "/readyz").json() == {"status": "ready"}
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-def test_the_documentation_loads_nothing_from_another_host(lane: Here, path: str) -> None:
-    page = lane("GET", path)
+def test_the_documentation_loads_nothing_from_another_host(lane: Here) -> None:
+    page = lane("GET", "/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert "//" not in page.text
@@ -75,7 +74,7 @@ def test_the_documentation_wants_no_api_key_and_neither_does_what_it_loads(lane:
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_the_documentation_s_addresses_hold_behind_a_prefix(lane: Here, path: str) -> None:
-    for address in re.findall(r'(?:src=|href=|url: )"([^"]+)"', lane("GET", path).text):
+    for address in re.findall(r'(?:src=|href=|url: )"(?!data:)([^"]+)"', lane("GET", path).text):
         assert urljoin(f"http://here/some/prefix{path}", address).startswith("http://here/some/prefix/")
 
 

@@ -1,0 +1,112 @@
+"""The playground: what is sent of it, and what a person does with it in a browser."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from service.engine.repository import Repository
+from service.http.keys import is_open, new_key
+from service.pages import PLAYGROUND
+from tests.conftest import Here, Running, assert_refused, lane_over
+
+CHROMIUM = shutil.which("chromium")
+IMPORTED = re.compile(r'(?:from|import) "(\./[^"]+)"')
+
+
+def paths() -> list[str]:
+    return ["/" if one.name == "index.html" else f"/playground/{one.name}" for one in PLAYGROUND.iterdir()]
+
+
+def test_all_of_it_is_small_and_typed_and_guarded(lane: Here) -> None:
+    answers = {path: lane("GET", path) for path in paths()}
+    assert sum(len(one.content) for one in answers.values()) < 150_000
+    kinds = {"/": "text/html", ".css": "text/css", ".js": "text/javascript"}
+    for path, answer in answers.items():
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == f"{kinds[Path(path).suffix or path]}; charset=utf-8"
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "unsafe" not in policy
+
+
+def test_nothing_of_it_names_another_host(lane: Here) -> None:
+    for path in paths():
+        assert not re.findall(r"//[a-z0-9-]+\.[a-z]", lane("GET", path).text), path
+
+
+def test_no_script_stands_in_the_page(lane: Here) -> None:
+    page = lane("GET", "/").text
+    assert re.findall(r"<script[^>]*>(.*?)</script>", page) == [""]
+    assert not re.findall(r"\son\w+=|\sstyle=", page)
+
+
+def test_its_addresses_hold_behind_a_prefix_and_want_no_key(lane: Here) -> None:
+    loaded = {f"/{one}" for one in re.findall(r'(?:src|href)="(playground/[^"]+)"', lane("GET", "/").text)}
+    assert len(loaded) == 2
+    for path in paths():
+        loaded |= {urljoin(path, one) for one in IMPORTED.findall(lane("GET", path).text)}
+    assert loaded | {"/"} == set(paths())
+    assert all(is_open(path) for path in loaded)
+
+
+def test_with_keys_the_page_opens_and_the_models_do_not(repository: Repository, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(new_key("guest")[1])
+    locked = lane_over(repository, api_keys=tmp_path / "keys")
+    assert all(locked("GET", path).status_code == 200 for path in paths())
+    assert_refused(locked("GET", "/v1/models"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("path", ["/playground/", "/playground/index.html", "/playground/../pages.py"])
+def test_nothing_else_lies_there(lane: Here, path: str) -> None:
+    assert lane("GET", path).status_code == 404
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium here: Debian's package has it")
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright comes with the extra dev")
+    with sync.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=[(1280, 800), (390, 844)], ids=["desktop", "phone"])
+def page(browser: Any, server: Running, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page, on two sizes; no script of it may fail and nothing may be wider than the screen."""
+    width, height = request.param
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    failures: list[object] = []
+    page.on("pageerror", lambda failure: failures.append(failure))
+    page.set_default_timeout(60_000)
+    page.goto(server.url)
+    yield page
+    assert not failures
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_a_drawn_seven_is_read(page: Any) -> None:
+    box = page.wait_for_selector("canvas.pen").bounding_box()
+    corners = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
+    (first, *others) = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*first)
+    page.mouse.down()
+    for corner in others:
+        page.mouse.move(*corner)
+    page.mouse.up()
+    page.wait_for_selector("text=/7, .* % sure/")
+    assert "--data-binary @'drawing.png'" in page.text_content("pre")
+
+
+def test_an_applicant_gets_a_decision(page: Any) -> None:
+    page.click("text=Credit")
+    page.wait_for_selector("text=/(Approve|Decline): .* % probability of default/")
+    assert page.locator(".fields label").count() == 20
