@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Arrays, Axis, Graph
+from service.bundle import Arrays, Axis, Graph, size_of
 
 Lengths = dict[str, int]  # by axis
 
@@ -47,15 +47,12 @@ class Padding:
         filled = {name: self._bucket(axis, lengths[name]) for name, axis in self._axes.items()}
         size = 0
         for tensor, shape in self._inputs.items():
-            sides = [filled[side] for side in shape if isinstance(side, str) and side in filled]
+            padded = [side for side in shape if isinstance(side, str) and side in filled]
+            places = prod(filled[side] for side in padded)
             if (array := inputs.get(tensor)) is None:  # a mask
-                size += rows * prod(sides) * np.dtype(self._dtypes[tensor]).itemsize
+                size += rows * places * np.dtype(self._dtypes[tensor]).itemsize
             else:
-                size += (
-                    array.nbytes
-                    * prod(sides)
-                    // prod(lengths[side] for side in shape if isinstance(side, str) and side in filled)
-                )
+                size += size_of({tensor: array}) * places // prod(lengths[side] for side in padded)
         return size
 
     def _bucket(self, axis: Axis, length: int) -> int:

@@ -26,6 +26,7 @@ from service.task import Body, Example, Payload, Prepared, Task
 
 WISHES = "count", "seed", "label", "labels", "latents"
 MAX_SEED = 2**63 - 1
+DRAWN = 512  # bytes, as `Body.work` counts: what a latent code takes to draw
 FARTHEST = 20.0  # from 0, of a latent code's numbers: no draw of a standard normal comes near
 SEED = b"x-seed"
 
@@ -81,7 +82,8 @@ def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
     limits.check_rows(count, "count")
     labels = wish["labels"].as_list() if "labels" in wish else None
     latents = numeric_array(wish["latents"], "latents") if "latents" in wish else None
-    return Body(Wish(count, seed, wish.get("label"), labels, latents), {name: given.get(name) for name in fields})
+    others = {name: given.get(name) for name in fields}
+    return Body(Wish(count, seed, wish.get("label"), labels, latents), others, count * DRAWN)
 
 
 def _integer(value: object, field: str, low: int, high: int | None) -> int:

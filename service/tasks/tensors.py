@@ -78,6 +78,8 @@ def prepare_arrays(arrays: Arrays, options: Mapping[str, Any], manifest: Manifes
     limits.check_rows(len(inputs[given[0].name]), "inputs")
     if isinstance(manifest.task, CtDenoising):
         check_spacing(options.get(SPACING.name), manifest.task)
+    elif options.get(SPACING.name) is not None:
+        raise InvalidValue(f"{manifest.name} takes no slices of CT, whose pixels this tells of.", SPACING.name)
     return inputs
 
 

@@ -83,3 +83,9 @@ def test_whole_numbers_are_taken_to_the_last_digit(protocol: Here) -> None:
     inputs["in_int64"] = [[2**53 + 1, 2**63 - 1, -(2**63)]]
     answer = protocol("POST", "/v1/models/toy-echo/predict", json={"inputs": inputs})
     assert answer.json()["outputs"]["out_int64"] == inputs["in_int64"]
+
+
+def test_a_spacing_for_a_model_of_anything_else_is_refused(lane: Here) -> None:
+    body = {"inputs": {"x": [[1, 2, 3]], "k": [1]}}
+    answer = lane("POST", "/v1/models/toy-tensors/predict?spacing_mm=0.6", json=body)
+    assert_refused(answer, 422, "invalid_value", "spacing_mm")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from service.codecs.arrays import MAX_TEXTS
+from service.engine.repository import Repository
 from service.errors import InvalidShape
 from service.oip import grpc_form
 from service.oip.datatypes import from_bytes
 from service.oip.grpc_messages import ModelInferRequest
-from tests.conftest import Here, assert_refused
+from tests.conftest import Here, assert_refused, lane_over
 
 WORDS = ["yes", "größer", ""]
 INFER = "/v2/models/toy-texts/infer"
@@ -92,3 +93,9 @@ def test_anything_else_is_refused(lane: Here, inputs: object, code: str, field: 
 def test_texts_where_numbers_are_wanted_are_refused(lane: Here) -> None:
     answer = lane("POST", "/v1/models/toy-tensors/predict", json={"inputs": {"x": [["a", "b", "c"]], "k": [1]}})
     assert_refused(answer, 422, "invalid_value", "inputs.x")
+
+
+def test_a_long_text_counts_in_memory(repository: Repository) -> None:
+    tight = lane_over(repository, memory_budget=100_000)
+    answer = tight("POST", "/v1/models/toy-texts/predict", json={"inputs": {"text": ["a" * 20_000]}})
+    assert_refused(answer, 413, "body_too_large")
