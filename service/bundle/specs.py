@@ -78,7 +78,9 @@ class TextClassification(_Classification):
 class Attribute(Record):
     """One attribute of a row: a number in `range`, or one of `values` (each with its `codes` twin, where it has one).
 
-    The graph's input holds a category as its index in `values`.
+    The graph's input holds a category as its index in `values`. `levels` are the numbers at which the steps of an
+    additive model begin, the least of the range first; `changeable` is what an applicant can change. In training numbers
+    lay in `seen`, and the values in `unseen` did not occur.
     """
 
     name: str
@@ -87,6 +89,10 @@ class Attribute(Record):
     range: tuple[float, float] | None = None
     values: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+    changeable: bool = False
+    seen: tuple[float, float] | None = None
+    unseen: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _number_or_category(self) -> Self:
@@ -118,15 +124,36 @@ class _Tabular(Spec):
             raise ValueError("the graph must take one input [batch, attributes]")
 
 
+class Points(Record):
+    """A scale of scores: `base` at odds of `odds` to 1 for paying back, `double` more where the odds are twice those."""
+
+    base: float = 600
+    odds: float = Field(default=50, gt=0)
+    double: float = Field(default=20, gt=0)
+
+
 class CreditScoring(_Tabular):
-    """Applicants -> `default_probability` [batch], approved where it is below `decision_threshold`."""
+    """Applicants -> `default_probability` [batch], approved where it is below `decision_threshold`.
+
+    With `refer`, probabilities from its low to its high are for a person to decide. A model that explains itself also
+    gives `contributions` [batch, attributes], what each attribute adds to the log-odds of default, and has a graph
+    `explanation` that gives `alternatives` [batch, attributes, levels]: what it would add at each of its levels.
+    """
 
     kind: Literal["credit-scoring"] = "credit-scoring"
     decision_threshold: float = Field(gt=0, lt=1)
+    points: Points = Points()
+    refer: tuple[float, float] | None = None
 
     def check(self, graphs: Mapping[str, Graph]) -> None:
         super().check(graphs)
         _require(graphs[MAIN], "default_probability")
+        if self.refer and not 0 <= self.refer[0] <= self.decision_threshold <= self.refer[1] <= 1:
+            raise ValueError("the band `refer` must hold the decision_threshold")
+        if (explanation := graphs.get(EXPLANATION)) is not None:
+            _require(graphs[MAIN], "contributions", len(self.attributes))
+            most = max(len(one.values or one.levels) for one in self.attributes)
+            _require(explanation, "alternatives", len(self.attributes), most)
 
 
 class Quantity(Record):
