@@ -79,8 +79,8 @@ class Attribute(Record):
     """One attribute of a row: a number in `range`, or one of `values` (each with its `codes` twin, where it has one).
 
     The graph's input holds a category as its index in `values`. `levels` are the numbers at which the steps of an
-    additive model begin, the least of the range first; `changeable` is what an applicant can change. In training numbers
-    lay in `seen`, and the values in `unseen` did not occur.
+    additive model begin, the least of the range first; `changeable` is what an applicant can change. In training
+    numbers lay in `seen`, and the values in `unseen` did not occur.
     """
 
     name: str
@@ -125,7 +125,7 @@ class _Tabular(Spec):
 
 
 class Points(Record):
-    """A scale of scores: `base` at odds of `odds` to 1 for paying back, `double` more where the odds are twice those."""
+    """A scale of scores: `base` at odds of `odds` to 1 for paying back, `double` more where the odds are twice so."""
 
     base: float = 600
     odds: float = Field(default=50, gt=0)

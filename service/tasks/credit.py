@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, Field
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
-from service.bundle import Arrays, CreditScoring, Manifest
+from service.bundle import EXPLANATION, MAIN, Arrays, CreditScoring, Manifest
+from service.errors import NotExplainable
 from service.limits import Limits
 from service.messages import JSON, Answer
-from service.task import Example, Payload, Prepared, Task
-from service.tasks import tables
+from service.task import Example, Option, Payload, Prepared, Task
+from service.tasks import reasons, tables
+
+EXPLAIN = Option("explain", "Add to each prediction its points, the reasons for it and what would change it.")
 
 
 class ScoreRequest(BaseModel, extra="forbid"):
@@ -20,11 +24,39 @@ class ScoreRequest(BaseModel, extra="forbid"):
     applicants: list[dict[str, str | float]]
     model: str | None = None
     version: str | None = None
+    explain: bool = Field(default=False, description="Say with each prediction why.")
+
+
+class Reason(BaseModel):
+    attribute: str
+    value: str | float
+    points: float = Field(description="Below the reference, which is the mean of the training data.")
+    text: str = Field(description="The attribute and its value in plain words.")
+
+
+class Change(BaseModel):
+    attribute: str
+    was: str | float = Field(alias="from")
+    to: str | float
+    default_probability: float = Field(description="With this change alone.")
 
 
 class Score(BaseModel):
+    """A prediction. What was not asked for is left out."""
+
     default_probability: float = Field(description="Probability that the credit is not paid back.")
-    decision: str = Field(description='"approve" or "decline".')
+    decision: str = Field(description='"approve", "decline", or "refer": a person decides.')
+    points: float | None = Field(default=None, description="The more, the likelier the credit is paid back.")
+    reasons: list[Reason] | None = Field(default=None, description="Up to four, the weightiest first.")
+    other_points: float | None = Field(default=None, description="With those of the reasons they make `points`.")
+    change: Change | None = Field(
+        default=None, description="The smallest change that an applicant can make for the loan to be approved."
+    )
+    unusual: list[str] | None = Field(default=None, description="Attributes outside what the model was trained on.")
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class ScoreAnswer(BaseModel):
@@ -33,17 +65,27 @@ class ScoreAnswer(BaseModel):
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
+    """Raises NotExplainable. The context is the rows that are to be explained."""
     assert isinstance(manifest.task, CreditScoring)
-    return Prepared(tables.prepare_rows(payload.samples, "applicants", manifest, manifest.task))
+    inputs = tables.prepare_rows(payload.samples, "applicants", manifest, manifest.task)
+    if not payload.options.get("explain", False):
+        return Prepared(inputs)
+    if EXPLANATION not in manifest.graphs:
+        raise NotExplainable(f"{manifest.name} cannot give reasons: ask another, or leave `explain` out.", "model")
+    return Prepared(inputs, inputs[manifest.inputs[0].name], (MAIN, EXPLANATION))
 
 
-def write_json(outputs: Arrays, _: None, manifest: Manifest) -> Answer:
-    assert isinstance(manifest.task, CreditScoring)
-    threshold = manifest.task.decision_threshold
+def write_json(outputs: Arrays, rows: NDArray[np.float32] | None, manifest: Manifest) -> Answer:
+    spec = manifest.task
+    assert isinstance(spec, CreditScoring)
+    low, high = spec.refer or (spec.decision_threshold, spec.decision_threshold)
     predictions: list[dict[str, Any]] = [
-        {"default_probability": probability, "decision": "approve" if probability < threshold else "decline"}
-        for probability in outputs["default_probability"]
+        {"default_probability": p, "decision": "approve" if p < low else "refer" if p < high else "decline"}
+        for p in outputs["default_probability"]
     ]
+    if rows is not None:
+        for one, why in zip(predictions, reasons.explained(spec, rows, outputs), strict=True):
+            one |= why
     body = {"model": manifest.identity, "predictions": predictions}
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
 
@@ -58,6 +100,7 @@ def describe(schemas: dict[str, Any], manifests: Sequence[Manifest]) -> None:
 def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
     task, golden = manifest.task, outputs["default_probability"]
     assert isinstance(task, CreditScoring)
+    bound = task.refer[0] if task.refer else task.decision_threshold
 
     def check(answer: bytes) -> None:
         predictions = orjson.loads(answer)["predictions"]
@@ -65,10 +108,19 @@ def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Ex
         if len(given) != len(golden) or not np.allclose(given, golden, atol=1e-3):
             raise ValueError(f"{given} are not the golden probabilities {golden.tolist()}")
         for one in predictions:
-            if (one["decision"] == "approve") != (one["default_probability"] < task.decision_threshold):
-                raise ValueError(f"{one} is no decision by the threshold {task.decision_threshold}")
+            if (one["decision"] == "approve") != (one["default_probability"] < bound):
+                raise ValueError(f"{one} is no decision by the threshold {bound}")
 
-    yield from tables.examples_of(task, "applicants", inputs[manifest.inputs[0].name], check)
+    def told(answer: bytes) -> None:
+        check(answer)
+        for one in orjson.loads(answer)["predictions"]:
+            if abs(sum(why["points"] for why in one["reasons"]) + one["other_points"] - one["points"]) > 1e-6:
+                raise ValueError(f"the points of {one} do not add up")
+
+    found = list(tables.examples_of(task, "applicants", inputs[manifest.inputs[0].name], check))
+    yield from found
+    if EXPLANATION in manifest.graphs:
+        yield found[0]._replace(name="JSON, explained", check=told, query="explain=true")
 
 
 TASK = Task(
@@ -82,5 +134,6 @@ TASK = Task(
     answer_form=ScoreAnswer,
     prepare=prepare,
     examples=examples,
+    options=(EXPLAIN,),
     describe=describe,
 )

@@ -126,12 +126,12 @@ def test_credit_is_scored_alike_in_every_notation(client: httpx.Client, applican
         post(client, "/v1/credit/score", csv, "text/csv"),
     ]
     assert len({answer.text for answer in answers}) == 1
-    assert answers[0].json()["model"]["name"] == "credit-logistic"
+    assert answers[0].json()["model"]["name"] == "credit"
     assert {one["decision"] for one in answers[0].json()["predictions"]} <= {"approve", "decline"}
 
 
 def test_scores_are_the_bundles(client: httpx.Client, bundles: dict[str, Bundle]) -> None:
-    bundle = bundles["credit-logistic"]
+    bundle = bundles["credit"]
     inputs, outputs = bundle.golden()
     attributes = bundle.manifest.task.attributes
     rows = [

@@ -1,7 +1,7 @@
 """Additive models of a yes-or-no event: each attribute adds to the log-odds by a step function of its own.
 
-Steps are penalised: those of an ordered attribute from each level to the next, so that its shape is smooth, and those of
-another each by itself. A shape that must rise or fall has steps of one sign. With log-odds that are a sum, what an
+Steps are penalised: those of an ordered attribute from each level to the next, so that its shape is smooth, and those
+of another each by itself. A shape that must rise or fall has steps of one sign. With log-odds that are a sum, what an
 attribute adds is all that it does.
 """
 
@@ -46,7 +46,8 @@ class Shapes(NamedTuple):
     def steps(self, x_NA: NDArray[np.floating]) -> NDArray[np.float64]:
         """[N, K]: 1 for each step that a row has taken."""
         with torch.no_grad():
-            return Steps(self)(torch.from_numpy(x_NA).double()).numpy().reshape(len(x_NA), -1)
+            steps_NAL: Tensor = Steps(self)(torch.from_numpy(x_NA).double())
+        return np.asarray(steps_NAL.numpy().reshape(len(x_NA), -1), np.float64)
 
 
 class Steps(nn.Module):
