@@ -41,7 +41,8 @@ def _reasons(spec: CreditScoring, row: NDArray[np.float32], points: NDArray[np.f
         if points[index] < 0:
             one = spec.attributes[index]
             value = _shown(one, float(row[index]))
-            text = f"{one.name.replace('_', ' ')}: {str(value).replace('_', ' ')} {one.unit}".rstrip()
+            words = f"{one.name.removesuffix(f'_{one.unit}')}: {value}".replace("_", " ")
+            text = f"{words} {one.unit}".rstrip()
             reasons.append({"attribute": one.name, "value": value, "points": points[index], "text": text})
     return reasons
 
