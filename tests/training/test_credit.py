@@ -7,7 +7,8 @@ from training.data.german import applicants
 from training.export.parity import Predictor
 from training.export.store import committed
 from training.kinds.additive import choose, fit
-from training.recipes.classify.credit import ATTRIBUTES, HYPER, SHAPES, SIGNS, split
+from training.kinds.credit import split
+from training.recipes.classify.credit import ATTRIBUTES, HYPER, SHAPES, SIGNS
 
 POSITION = {one.name: index for index, one in enumerate(ATTRIBUTES)}
 

@@ -12,9 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 from service.bundle import Attribute
 from training.data.german import ATTRIBUTES, applicants, german_credit
+from training.kinds import credit
+from training.kinds.credit import THRESHOLD, NumericColumns, split
 from training.measures.scoring import auc, cross_validated_auc
 from training.recipes.classify import credit_logistic
-from training.recipes.classify.credit_logistic import HYPER, RECIPE, THRESHOLD, NumericColumns, Scorecard, split
+from training.recipes.classify.credit_logistic import HYPER, RECIPE, Scorecard
 from training.run import Run
 
 
@@ -123,13 +125,13 @@ def test_the_threshold_is_where_approving_and_refusing_cost_the_same() -> None:
 
 def test_cost_charges_five_for_a_missed_default_and_one_for_a_refused_good_customer() -> None:
     risk = np.array([0.1, 0.1, 0.9, 0.9])
-    assert credit_logistic.cost(risk, np.array([1, 0, 1, 1])) == 5 / 4
-    assert credit_logistic.cost(risk, np.array([0, 0, 0, 1])) == 1 / 4
+    assert credit.cost(risk, np.array([1, 0, 1, 1])) == 5 / 4
+    assert credit.cost(risk, np.array([0, 0, 0, 1])) == 1 / 4
 
 
 def test_the_reference_counts_every_training_applicant_in_every_attribute() -> None:
     known, _ = split(HYPER.held_out, HYPER.seed)
-    histograms = list(credit_logistic.reference(known.attributes))
+    histograms = list(credit.reference(known.attributes))
     assert [histogram.feature for histogram in histograms] == [attribute.name for attribute in ATTRIBUTES]
     assert all(sum(histogram.counts) == 900 for histogram in histograms)
 

@@ -33,16 +33,26 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from service.bundle import Attribute, CreditScoring, Metric
+from service.bundle import Arrays, Attribute, CreditScoring, Metric
 from service.bundle import Tensor as Signature
 from training.data.german import ATTRIBUTES as RECORDED
 from training.data.german import Applicants, applicants
 from training.kinds.additive import Additive, Alternatives, Shapes, choose, fit
+from training.kinds.credit import (
+    APPLICANT,
+    POSITION,
+    RISK,
+    THRESHOLD,
+    NumericColumns,
+    cost,
+    draw_effects,
+    held_out_metrics,
+    reference,
+    split,
+)
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, calibration_error, proportion
 from training.measures.scoring import cross_validated_auc, draw_reliability, draw_roc
 from training.recipe import Recipe, SideGraph
-from training.recipes.classify import credit_logistic as logistic
-from training.recipes.classify.credit_logistic import POSITION, THRESHOLD, NumericColumns, cost, reference, split
 from training.run import Run
 
 # M models, N applicants
@@ -178,13 +188,13 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     return Evaluation(
         metrics=(
             *(metric for name, risk_MN in risks.items() for metric in judged(name, risk_MN, held_MN, hyper)),
-            *logistic.held_out_metrics(risk, held_out.default)[:2],
+            *held_out_metrics(risk, held_out.default)[:2],
             *age_audit(unseen, everyone),
         ),
         pictures={
             "roc": draw_roc({"held out": (risk, held_out.default), "cross-validation": (unseen, everyone.default)}),
             "reliability-cross-validated": draw_reliability(unseen, everyone.default, THRESHOLD),
-            "effects-on-log-odds": logistic.draw_effects(predict, known),
+            "effects-on-log-odds": draw_effects(predict, known),
         },
         reference=tuple(reference(known.attributes)),
     )
@@ -207,15 +217,22 @@ def age_audit(risk: NDArray[np.float64], everyone: Applicants) -> list[Metric]:
     return found
 
 
-RISK = Signature(
-    name="default_probability", dtype="float32", shape=("batch",), range=(0, 1), description="of a bad risk"
-)
+def spot_check(predict: Predict) -> Metric:
+    """The AUC on the held-out applicants."""
+    _, held_out = split(HYPER.held_out, HYPER.seed)
+    return held_out_metrics(predict({"applicant": held_out.attributes})["default_probability"], held_out.default)[0]
+
+
+def examples() -> Arrays:
+    return {"applicant": split(HYPER.held_out, HYPER.seed)[1].attributes[:4]}
+
+
 RECIPE = Recipe(
     description="Probability that a loan applicant defaults and what each of the 20 attributes adds to its log-odds.",
     task=CreditScoring(attributes=ATTRIBUTES, decision_threshold=THRESHOLD),
     hyper=HYPER,
     sources=("german-credit",),
-    inputs=logistic.RECIPE.inputs,
+    inputs=(APPLICANT,),
     outputs=(
         RISK,
         Signature(
@@ -228,8 +245,8 @@ RECIPE = Recipe(
     ),
     train=train,
     evaluate=evaluate,
-    examples=logistic.examples,
-    spot_check=logistic.spot_check,
+    examples=examples,
+    spot_check=spot_check,
     graphs={
         "explanation": SideGraph(
             of=Alternatives,
