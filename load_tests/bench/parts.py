@@ -70,7 +70,15 @@ def credit_scores(servers: Servers, bundle: Bundle) -> Part:
         return close([one["default_probability"] for one in json.loads(answer)["predictions"]], expected)
 
     contenders = (
-        Contender("ours", "JSON", servers.ours + "/v1/credit/score", body, ours, "echo, JSON", work=counted),
+        Contender(
+            "ours",
+            "JSON",
+            servers.ours + "/v1/credit/score?model=credit-logistic",
+            body,
+            ours,
+            "echo, JSON",
+            work=counted,
+        ),
         Contender("echo", "JSON", servers.echo, body, body.content.__eq__),
     )
     return Part("Credit: one applicant", contenders, raw, (1, 64), (1, 16, 64))
