@@ -7,6 +7,7 @@ body          a request's body
 coalescing    an answer in one write
 keys          who may ask, and how often
 access_log    a line per request
+insides       what is used of uvicorn beyond its interface
 tracing       W3C trace context
 throttling    pages that are dear to make
 """
