@@ -136,6 +136,23 @@ def read_plain(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and _fields_in(document) == body.count(b":") else None
 
 
+def read_array(
+    body: bytes, field: str, others: Set[str], limits: Limits
+) -> tuple[list[Any] | simdjson.Array, dict[str, Any]]:
+    """The array that stands in `field` of a JSON object, and its other fields, of those that may be there.
+
+    Raises InvalidValue, and what `Limits.check_rows` raises.
+    """
+    known, document = {field, *others}, read_plain(body)
+    if document is None or not document.keys() <= known:
+        document = parse_object(body, known, limits)
+    rows = document.pop(field, None)
+    if not isinstance(rows, list | simdjson.Array):
+        raise InvalidValue(f"Must be an array of {field}.", field)
+    limits.check_rows(len(rows), field)
+    return rows, document
+
+
 def _fields_in(document: dict[str, Any]) -> int:
     """Of an object and of those in the arrays that it holds."""
     inner = (one for value in document.values() if isinstance(value, list) for one in value)

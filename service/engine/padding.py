@@ -21,11 +21,6 @@ class Padding:
         self._outputs = {tensor.name: tensor.shape for tensor in graph.outputs}
         self._dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
 
-    @property
-    def masks(self) -> frozenset[str]:
-        """The inputs that need not be given."""
-        return frozenset(axis.mask for axis in self._axes.values() if axis.mask)
-
     def fill(self, inputs: Arrays) -> tuple[Arrays, Lengths]:
         """The inputs, masks among them, as long as the next bucket of each axis, and how long they were."""
         lengths = self._lengths(inputs)

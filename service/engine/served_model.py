@@ -88,9 +88,10 @@ class ServedGraph:
         manifest, graph = bundle.manifest, bundle.manifest.graphs[name]
         inputs, _ = bundle.golden(name)
         for session in sessions:
-            bundle.check_golden(session.run(inputs), name)
+            outputs = session.run(inputs)
+            bundle.check_golden(outputs, name)
             cost_s = costs_s(session, inputs, tuning.max_batch)
-        self.gain = size_of(sessions[0].run(inputs)) / size_of(inputs)  # of the golden items
+        self.gain = size_of(outputs) / size_of(inputs)  # of the golden items
         self._padding = (
             Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None
         )
@@ -176,7 +177,7 @@ def elements(inputs: Arrays) -> float:
 
 
 def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
-    """Run every batch size of a doubling series, the fastest_row row over and over.
+    """Run every batch size of a doubling series, the fastest row over and over.
 
     Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
     """

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Attribute, CreditScoring, Manifest, TabularPrediction
-from service.codecs.arrays import fields_of, parse_object, read_plain
+from service.codecs.arrays import fields_of, read_array
 from service.errors import EmptyBody, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Request, repeated
@@ -54,13 +54,7 @@ def readers(field: str) -> dict[str, Reader]:
     """Of JSON, where the rows are in `field`, and of CSV. Samples are mappings from name to value, not yet checked."""
 
     def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
-        known, document = {field, *fields}, read_plain(request.body)
-        if document is None or not document.keys() <= known:
-            document = parse_object(request.body, known, limits)
-        rows = document.pop(field, None)
-        if not isinstance(rows, list | simdjson.Array):
-            raise InvalidValue(f"Must be an array of {field}.", field)
-        limits.check_rows(len(rows), field)
+        rows, document = read_array(request.body, field, fields, limits)
         return Body([_fields(row, f"{field}[{i}]") for i, row in enumerate(rows)], document)
 
     def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import orjson
-import simdjson
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Manifest, TextClassification
-from service.codecs.arrays import parse_object, read_plain
+from service.codecs.arrays import read_array
 from service.errors import EmptyBody, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import JSON, TEXT, Answer, Request
@@ -37,13 +36,7 @@ class ClassifyTextsAnswer(BaseModel):
 
 
 def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
-    known, document = {FIELD, *fields}, read_plain(request.body)
-    if document is None or not document.keys() <= known:
-        document = parse_object(request.body, known, limits)
-    texts = document.pop(FIELD, None)
-    if not isinstance(texts, list | simdjson.Array):
-        raise InvalidValue("Must be an array of texts.", FIELD)
-    limits.check_rows(len(texts), FIELD)
+    texts, document = read_array(request.body, FIELD, fields, limits)
     return Body(list(texts), document)
 
 

@@ -38,9 +38,7 @@ import numpy as np
 import pydicom
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+from scipy.ndimage import zoom
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -49,8 +47,10 @@ from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct, phantom_ct
 from training.images import tomography
 from training.images.tomography import Geometry, Scan
+from training.measures.classical import Slices, gaussian, non_local_means, total_variation
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
 from training.measures.image_quality import psnr, rmse, ssim
+from training.networks.denoiser import Block
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
@@ -84,19 +84,6 @@ class Hyper:
     softest_kernel: float = 0.7  # share of the Nyquist frequency
     validation: tuple[int, int] = (20, 26)  # slices of the first patient, the last one excluded
     gap: int = 2  # slices left out on either side
-
-
-class Block(nn.Module):
-    """Two convolutions and a way around them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        change_BCHW: Tensor = self.second(torch.relu(self.first(x_BCHW)))
-        return x_BCHW + change_BCHW
 
 
 class Denoiser(nn.Module):
@@ -213,34 +200,6 @@ def _error(network: nn.Module, low_BHW: Tensor, clean_BHW: Tensor, device: torch
     """Root mean square error in HU, slice by slice to save memory."""
     denoised = torch.cat([network(low_1HW.to(device)).cpu() for low_1HW in low_BHW[:, None]])
     return float(loss_of(denoised, clean_BHW))
-
-
-Slices = NDArray[np.float32]
-
-
-def gaussian(low: Slices, sigma: float) -> Slices:
-    return np.stack([gaussian_filter(slice, sigma) for slice in low])
-
-
-def noise_of(slice: Slices) -> float:
-    """Standard deviation in HU within the body, by the median of differences that edges hardly change."""
-    difference = slice[:-1, :-1] - slice[1:, :-1] - slice[:-1, 1:] + slice[1:, 1:]
-    return float(np.median(np.abs(difference[slice[:-1, :-1] > -950])) / 0.6745 / 2)
-
-
-def non_local_means(low: Slices, strength: float) -> Slices:
-    """`strength` is a multiple of the slice's noise."""
-
-    def filtered(slice: Slices) -> Slices:
-        found = denoise_nl_means(slice, patch_size=5, patch_distance=5, h=strength * noise_of(slice))
-        return np.asarray(found, np.float32)
-
-    return np.stack([filtered(slice) for slice in low])
-
-
-def total_variation(low: Slices, strength: float) -> Slices:
-    """`strength` in HU."""
-    return np.stack([denoise_tv_chambolle(slice, strength) for slice in low])  # type: ignore[no-untyped-call]
 
 
 # What the network has to beat, each with the strengths to choose from on the validation slices.
