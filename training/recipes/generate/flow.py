@@ -1,0 +1,40 @@
+"""Handwritten digits by conditional flow matching: noise is carried to a digit in a few steps of a small U-Net.
+
+Network: U-Net over 14x14 and 7x7 places, 0.7 M parameters; the steps are unrolled in the graph. A teacher learns the
+flow, a student to follow the guided teacher in a few steps (`training/kinds/flow_matching.py` names the sources).
+5,000 training digits are set aside to validate choices; neither network nor choice saw the models that judge.
+Source: Lipman et al., Flow matching for generative modeling, ICLR 2023.
+Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
+Expected: 99.5 % of the samples read as asked. Run time: 50 minutes on one core.
+"""
+
+from torch import nn
+
+from service.bundle import SampleGeneration, Tolerance
+from training.data import mnist
+from training.kinds import flow_matching, generation
+from training.kinds.flow_matching import Hyper
+from training.networks.blocks import MNIST
+from training.recipe import Recipe
+from training.run import Run
+
+LATENT = 28 * 28
+
+
+def train(run: Run[Hyper]) -> nn.Module:
+    return flow_matching.fit(run, mnist().train, *MNIST)
+
+
+RECIPE = Recipe(
+    description="Draws handwritten digits of a chosen label, by flow matching on MNIST.",
+    task=SampleGeneration(latent_size=LATENT, labels=tuple("0123456789")),
+    hyper=Hyper(),
+    sources=("mnist",),
+    inputs=(generation.latent(LATENT), generation.label()),
+    outputs=(generation.image(),),
+    train=train,
+    evaluate=lambda predict, hyper: generation.evaluate(predict, mnist(), LATENT, hyper.seed),
+    examples=lambda: generation.examples(LATENT),
+    tolerance=Tolerance(atol=0.1, rtol=1e-4),
+    trial={"validation": 100, "batch": 32, "steps": 2, "substeps": 1},
+)
