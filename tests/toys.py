@@ -282,6 +282,57 @@ def table(models: Path, name: str = "toy-table", **options: Any) -> Path:
     )
 
 
+def ranges(models: Path, name: str = "toy-ranges", **options: Any) -> Path:
+    """price = 100 rooms + 50 for a house, give or take 7; both may be left out, and count as -1 then."""
+    rows = np.array([[2, -1], [-1, 1]], np.float32)
+    worth, reach = np.array([[100], [50]], np.float32), np.array([-7, 7], np.float32)
+    attributes = (
+        Attribute(name="rooms", description="counted", range=(1, 10), missing=-1),
+        Attribute(name="kind", description="of building", values=("flat", "house"), missing=-1),
+    )
+    price = Quantity(name="price", description="asked for", unit="thousands")
+    values = rows @ worth
+    nodes = [
+        helper.make_node("MatMul", ["row", "worth"], ["values"]),
+        helper.make_node("Unsqueeze", ["values", "last"], ["middle"]),
+        helper.make_node("Add", ["middle", "reach"], ["interval"]),
+    ]
+    return write(
+        models,
+        name,
+        TabularPrediction(attributes=attributes, quantities=(price,), coverage=0.9),
+        nodes,
+        {"worth": worth, "reach": reach, "last": np.array([2])},
+        [Tensor(name="row", dtype="float32", shape=("batch", 2))],
+        [
+            Tensor(name="values", dtype="float32", shape=("batch", 1)),
+            Tensor(name="interval", dtype="float32", shape=("batch", 1, 2)),
+        ],
+        ({"row": rows}, {"values": values, "interval": values[:, :, None] + reach}),
+        **options,
+    )
+
+
+def marks(models: Path, name: str = "toy-marks", **options: Any) -> Path:
+    """Each of two labels has the probability that the row says; the first applies from 0.3 on, the second from 0.6."""
+    rows = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
+    return write(
+        models,
+        name,
+        TabularPrediction(
+            attributes=tuple(Attribute(name=name, description="its own", range=(0, 1)) for name in ("light", "round")),
+            labels=("lamp", "ball"),
+            thresholds=(0.3, 0.6),
+        ),
+        [helper.make_node("Identity", ["row"], ["probabilities"])],
+        {},
+        [Tensor(name="row", dtype="float32", shape=("batch", 2))],
+        [Tensor(name="probabilities", dtype="float32", shape=("batch", 2))],
+        ({"row": rows}, {"probabilities": rows}),
+        **options,
+    )
+
+
 def series(models: Path, name: str = "toy-series", **options: Any) -> Path:
     """The mean of a series, and the series doubled; padded to 4, 8 or 32 steps with a number that a mask must hide."""
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -358,7 +409,7 @@ def sentences(models: Path, name: str = "toy-sentences", **options: Any) -> Path
     )
 
 
-ALL = (digits, wary, images, credit, ct, samples, tensors, table, series, texts, sentences)
+ALL = (digits, wary, images, credit, ct, samples, tensors, table, ranges, marks, series, texts, sentences)
 NAMES = {f"toy-{toy.__name__}" for toy in ALL}
 
 

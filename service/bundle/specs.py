@@ -80,7 +80,8 @@ class Attribute(Record):
 
     The graph's input holds a category as its index in `values`. `levels` are the numbers at which the steps of an
     additive model begin, the least of the range first; `changeable` is what an applicant can change. In training
-    numbers lay in `seen`, and the values in `unseen` did not occur.
+    numbers lay in `seen`, and the values in `unseen` did not occur. An attribute with `missing` may be left out: then
+    the graph takes this number, which is nothing that the attribute can be.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Attribute(Record):
     changeable: bool = False
     seen: tuple[float, float] | None = None
     unseen: tuple[str, ...] = ()
+    missing: float | None = None
 
     @model_validator(mode="after")
     def _number_or_category(self) -> Self:
@@ -100,6 +102,9 @@ class Attribute(Record):
             raise ValueError(f"attribute {self.name!r} needs either a range or values")
         if self.codes and len(self.codes) != len(self.values):
             raise ValueError(f"attribute {self.name!r} needs one code per value")
+        low, high = self.range or (0, len(self.values) - 1)
+        if self.missing is not None and low <= self.missing <= high:
+            raise ValueError(f"attribute {self.name!r} may be what `missing` says of it")
         return self
 
     @cached_property
@@ -116,6 +121,11 @@ class _Tabular(Spec):
     @cached_property
     def names(self) -> frozenset[str]:
         return frozenset(attribute.name for attribute in self.attributes)
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The attributes that may not be left out."""
+        return frozenset(attribute.name for attribute in self.attributes if attribute.missing is None)
 
     def check(self, graphs: Mapping[str, Graph]) -> None:
         if len(self.names) < len(self.attributes):
@@ -165,20 +175,28 @@ class Quantity(Record):
 
 
 class TabularPrediction(_Tabular):
-    """Rows of any table -> a class or numbers.
+    """Rows of any table -> a class, several labels or numbers.
 
     With `labels` the graph gives `probabilities` [batch, labels], with `quantities` it gives `values` [batch,
-    quantities].
+    quantities]. With `thresholds`, one for each label, labels do not exclude each other, and those apply whose
+    probability reaches theirs. With a `coverage` the graph also gives `interval` [batch, quantities, 2], which is to
+    hold that share of the true values; the figures say what it held.
     """
 
     kind: Literal["tabular-prediction"] = "tabular-prediction"
     labels: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
     quantities: tuple[Quantity, ...] = ()
+    coverage: float | None = Field(default=None, gt=0, lt=1)
 
     def check(self, graphs: Mapping[str, Graph]) -> None:
         super().check(graphs)
         if bool(self.labels) == bool(self.quantities):
             raise ValueError("a table gives either labels or quantities")
+        if self.thresholds and len(self.thresholds) != len(self.labels):
+            raise ValueError("labels that do not exclude each other need one threshold each")
+        if self.coverage is not None:
+            _require(graphs[MAIN], "interval", len(self.quantities), 2)
         if self.labels:
             _require(graphs[MAIN], "probabilities", len(self.labels))
         else:

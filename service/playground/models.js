@@ -34,20 +34,22 @@ function submitting(work, ...children) {
 }
 
 function rowForm({ name, task }, exchange, result) {
-  const controls = task.attributes.map(({ values, range }) =>
-    values.length ? h("select", {}, options(values, values[0])) : h("input", { type: "number", step: "any", required: true, value: range ? (range[0] + range[1]) / 2 : 0 }));
+  const unknown = (missing) => (missing == null ? [] : [""]);
+  const controls = task.attributes.map(({ values, range, missing }) =>
+    values.length ? h("select", {}, options([...unknown(missing), ...values], values[0])) : h("input", { type: "number", step: "any", required: missing == null, value: range ? (range[0] + range[1]) / 2 : 0 }));
   const fields = task.attributes.map(({ name: attribute, description, unit }, i) =>
     h("div", {}, labelled(`${attribute} `, controls[i]), h("small", {}, [description, unit].filter(Boolean).join(", "))));
   return submitting(async () => {
-    const row = Object.fromEntries(task.attributes.map((one, i) => [one.name, one.values.length ? controls[i].value : controls[i].valueAsNumber]));
+    const row = Object.fromEntries(task.attributes.map((one, i) => [one.name, one.values.length || controls[i].value === "" ? controls[i].value : controls[i].valueAsNumber]));
     const answer = await exchange.send({ path: "v1/tables/predict", query: { model: name }, type: "application/json", body: JSON.stringify({ rows: [row] }) });
     if (answer) result.replaceChildren(...told(answer.body.predictions[0], task));
   }, h("div", { className: "fields" }, fields));
 }
 
-function told({ label, probabilities, values }, { labels, quantities = [] }) {
-  if (values) return Object.entries(values).map(([name, value]) => h("p", { className: "verdict" }, `${name}: ${value.toPrecision(5)} ${quantities.find((one) => one.name === name)?.unit ?? ""}`));
-  return [h("p", { className: "verdict" }, label), bars(labels, probabilities, "Probability of each label")];
+function told({ label, labels: several, probabilities, values, intervals = {} }, { labels, quantities = [], coverage }) {
+  const within = (name) => (intervals[name] ? `, with ${coverage * 100} % from ${intervals[name].map((end) => end.toPrecision(5)).join(" to ")}` : "");
+  if (values) return Object.entries(values).map(([name, value]) => h("p", { className: "verdict" }, `${name}: ${value.toPrecision(5)} ${quantities.find((one) => one.name === name)?.unit ?? ""}${within(name)}`));
+  return [h("p", { className: "verdict" }, label ?? (several.join(", ") || "no label")), bars(labels, probabilities, "Probability of each label")];
 }
 
 function pictureForm({ name, task }, exchange, result) {

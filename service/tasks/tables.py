@@ -1,4 +1,4 @@
-"""Tables: rows of named attributes -> a class or numbers."""
+"""Tables: rows of named attributes -> a class, several labels, or numbers with their units and intervals."""
 
 import csv
 import io
@@ -25,13 +25,18 @@ GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thou
 LONGEST_NUMBER = 64  # characters
 LONGEST_ROW = 2**16  # characters of a CSV
 SEPARATORS = ",;\t|"
+WRITTEN = {
+    "probabilities": "probabilities",
+    "values": "values",
+    "intervals": "interval",
+}  # what of a row is which tensor
 Spec = CreditScoring | TabularPrediction
 
 
 class PredictRowsRequest(BaseModel, extra="forbid"):
     """Rows by attribute name; a category by its readable value or by its code."""
 
-    rows: list[dict[str, str | float]]
+    rows: list[dict[str, str | float | None]]
     model: str | None = None
     version: str | None = None
 
@@ -41,13 +46,17 @@ class RowPrediction(BaseModel):
 
     label: str | None = None
     confidence: float | None = Field(default=None, description="Probability of the likeliest label.")
-    probabilities: list[float] | None = Field(default=None, description="One per label, summing to 1.")
+    labels: list[str] | None = Field(default=None, description="All that apply, where labels exclude none.")
+    probabilities: list[float] | None = Field(default=None, description="One per label; of classes they sum to 1.")
     values: dict[str, float] | None = None
+    intervals: dict[str, list[float]] | None = Field(default=None, description="From and to, for each of the values.")
 
 
 class PredictRowsAnswer(BaseModel):
     model: dict[str, str]
     predictions: list[RowPrediction]
+    units: dict[str, str] | None = Field(default=None, description="Of the values, by name.")
+    coverage: float | None = Field(default=None, description="The share of true values that intervals are to hold.")
 
 
 def readers(field: str) -> dict[str, Reader]:
@@ -156,17 +165,21 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
 
 def _encode(row: Mapping[str, object], task: Spec, path: str) -> list[float]:
     if row.keys() != task.names:
-        _refuse_names(row, task.names, path)
-    return [_number(attribute, row[attribute.name], path) for attribute in task.attributes]
+        _check_names(row.keys(), task, path)
+    return [_number(attribute, row.get(attribute.name), path) for attribute in task.attributes]
 
 
-def _refuse_names(row: Mapping[str, object], known: Set[str], path: str) -> None:
-    if unknown := row.keys() - known:
+def _check_names(given: Set[str], task: Spec, path: str) -> None:
+    """Raises InvalidValue for a name that nobody knows, or one that is needed and missing."""
+    if unknown := given - task.names:
         raise InvalidValue("Unknown attribute.", f"{path}.{min(unknown)}")
-    raise InvalidValue("Missing.", f"{path}.{min(known - row.keys())}")
+    if lacking := task.required - given:
+        raise InvalidValue("Missing.", f"{path}.{min(lacking)}")
 
 
 def _number(attribute: Attribute, value: object, path: str) -> float:
+    if attribute.missing is not None and (value is None or (isinstance(value, str) and not value.strip())):
+        return attribute.missing
     if attribute.range is None:
         position = attribute.positions.get(value) if isinstance(value, str) else None
         if position is None:
@@ -193,37 +206,53 @@ def _written(value: object, path: str) -> float | None:
 def write_json(outputs: Arrays, _: None, manifest: Manifest) -> Answer:
     task = manifest.task
     assert isinstance(task, TabularPrediction)
-    predictions: list[dict[str, Any]]
-    if task.labels:
-        rows = outputs["probabilities"]
-        predictions = [
-            {"label": task.labels[best], "confidence": row[best], "probabilities": row}
-            for best, row in zip(rows.argmax(axis=1).tolist(), rows, strict=True)
-        ]
-    else:
-        names = [quantity.name for quantity in task.quantities]
-        predictions = [{"values": dict(zip(names, row, strict=True))} for row in outputs["values"].tolist()]
-    body = {"model": manifest.identity, "predictions": predictions}
+    body: dict[str, Any] = {"model": manifest.identity, "predictions": _predictions(outputs, task)}
+    if units := {one.name: one.unit for one in task.quantities if one.unit}:
+        body["units"] = units
+    if task.coverage is not None:
+        body["coverage"] = task.coverage
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _predictions(outputs: Arrays, task: TabularPrediction) -> list[dict[str, Any]]:
+    if task.quantities:
+        names = [quantity.name for quantity in task.quantities]
+        found = [{"values": dict(zip(names, row, strict=True))} for row in outputs["values"].tolist()]
+        if task.coverage is not None:
+            for one, row in zip(found, outputs["interval"].tolist(), strict=True):
+                one["intervals"] = dict(zip(names, row, strict=True))
+        return found
+    rows = outputs["probabilities"]
+    if task.thresholds:
+        apply = rows >= np.array(task.thresholds, np.float32)
+        return [
+            {"labels": [task.labels[i] for i in np.flatnonzero(which)], "probabilities": row}
+            for which, row in zip(apply, rows, strict=True)
+        ]
+    return [
+        {"label": task.labels[best], "confidence": row[best], "probabilities": row}
+        for best, row in zip(rows.argmax(axis=1).tolist(), rows, strict=True)
+    ]
 
 
 def row_schema(spec: Spec) -> dict[str, Any]:
     """JSON Schema of one row."""
-    properties = {
-        one.name: {"description": one.description}
-        | (
-            {"type": "number", "minimum": one.range[0], "maximum": one.range[1]}
-            if one.range
-            else {"type": "string", "enum": [*one.values, *one.codes]}
-        )
-        for one in spec.attributes
-    }
     return {
         "type": "object",
-        "required": list(properties),
+        "required": [one.name for one in spec.attributes if one.missing is None],
         "additionalProperties": False,
-        "properties": properties,
+        "properties": {one.name: {"description": one.description} | _value_schema(one) for one in spec.attributes},
     }
+
+
+def _value_schema(one: Attribute) -> dict[str, Any]:
+    """JSON Schema of what one attribute may be; one that may be left out may also be null, or empty as in a CSV."""
+    left_out = one.missing is not None
+    if one.range:
+        number = {"type": "number", "minimum": one.range[0], "maximum": one.range[1]}
+        return {"anyOf": [number, {"enum": [None, ""]}]} if left_out else number
+    named: list[str | None] = [*one.values, *one.codes]
+    return {"enum": [*named, None, ""]} if left_out else {"type": "string", "enum": named}
 
 
 def describe(schemas: dict[str, Any], manifests: Sequence[Manifest]) -> None:
@@ -237,7 +266,7 @@ def named_rows(spec: Spec, encoded: NDArray[Any]) -> list[dict[str, Any]]:
     """Rows as a client sends them, from those that the graph takes."""
     return [
         {
-            one.name: float(value) if one.range else one.values[int(value)]
+            one.name: None if value == one.missing else float(value) if one.range else one.values[int(value)]
             for one, value in zip(spec.attributes, row, strict=True)
         }
         for row in encoded
@@ -257,13 +286,14 @@ def examples_of(spec: Spec, field: str, encoded: NDArray[Any], check: Callable[[
 def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
     task = manifest.task
     assert isinstance(task, TabularPrediction)
-    golden = outputs["probabilities" if task.labels else "values"]
+    golden = {name: outputs[tensor] for name, tensor in WRITTEN.items() if tensor in outputs}
 
     def check(answer: bytes) -> None:
         predictions = orjson.loads(answer)["predictions"]
-        given = [one["probabilities"] if task.labels else list(one["values"].values()) for one in predictions]
-        if np.shape(given) != golden.shape or not np.allclose(given, golden, rtol=1e-3, atol=1e-3):
-            raise ValueError(f"{given} are not the golden outputs {golden.tolist()}")
+        for name, expected in golden.items():
+            found = [list(one[name].values()) if isinstance(one[name], dict) else one[name] for one in predictions]
+            if np.shape(found) != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-3):
+                raise ValueError(f"{name} {found} are not the golden outputs {expected.tolist()}")
 
     yield from examples_of(task, "rows", inputs[manifest.inputs[0].name], check)
 
