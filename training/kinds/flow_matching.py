@@ -36,12 +36,12 @@ class Hyper:
     """
 
     seed: int = 1
-    epochs: int = 3
+    epochs: int = 2
     learning_rate: float = 5e-4
     steps: int = 6
-    substeps: int = 2
+    substeps: int = 1
     guidance: float = 0.5
-    teacher_epochs: int = 16
+    teacher_epochs: int = 10
     teacher_learning_rate: float = 2e-3
     batch: int = 128
     average_decay: float = 0.999
