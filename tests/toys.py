@@ -188,6 +188,29 @@ def ct(models: Path, name: str = "toy-ct", **options: Any) -> Path:
     )
 
 
+def told_ct(models: Path, name: str = "toy-told-ct", **options: Any) -> Path:
+    """Takes the noise that it is told from every Hounsfield value."""
+    hu, noise = np.arange(2 * 16 * 16, dtype=np.float32).reshape(2, 16, 16), np.array([3, 5], np.float32)
+    return write(
+        models,
+        name,
+        CtDenoising(window=(-160, 240)),
+        [
+            helper.make_node("Unsqueeze", ["noise", "sides"], ["level"]),
+            helper.make_node("Sub", ["hu", "level"], ["denoised"]),
+        ],
+        {"sides": np.array([1, 2])},
+        [
+            Tensor(name="hu", dtype="float32", shape=("batch", "height", "width")),
+            Tensor(name="noise", dtype="float32", shape=("batch",)),
+        ],
+        [Tensor(name="denoised", dtype="float32", shape=("batch", "height", "width"))],
+        ({"hu": hu, "noise": noise}, {"denoised": hu - noise[:, None, None]}),
+        axes={"height": Axis(least=16, most=1024), "width": Axis(least=16, most=1024)},
+        **options,
+    )
+
+
 def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
     latent, label = np.eye(4, dtype=np.float32), np.arange(4)
     nodes = [

@@ -207,12 +207,18 @@ class CtDenoising(Spec):
     """CT slices [batch, height, width] in Hounsfield units -> the same slices with less noise.
 
     `window` is the (low, high) HU range of PNG previews; pixels must lie within `spacing_mm` (low, high) both ways,
-    where it is given: where a measurement showed that slices gain.
+    where it is given: where a measurement showed that slices gain. A graph may take `noise` [batch] as well, the
+    standard deviation of the slices' noise in HU.
     """
 
     kind: Literal["ct-denoising"] = "ct-denoising"
     window: tuple[float, float]
     spacing_mm: tuple[float, float] | None = None
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        first, *others = graphs[MAIN].inputs
+        if len(first.shape) != 3 or [(one.name, one.shape) for one in others] not in ([], [("noise", ("batch",))]):
+            raise ValueError("the graph must take slices [batch, height, width], and may take `noise` [batch]")
 
 
 class SampleGeneration(Spec):

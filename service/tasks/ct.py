@@ -1,22 +1,25 @@
 """CT denoising: slices in Hounsfield units -> the same slices with less noise."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, CtDenoising, Manifest
 from service.codecs import dicom, pictures
 from service.codecs.arrays import numeric_array, parse_object, read_npy, write_npy
 from service.codecs.forms import read_form, write_form
+from service.codecs.noise import noise_hu
 from service.errors import InvalidShape, InvalidValue
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, NPY, PNG, Answer, Request
 from service.task import Body, Example, Payload, Prepared, Task
+from service.tasks.ct_options import NOISE, STRENGTH, VIEW, WINDOW, View
+from service.tasks.denoised import DIFFERENCE, HEADERS, Denoised
 from service.tasks.spacing import SPACING, Spacing, check_spacing
 from service.tasks.tensors import check_lengths
 
@@ -28,22 +31,42 @@ class DenoiseRequest(BaseModel, extra="forbid"):
 
     slices: list[list[list[float]]]
     spacing_mm: float | list[float] | None = None
+    strength: float | None = Field(default=None, ge=0, le=1)
+    noise: float | None = Field(default=None, ge=0)
+    window: str | None = None
+    view: View | None = None
     model: str | None = None
     version: str | None = None
 
 
+class NoiseFound(BaseModel):
+    """Of each slice, the standard deviation of its noise in Hounsfield units."""
+
+    before: list[float]
+    after: list[float]
+
+
 class DenoiseAnswer(BaseModel):
-    """Slices [N, H, W] in Hounsfield units."""
+    """Slices [N, H, W] in Hounsfield units, the noise in them, and the root mean square of each one's change."""
 
     model: dict[str, str]
     slices: list[list[list[float]]]
+    noise_hu: NoiseFound
+    change_hu: list[float]
 
 
 class Context(NamedTuple):
-    """The slice that came in DICOM, where one did alone, and whether an array came as [H, W]."""
+    """What came: the slices [N, H, W] in HU and as DICOM, where they came so; and whether an array was [H, W]."""
 
-    source: dicom.Slice | None
+    hu: NDArray[np.float32]
+    padding: NDArray[np.bool_] | None
+    sources: list[dicom.Slice]
     flat: bool
+    options: Mapping[str, Any]
+
+    def denoised(self, outputs: Arrays, manifest: Manifest) -> Denoised:
+        strength = self.options.get(STRENGTH.name, 1.0)
+        return Denoised.blended(self.hu, outputs[manifest.outputs[0].name], strength, self.padding)
 
 
 def read_dicom(request: Request, limits: Limits, _: frozenset[str]) -> Body:
@@ -77,20 +100,50 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
         _check_each(samples, spacing, task)
     hu = _stack(samples)
     limits.check_rows(len(hu), "slices")
+    if len(hu) > 1 and payload.options.get(VIEW.name, "denoised") != "denoised":
+        raise InvalidValue(f"It is a picture of one slice, and these are {len(hu)}.", VIEW.name)
     check_lengths(hu.shape, tensor, manifest.axes, limits, "slices")
     if not np.isfinite(hu).all():
         raise InvalidValue("Every value must be a finite number of Hounsfield units.")
     if not isinstance(samples, list):
         check_spacing(spacing, task)
-    source = samples[0] if isinstance(samples, list) and len(samples) == 1 else None
-    context = Context(source, not isinstance(samples, list) and samples.ndim == 2)
-    return Prepared({tensor.name: hu}, context, media_types=_offered(payload, len(hu)), why=_why(payload, len(hu)))
+    sources = samples if isinstance(samples, list) else []
+    padding = _padding(hu, sources, tensor.range)
+    inputs = {tensor.name: hu} | _noise(payload, manifest, hu, padding)
+    context = Context(hu, padding, sources, not sources and samples.ndim == 2, payload.options)
+    return Prepared(inputs, context, media_types=_offered(payload, len(hu)), why=_why(payload, len(hu)))
+
+
+def _padding(
+    hu: NDArray[np.float32], sources: list[dicom.Slice], within: tuple[float, float] | None
+) -> NDArray[np.bool_] | None:
+    """What the slices say of themselves, and what lies outside the range that the model was made for."""
+    padding = np.zeros(hu.shape, bool) if within is None else (hu < within[0]) | (hu > within[1])
+    for one, source in zip(padding, sources, strict=False):
+        if source.padding is not None:
+            one |= source.padding
+    return padding if padding.any() else None
+
+
+def _noise(payload: Payload, manifest: Manifest, hu: NDArray[np.float32], padding: NDArray[np.bool_] | None) -> Arrays:
+    """For a graph that wants to be told: what the client says of it, or what is found."""
+    given = payload.options.get(NOISE.name)
+    if NOISE.name not in {tensor.name for tensor in manifest.inputs}:
+        if given is not None:
+            raise InvalidValue(f"{manifest.name} finds the noise by itself and cannot be told: leave it out.", "noise")
+        return {}
+    if given is not None:
+        return {NOISE.name: np.full(len(hu), given, np.float32)}
+    paddings = [None] * len(hu) if padding is None else padding
+    return {NOISE.name: np.array([noise_hu(*pair) for pair in zip(hu, paddings, strict=True)], np.float32)}
 
 
 def _offered(payload: Payload, rows: int) -> tuple[str, ...]:
     """The form of the request before others. DICOM and PNG hold one slice, and DICOM is the answer to DICOM only."""
     own = DICOM if isinstance(payload.samples, list) else JSON if payload.media_type == JSON else NPY
     offered = tuple(dict.fromkeys((own, NPY, PNG, JSON)))
+    if payload.options.get(VIEW.name, "denoised") != "denoised":
+        offered = (PNG,)
     return offered if rows == 1 else tuple(media for media in offered if media in HOLDING_SEVERAL)
 
 
@@ -98,6 +151,8 @@ def _why(payload: Payload, rows: int) -> str:
     forms = " or ".join(_offered(payload, rows))
     if rows > 1:
         return f"{rows} slices fit into {forms} only; send one per request for another form."
+    if forms == PNG:
+        return f"A view is a picture: accept {PNG}."
     if isinstance(payload.samples, list):
         return f"The answer can be {forms}."
     return f"The answer can be {forms}; DICOM is the answer to DICOM only."
@@ -122,32 +177,33 @@ def _stack(samples: "list[dicom.Slice] | NDArray[np.generic]") -> NDArray[np.flo
     return np.stack([one.hu for one in samples])
 
 
-def write_json(outputs: Arrays, _: Context, manifest: Manifest) -> Answer:
-    body = {"model": manifest.identity, "slices": outputs[manifest.outputs[0].name]}
-    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+def write_json(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    denoised = context.denoised(outputs, manifest)
+    body = {
+        "model": manifest.identity,
+        "slices": denoised.after,
+        "noise_hu": {"before": denoised.noise_before, "after": denoised.noise_after},
+        "change_hu": denoised.change,
+    }
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, denoised.headers())
 
 
 def write_array(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
-    hu = outputs[manifest.outputs[0].name]
-    return Answer(write_npy(hu[0] if context.flat else hu), NPY)
+    denoised = context.denoised(outputs, manifest)
+    return Answer(write_npy(denoised.after[0] if context.flat else denoised.after), NPY, denoised.headers())
 
 
-def write_preview(outputs: Arrays, _: Context, manifest: Manifest) -> Answer:
+def write_preview(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
     assert isinstance(manifest.task, CtDenoising)
-    return Answer(pictures.write_png(windowed(outputs[manifest.outputs[0].name][0], manifest.task.window)), PNG)
+    denoised, view = context.denoised(outputs, manifest), context.options.get(VIEW.name, "denoised")
+    window = context.options.get(WINDOW.name) or (DIFFERENCE if view == "difference" else manifest.task.window)
+    return Answer(pictures.write_png(denoised.picture(view, window)), PNG, denoised.headers())
 
 
 def write_dicom(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
-    assert context.source is not None  # DICOM was not offered otherwise
-    algorithm = f"{manifest.name} {manifest.version}"
-    return Answer(dicom.write_derived(context.source, outputs[manifest.outputs[0].name][0], algorithm), DICOM)
-
-
-def windowed(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Grey 0..255 from `low` to `high` HU."""
-    low, high = window
-    grey: NDArray[np.uint8] = np.rint(np.clip((hu - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    return grey
+    (source,) = context.sources  # DICOM was not offered otherwise
+    denoised, algorithm = context.denoised(outputs, manifest), f"{manifest.name} {manifest.version}"
+    return Answer(dicom.write_derived(source, denoised.after[0], algorithm), DICOM, denoised.headers())
 
 
 def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
@@ -212,6 +268,7 @@ TASK = Task(
     answer_form=DenoiseAnswer,
     prepare=prepare,
     examples=examples,
-    options=(SPACING,),
+    options=(SPACING, STRENGTH, NOISE, WINDOW, VIEW),
+    headers=HEADERS,
     part="dicom",
 )

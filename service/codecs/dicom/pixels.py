@@ -32,6 +32,12 @@ class Format(NamedTuple):
     def pixels(self) -> int:
         return self.rows * self.columns
 
+    def value_of(self, word: int) -> int:
+        """What 16 bits of a data set mean as a stored value."""
+        bits = min(16, self.stored)
+        word &= 2**bits - 1
+        return word - 2**bits if self.signed and word >= 2 ** (bits - 1) else word
+
     @classmethod
     def read(cls, dataset: Dataset, field: str | None) -> "Format":
         """Raises InvalidValue."""

@@ -17,19 +17,23 @@ from service.limits import Limits
 
 WORKING = 32  # bytes per pixel while one is decoded
 MODALITY_LUT = 0x00283000
+PADDING = 0x00280120, 0x00280121
 LEAST_AXIAL = 0.85  # share of the slice's normal along the patient; a gantry tilts by up to 30 degrees
 
 
 class Slice:
     """One CT slice: its file, its data set without sequences and pixels, and Hounsfield units, float32 [H, W].
 
-    `spacing_mm` is that of its rows and its columns, where it says it.
+    `spacing_mm` is that of its rows and its columns, where it says it; `padding` [H, W] is what it says stands for
+    nothing.
     """
 
     def __init__(self, file: File, dataset: Dataset, format: Format, limits: Limits, field: str | None) -> None:
         self.file, self.dataset, self.format = file, dataset, format
         self.slope, self.intercept = _rescale(file, dataset, field)
-        self.hu = _hounsfield(stored_values(file, format, field), self.slope, self.intercept, field)
+        stored = stored_values(file, format, field)
+        self.hu = _hounsfield(stored, self.slope, self.intercept, field)
+        self.padding = _padding(file, format, stored)
         self.spacing_mm = _spacing(dataset)
 
 
@@ -133,6 +137,13 @@ def _rescale(file: File, dataset: Dataset, field: str | None) -> tuple[float, fl
     if any(not kind.startswith("HU") for kind in words(dataset, "RescaleType")):
         raise InvalidValue("RescaleType must be HU.", field)
     return slope[0], intercept[0]
+
+
+def _padding(file: File, format: Format, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """PixelPaddingValue, or the values from there to PixelPaddingRangeLimit: 16 bits of the stored kind."""
+    found = [file.elements[tag].value for tag in PADDING if tag in file.elements]
+    limits = [format.value_of(int.from_bytes(one, "big" if file.big else "little")) for one in found if len(one) == 2]
+    return (stored >= min(limits)) & (stored <= max(limits)) if limits else None
 
 
 def _hounsfield(stored: NDArray[Any], slope: float, intercept: float, field: str | None) -> NDArray[np.float32]:
