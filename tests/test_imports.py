@@ -38,6 +38,10 @@ def test_the_service_knows_nothing_of_training() -> None:
     assert importers("service", "training", "torch", "tests", "load_tests") == set()
 
 
+def test_a_client_is_on_its_own() -> None:
+    assert importers("clients", "service", "training", "tests", "load_tests") == set()
+
+
 def test_the_service_serves_without_what_only_training_needs() -> None:
     offline = ("onnx", "onnxscript", "scipy", "sklearn", "skimage", "matplotlib", "rich", "fastparquet", "nrrd")
     assert importers("service", *offline) == set()

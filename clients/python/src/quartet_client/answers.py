@@ -1,0 +1,222 @@
+"""What the endpoints answer, as types. `raw` is the JSON object itself, with whatever a newer service adds."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import httpx
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import PIL.Image
+    from numpy.typing import NDArray
+
+Json = Mapping[str, Any]
+A = TypeVar("A", bound="Answer")
+P = TypeVar("P", bound="Answer")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Built of a JSON object by the names of its fields; those that are missing keep their defaults."""
+
+    parts: ClassVar[Mapping[str, type["Answer"]]] = {}  # fields that are objects, or lists of them
+
+    raw: Json = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+
+    @classmethod
+    def of(cls: type[A], data: Json) -> A:
+        known = {one.name for one in dataclasses.fields(cls)} - {"raw"}
+        values = {name: cls._part(name, value) for name, value in data.items() if name in known}
+        return cls(**values, raw=data)
+
+    @classmethod
+    def _part(cls, name: str, value: Any) -> Any:
+        kind = cls.parts.get(name)
+        if kind is None or value is None:
+            return value
+        return [kind.of(one) for one in value] if isinstance(value, list) else kind.of(value)
+
+    @classmethod
+    def read(cls: type[A], response: httpx.Response) -> A:
+        return cls.of(response.json())
+
+
+@dataclass(frozen=True)
+class Model(Answer):
+    """Which model answered."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Predictions(Answer, Generic[P], Sequence[P]):
+    """One prediction for each sample, in their order."""
+
+    parts: ClassVar[Mapping[str, type[Answer]]] = {"model": Model}
+
+    model: Model
+    predictions: list[P]
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.predictions[index]
+
+    def __iter__(self) -> Iterator[P]:
+        return iter(self.predictions)
+
+    def frame(self) -> "pd.DataFrame":
+        """A row for each prediction, as pandas has it."""
+        import pandas
+
+        return pandas.json_normalize([dict(one.raw) for one in self.predictions])
+
+
+@dataclass(frozen=True)
+class Digit(Answer):
+    """`accepted` is false for what is no digit, and `reason` says why. `box` is x, y, width, height in the picture
+    `image`, where several were looked for. `heat_map` and `seen` are PNG in base64, where an explanation was asked for.
+    """
+
+    digit: int
+    confidence: float
+    probabilities: list[float]
+    accepted: bool = True
+    reason: str | None = None
+    image: int | None = None
+    box: list[int] | None = None
+    heat_map: str | None = None
+    seen: str | None = None
+
+
+@dataclass(frozen=True)
+class Digits(Predictions[Digit]):
+    parts = {"model": Model, "predictions": Digit}
+
+
+@dataclass(frozen=True)
+class ImageLabel(Answer):
+    label: str
+    confidence: float
+    probabilities: list[float]
+    heat_map: str | None = None
+    seen: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageLabels(Predictions[ImageLabel]):
+    parts = {"model": Model, "predictions": ImageLabel}
+
+
+@dataclass(frozen=True)
+class TextLabel(Answer):
+    label: str
+    confidence: float
+    probabilities: list[float]
+
+
+@dataclass(frozen=True)
+class TextLabels(Predictions[TextLabel]):
+    parts = {"model": Model, "predictions": TextLabel}
+
+    labels: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Row(Answer):
+    """A class with its probability, or numbers by their names."""
+
+    label: str | None = None
+    confidence: float | None = None
+    probabilities: list[float] | None = None
+    values: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Rows(Predictions[Row]):
+    parts = {"model": Model, "predictions": Row}
+
+
+@dataclass(frozen=True)
+class Reason(Answer):
+    """An attribute that costs points."""
+
+    attribute: str
+    value: str | float
+    points: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Change(Answer):
+    """The change of one attribute that has the loan approved; `raw` has it under `from` and `to`."""
+
+    attribute: str
+    default_probability: float
+
+
+@dataclass(frozen=True)
+class Score(Answer):
+    """All but the first two are None unless an explanation was asked for."""
+
+    parts = {"reasons": Reason, "change": Change}
+
+    default_probability: float
+    decision: str
+    points: float | None = None
+    reasons: list[Reason] | None = None
+    other_points: float | None = None
+    change: Change | None = None
+    unusual: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Scores(Predictions[Score]):
+    parts = {"model": Model, "predictions": Score}
+
+
+@dataclass(frozen=True)
+class Samples(Answer):
+    """`samples` are PNG pictures in base64."""
+
+    parts = {"model": Model}
+
+    model: Model
+    seed: int
+    samples: list[str]
+    labels: list[str] = field(default_factory=list)
+
+    def pictures(self) -> list[bytes]:
+        """The PNG files."""
+        return [base64.b64decode(text) for text in self.samples]
+
+    def images(self) -> "list[PIL.Image.Image]":
+        """The pictures, as Pillow has them."""
+        import PIL.Image
+
+        return [PIL.Image.open(io.BytesIO(picture)) for picture in self.pictures()]
+
+    def array(self) -> "NDArray[np.uint8]":
+        """uint8 [N, H, W] or [N, H, W, C]."""
+        import numpy
+
+        return numpy.stack([numpy.asarray(image) for image in self.images()])
+
+
+@dataclass(frozen=True)
+class ModelSummary(Answer):
+    """One of the list of models. `raw` has all figures; `kind` says which endpoint it answers to."""
+
+    name: str
+    version: str
+    kind: str = ""
+    family: str = ""
+    description: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
