@@ -131,17 +131,24 @@ class TextLabels(Predictions[TextLabel]):
 
 @dataclass(frozen=True)
 class Row(Answer):
-    """A class with its probability, or numbers by their names."""
+    """A class with its probability, all `labels` that apply, or numbers by their names with `intervals` about them."""
 
     label: str | None = None
     confidence: float | None = None
+    labels: list[str] | None = None
     probabilities: list[float] | None = None
     values: dict[str, float] | None = None
+    intervals: dict[str, list[float]] | None = None
 
 
 @dataclass(frozen=True)
 class Rows(Predictions[Row]):
+    """`coverage` is the share of true values that the intervals are to hold."""
+
     parts = {"model": Model, "predictions": Row}
+
+    units: dict[str, str] | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
