@@ -171,7 +171,7 @@ def configure_logging(metrics: Metrics) -> None:
     logger.setLevel(logging.INFO)
     access = logging.getLogger("service.access")
     access.handlers, access.propagate = [QueuedHandler(backlog)], False
-    # The journal is the access log. uvicorn would put one together for every request, for nobody to read.
+    # The service has an access log of its own. uvicorn would put one together for every request, for nobody to read.
     logging.getLogger("uvicorn.access").propagate = False
     # gRPC has a traceback for everyone who hangs up on an answer.
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)

@@ -8,6 +8,7 @@ coalescing    an answer in one write
 keys          who may ask, and how often
 access_log    a line per request
 insides       what is used of uvicorn beyond its interface
+observability what is counted, logged and traced of a request
 tracing       W3C trace context
 throttling    pages that are dear to make
 """

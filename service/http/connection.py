@@ -36,7 +36,8 @@ from service.errors import (
     TooManyConnections,
     problem,
 )
-from service.http.exchange import PROBLEM, describing, request_id
+from service.http.exchange import PROBLEM, describing
+from service.http.observability import request_id
 from service.settings import Settings
 
 OTHER_FILES = 128  # that a process has open beside its connections

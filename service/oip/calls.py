@@ -5,7 +5,6 @@ gRPC takes no more than the window of the stream.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,17 +22,15 @@ from service.errors import (
     ClientGone,
     Draining,
     EmptyBody,
-    InternalError,
     MalformedBody,
     MemoryFull,
     QuartetError,
     TooManyConnections,
-    forget_path,
 )
 from service.http.access_log import AccessLog
-from service.http.exchange import request_id
 from service.http.keys import Keys
-from service.http.tracing import Trace
+from service.http.observability import Observed
+from service.metrics import Metrics
 from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.settings import Settings
 from service.stage_pool import Caller, run_stage
@@ -50,24 +47,20 @@ LARGE, TIDY_S = 2**22, 2.0  # bytes of a message, and when what it took is given
 PATIENT_TURNS = 10
 LEAST_RATE = 2**16  # bytes of an answer per second
 
-log = logging.getLogger(__name__)
-
 Context = Any  # grpc.aio.ServicerContext: grpc has no types
 
 
-class Call:
+class Call(Observed):
     """A call on the wire; `method` is its name within the service."""
 
-    endpoint = ENDPOINT
-
-    def __init__(self, method: str, streams: bool, context: Context, lease: Lease) -> None:
+    def __init__(
+        self, method: str, streams: bool, context: Context, lease: Lease, metrics: Metrics, access_log: AccessLog
+    ) -> None:
         """`streams`: whether it may wait for its client, or for something to tell it."""
-        self.method, self.streams, self.context, self.lease = method, streams, context, lease
         metadata = context.invocation_metadata() or ()
-        self.headers = {name.encode(): value.encode() if isinstance(value, str) else value for name, value in metadata}
-        self.request_id = request_id(self.headers)
-        parent = self.headers.get(b"traceparent")
-        self.trace = None if parent is None else Trace.follow(parent)
+        headers = {name.encode(): value.encode() if isinstance(value, str) else value for name, value in metadata}
+        super().__init__(ENDPOINT, method, headers, metrics, access_log)
+        self.streams, self.context, self.lease = streams, context, lease
         self.timing: Timing | None = None
         self.pending = 0  # requests of a stream that have no answer yet
         self.refusal: QuartetError | None = None
@@ -86,19 +79,15 @@ class Call:
 
     def end(self, status: int) -> None:
         """Tell what follows an answer: the id, the times, the trace."""
-        told = [("x-request-id", self.request_id.decode("latin-1"))]
-        if self.timing is not None:
-            told.append(("server-timing", self.timing.header().decode()))
-        if self.trace is not None:
-            told.append(("traceparent", self.trace.header().decode()))
-            self.trace.record(self.endpoint, status, self.timing)
-        self.context.set_trailing_metadata(tuple(told))
+        marks = [(b"x-request-id", self.request_id), *self.marks(self.timing)]
+        self.context.set_trailing_metadata(tuple((name.decode(), value.decode("latin-1")) for name, value in marks))
+        self.ended(status, self.timing)
 
 
 class Calls:
     def __init__(self, pipeline: Pipeline, settings: Settings, keys: Keys | None) -> None:
         self.budget, self.keys = pipeline.budget, keys
-        self.metrics, self.journal = pipeline.repository.metrics, AccessLog(settings.access_log)
+        self.metrics, self.access_log = pipeline.repository.metrics, AccessLog(settings.access_log)
         self.leaving = asyncio.Event()
         self._room = min(MOST, settings.max_connections)
         self._places = max(FEWEST, self.budget.size // SHARE // settings.body_limit_of(OPEN_INFERENCE))
@@ -153,17 +142,6 @@ class Calls:
                 await call.context.write(message)
         except (TimeoutError, grpc.aio.InternalError):  # the latter once the connection has ended
             raise ClientGone("The answer was not read.") from None
-
-    def refused(self, call: Call, error: BaseException) -> QuartetError:
-        """What the client is told of an error."""
-        if not isinstance(error, QuartetError):
-            log.error("request %s to %s failed", call.request_id.decode("latin-1"), call.method, exc_info=error)
-            forget_path(error)
-            error = InternalError()
-        forget_path(error)
-        self.metrics.errors[ENDPOINT, error.code] += 1
-        self.journal.refused(call, error)
-        return error
 
     async def leave(self, grace_s: float) -> None:
         """Refuse new calls, and wait for `grace_s` until those that have been accepted have their answers."""

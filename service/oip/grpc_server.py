@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from service.errors import QuartetError
 from service.http.connection import room_of
 from service.http.keys import Keys
 from service.oip.calls import Call, Calls, Context, message_in
@@ -109,7 +110,7 @@ def _handler(descriptor: Any, methods: Any, calls: Calls) -> Any:
 def _serve(name: str, streams: bool, ask: Callable[[Call], Awaitable[int]], calls: Calls) -> Serve:
     async def serve(_: Any, context: Context) -> None:
         with calls.budget.lease() as lease:
-            call = Call(name, streams, context, lease)
+            call = Call(name, streams, context, lease, calls.metrics, calls.access_log)
             try:
                 with calls.at(call):
                     size = await ask(call)
@@ -117,22 +118,22 @@ def _serve(name: str, streams: bool, ask: Callable[[Call], Awaitable[int]], call
                 if call.refusal is None:  # the client has
                     raise
                 call.resume()
-                _refuse(call, calls, call.refusal)
+                _refuse(call, call.refusal)
             except Exception as error:
-                _refuse(call, calls, error)
+                _refuse(call, call.explain(error))
             else:
-                calls.journal.answered(call, size, call.timing)
+                call.answered(size, call.timing)
                 call.end(200)
 
     return serve
 
 
-def _refuse(call: Call, calls: Calls, error: Exception) -> None:
-    refused = calls.refused(call, error)
-    call.end(refused.status)
+def _refuse(call: Call, error: QuartetError) -> None:
+    call.refused(error)
+    call.end(error.status)
     # Without `abort`: its exception would hold these frames, and the context the exception.
-    call.context.set_code(STATUS.get(refused.status, Code.INVALID_ARGUMENT))
-    call.context.set_details(sentence(refused))
+    call.context.set_code(STATUS.get(error.status, Code.INVALID_ARGUMENT))
+    call.context.set_details(sentence(error))
 
 
 async def listen(pipeline: Pipeline, settings: Settings, keys: Keys | None) -> Server:

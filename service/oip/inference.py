@@ -119,8 +119,8 @@ class InferenceService:
             call.lease.grow(size := answer.ByteSize())
             return ModelStreamInferResponse(infer_response=answer), size
         except Exception as error:
-            refused = self._calls.refused(call, error)
-            return ModelStreamInferResponse(error_message=sentence(refused), infer_response={"id": request.id}), 0
+            call.refused(refusal := call.explain(error))
+            return ModelStreamInferResponse(error_message=sentence(refusal), infer_response={"id": request.id}), 0
 
     async def _infer(self, request: Any, call: Call, lease: Lease) -> tuple[Any, Timing]:
         """The ModelInferResponse. A client that cancels cancels this coroutine, and so what it waits for."""
