@@ -19,12 +19,14 @@ PIP := $(BIN)/pip $(INSTALL) --constraint constraints.txt
 # What makes the lock and the bill of materials, and what these are about: beside the environment that is worked in.
 TOOLS := .venv-tools
 SERVED := .venv-served
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-hashes --no-annotate --python-version 3.11 \
+	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock sbom image clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock sbom image image-test clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve  ## Serve the committed bundles on $(HOST):$(PORT)
 	$(BIN)/python -m service serve --host $(HOST) --port $(PORT) $(ARGS)
@@ -66,17 +68,21 @@ hostile: $(VENV)/.dev  ## Damaged and dear requests, requests from the OpenAPI d
 protocol: $(VENV)/.dev  ## Compile the definitions in service/oip
 	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto health.proto reflection.proto
 
-lock: $(TOOLS)/.tools  ## Write requirements.lock: what is served, with the hashes of its files
-	$(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-hashes --no-annotate --python-version 3.11 \
-		--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt \
-		--output-file requirements.lock requirements.txt
+lock: $(TOOLS)/.tools  ## Write the locks: what is served, on the CPU and on GPUs, with the hashes of its files
+	$(COMPILE) --output-file requirements.lock requirements.txt
+	sed "s/^onnxruntime>=.*/onnxruntime-gpu[cuda,cudnn]==$$(sed -n 's/^onnxruntime==//p' constraints.txt)/" requirements.txt \
+		| $(COMPILE) --output-file requirements-cuda.lock -
+	echo cyclonedx-bom | $(COMPILE) --output-file deploy/image/sbom.lock -
 
 sbom: $(TOOLS)/.tools $(SERVED)/.served  ## Write quartet.cdx.json: the libraries that are served, as CycloneDX
 	$(TOOLS)/bin/cyclonedx-py environment --short-PURLs --output-reproducible --pyproject pyproject.toml \
 		--output-file quartet.cdx.json $(SERVED)/bin/python
 
-image:  ## Build the container image
-	docker build --tag quartet .
+image:  ## Build the container image with docker, podman or buildah; ARGS=--cuda for GPUs
+	$(PYTHON) -m deploy.image $(ARGS)
+
+image-test: $(VENV)/.bench  ## Run the image with limits, read-only: every task, the dearest requests, SIGTERM
+	$(BIN)/python -m deploy.image.trial $(ARGS)
 
 clean:  ## Remove the environment and all caches
 	rm -rf $(VENV) $(TOOLS) $(SERVED) .competitors build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -104,29 +104,37 @@ def budget() -> int:
 
 
 def pressed(serving: Serving, seconds: float) -> tuple[list[dict[str, object]], int]:
-    """The outcomes by kind of request, two clients for each, and the peak."""
-    until, end, peak = monotonic() + seconds, Event(), [0]
+    """The outcomes by kind of request, and the peak of all processes."""
+    end, peak = Event(), [0]
 
     def watch() -> None:
         while not end.is_set():
             peak[0] = max(peak[0], held(serving))
             sleep(0.05)
 
-    def ask(dear: Dear) -> Counter[str]:
-        outcomes: Counter[str] = Counter()
-        while monotonic() < until:
-            outcomes[asked(serving.port, dear)] += 1
-        return outcomes
-
     watcher = Thread(target=watch)
     watcher.start()
+    try:
+        return outcomes(serving.port, seconds), peak[0]
+    finally:
+        end.set()
+        watcher.join()
+
+
+def outcomes(port: int, seconds: float) -> list[dict[str, object]]:
+    """How each kind of request was answered, with two clients for each."""
+    until = monotonic() + seconds
+
+    def ask(dear: Dear) -> Counter[str]:
+        answers: Counter[str] = Counter()
+        while monotonic() < until:
+            answers[asked(port, dear)] += 1
+        return answers
+
     kinds = list(requests())
     with ThreadPoolExecutor(2 * len(kinds)) as pool:
         running = [(name, pool.submit(ask, dear)) for name, dear in kinds for _ in range(2)]
-        rows = [{"request": name, "answers": str(dict(one.result()))} for name, one in running]
-    end.set()
-    watcher.join()
-    return rows, peak[0]
+        return [{"request": name, "answers": dict(one.result())} for name, one in running]
 
 
 def main(seconds: float) -> None:

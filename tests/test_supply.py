@@ -3,6 +3,7 @@
 import re
 from importlib.metadata import requires
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -15,8 +16,8 @@ def read(name: str) -> str:
     return (PROJECT / name).read_text(encoding="utf-8")
 
 
-def locked() -> dict[str, str]:
-    return {name: version for name, version, _ in ENTRY.findall(read("requirements.lock"))}
+def locked(name: str = "requirements.lock") -> dict[str, str]:
+    return {name: version for name, version, _ in ENTRY.findall(read(name))}
 
 
 def needed(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]) -> set[str]:
@@ -30,11 +31,19 @@ def needed(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str
     return {name}.union(*found)
 
 
-def test_the_lock_is_entries_with_hashes_and_nothing_else() -> None:
-    rest = ENTRY.sub("", read("requirements.lock")).splitlines()
-    assert len(locked()) > 50
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cuda.lock", "deploy/image/sbom.lock"])
+def test_a_lock_is_entries_with_hashes_and_nothing_else(name: str) -> None:
+    rest = ENTRY.sub("", read(name)).splitlines()
+    assert len(locked(name)) > 30
     assert [line for line in rest if not line.startswith("#")] == []
-    assert "://" not in read("requirements.lock")
+    assert "://" not in read(name)
+
+
+def test_the_lock_for_gpus_differs_by_what_a_gpu_needs() -> None:
+    more = locked("requirements-cuda.lock").items() - locked().items()
+    assert {name for name, _ in more if not name.startswith("nvidia-")} == {"onnxruntime-gpu"}
+    assert locked("requirements-cuda.lock")["onnxruntime-gpu"] == locked()["onnxruntime"]
+    assert locked().items() - locked("requirements-cuda.lock").items() == {("onnxruntime", locked()["onnxruntime"])}
 
 
 def test_the_lock_has_the_versions_that_were_tested() -> None:
