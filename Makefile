@@ -91,10 +91,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing what serving needs into $(VENV): once, a minute or two"
 	$(PIP) --editable .
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing what training and tests need into $(VENV): once, some minutes"
 	$(PIP) --editable '.[train,dev,bench]'
 	touch $@ $(VENV)/.serve $(VENV)/.bench
 

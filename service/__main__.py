@@ -1,16 +1,27 @@
-"""What an operator does.
+"""The command line. `quartet` is the same as `python -m service`.
 
-python -m service serve [--host HOST] [--port PORT]        answer requests until SIGTERM
-python -m service tune [NAME...] [--output profile.json]   measure how each model runs best on this machine
-python -m service key NAME                                 make an API key
+quartet serve [--host HOST] [--port PORT]       answer requests until SIGTERM
+quartet doctor                                  what is installed, what the machine gives, whether the bundles are whole
+quartet models                                  the models of a running service
+quartet ask digits photo.jpg                    send a file to the task that it is for
+quartet ask credit applicants.csv --explain
+quartet ask ct slice.dcm -o denoised.dcm
+quartet samples --label 7 --count 16 -o sevens.png
+quartet train convnet                           train a model; the same as `python -m training run`
+quartet tune [NAME...] [--output profile.json]  measure how each model runs best on this machine
+quartet key NAME                                make an API key
+
+Each says more with --help.
 """
 
 import argparse
 import logging
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from service.settings import Settings, SettingsError
 from service.shared_folder import new_folder
@@ -19,34 +30,95 @@ from service.supervisor import PortError, supervise
 # Longer than clients and load balancers keep a connection: who hangs up first must not be the server, in the very
 # moment that a client sends its next request.
 KEEP_ALIVE_S = 75
+log = logging.getLogger(__name__)
 ENDING_S = 10  # that workers get on top of the time in which accepted work is finished
 
 
 def main() -> None:
+    command, words = sys.argv[1:2], sys.argv[2:]
+    try:
+        if command in (["ask"], ["samples"]):  # whose options depend on the tasks
+            ask(command + words)
+        elif command == ["train"]:
+            train(words)
+        else:
+            parser = command_line()
+            given = parser.parse_args()
+            given.run(given)
+    except SettingsError as error:
+        sys.exit(f"quartet: {error}")
+    except PortError as error:
+        sys.exit(str(error))
+
+
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m service", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="quartet",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=argparse.SUPPRESS,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serving = commands.add_parser("serve", help="answer requests until SIGTERM")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    serving = add(commands, "serve", "answer requests until SIGTERM", "quartet serve --host 0.0.0.0 --port 8000")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on, default 127.0.0.1")
     serving.add_argument("--port", type=int, default=3000, help="default 3000")
     serving.add_argument("--keep-alive", type=int, default=KEEP_ALIVE_S, metavar="S", help="of idle connections")
     serving.set_defaults(run=lambda given: sys.exit(serve(given.host, given.port, given.keep_alive)))
-    key = commands.add_parser("key", help="make an API key")
+    examining = add(
+        commands, "doctor", "look at libraries, machine, settings and bundles", "quartet doctor --port 8000"
+    )
+    examining.add_argument("--port", type=int, default=3000, help="that the service is to have, default 3000")
+    examining.set_defaults(run=lambda given: examine(given.port))
+    listing = add(commands, "models", "list the models of a running service", "quartet models --url http://host:3000")
+    listing.add_argument("--url", help="of the service; else ASK_QUARTET_URL, else http://127.0.0.1:3000")
+    listing.set_defaults(run=lambda given: list_models(given.url))
+    key = add(commands, "key", "make an API key", "quartet key alice")
     key.add_argument("name", help="whose key it is")
     key.set_defaults(run=lambda given: make_key(given.name))
-    tuning = commands.add_parser("tune", help="find the fastest threads, sessions and batch size per model")
+    tuning = add(commands, "tune", "find the fastest threads, sessions and batch size per model", "quartet tune digits")
     tuning.add_argument("names", nargs="*", metavar="NAME", help="models; all when none is named")
     tuning.add_argument("--output", type=Path, default=Path("profile.json"), help="file to write")
     tuning.add_argument("--seconds", type=float, default=0.5, help="time per trial")
     tuning.set_defaults(run=lambda given: write_profile(given.names, given.seconds, given.output))
-    given = parser.parse_args()
+    return parser
+
+
+def add(commands: Any, name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+    """A command whose help ends with an example."""
+    formatted = argparse.RawDescriptionHelpFormatter
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, description=purpose, epilog=f"example:\n  {example}", formatter_class=formatted
+    )
+    return parser
+
+
+def ask(words: list[str]) -> None:
+    from service.ask import AskError, main
+
     try:
-        given.run(given)
-    except SettingsError as error:
-        parser.error(str(error))
-    except PortError as error:
-        sys.exit(str(error))
+        main(words)
+    except AskError as error:
+        sys.exit(f"quartet: {error}")
+
+
+def list_models(url: str | None) -> None:
+    from service.ask import AskError, print_models
+
+    try:
+        print_models(url)
+    except AskError as error:
+        sys.exit(f"quartet: {error}")
+
+
+def train(words: list[str]) -> None:
+    """In a process of its own, for training imports what serving does without."""
+    sys.exit(subprocess.run([sys.executable, "-m", "training", "run", *words], check=False).returncode)
+
+
+def examine(port: int) -> None:
+    from service.doctor import examine
+
+    sys.exit(0 if examine(port) else 1)
 
 
 def serve(host: str, port: int, keep_alive_s: int) -> int:
@@ -57,10 +129,16 @@ def serve(host: str, port: int, keep_alive_s: int) -> int:
     try:
         command = ["-m", "service.host", str(keep_alive_s), str(shared or "")]
         grace_s = settings.drain_delay_s + settings.drain_s + ENDING_S
-        return supervise(host, port, command, settings.processes, grace_s)
+        return supervise(host, port, command, settings.processes, grace_s, lambda port: announce(host, port))
     finally:
         if shared is not None:
             shutil.rmtree(shared, ignore_errors=True)
+
+
+def announce(host: str, port: int) -> None:
+    """Where to look, and a request to try."""
+    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    log.info("ready. Open %s/ to try the models, or: curl %s/v1/models", address, address)
 
 
 def make_key(name: str) -> None:

@@ -10,11 +10,14 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import NamedTuple
 
 BACKLOG = 2048  # connections that wait to be accepted
+LISTENING_S = 0.1  # between looks at what workers say, until all have loaded
 LONGEST_WAIT_S = 30.0  # before a worker that does not start is tried again
 CONFIGURATION = os.EX_CONFIG  # how a worker ends that can never start with these settings
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
@@ -40,13 +43,17 @@ class Supervisor:
     `command` starts a worker; the numbers of this process, of the socket and of the pipe are appended.
     """
 
-    def __init__(self, listener: socket.socket, command: list[str], workers: int, grace_s: float) -> None:
-        """`grace_s` is how long workers may take to end before they are killed."""
+    def __init__(
+        self, listener: socket.socket, command: list[str], workers: int, grace_s: float, ready: Callable[[], None]
+    ) -> None:
+        """`grace_s` is how long workers may take to end before they are killed; `ready` tells that all have loaded."""
         self._listener, self._command, self._grace_s = listener, command, grace_s
         self._children: dict[int, Child] = {}  # by process id
         self._due: list[tuple[float, Child]] = []  # who is started again, and when
         self._status = 0
         self._proven = False  # whether any worker has ever loaded
+        self._loaded: set[int] = set()  # process ids
+        self._ready: Callable[[], None] | None = ready  # None once it was called
         self._deadline: float | None = None  # of the end
         self._first = [Child(number, -1, 0) for number in range(1, workers + 1)]
 
@@ -58,6 +65,7 @@ class Supervisor:
         while True:
             self._bury()
             self._start_due()
+            self._hear()
             self._kill_late()
             if self._deadline is not None and not self._children:
                 return self._status
@@ -68,7 +76,8 @@ class Supervisor:
     def _patience(self) -> float:
         """Seconds until something has to be done without a signal."""
         times = [when for when, _ in self._due] + ([] if self._deadline is None else [self._deadline])
-        return max(0.0, min(times) - monotonic()) if times else 3600.0
+        longest = 3600.0 if self._ready is None else LISTENING_S
+        return min(longest, max(0.0, min(times, default=inf) - monotonic()))
 
     def _start(self, child: Child) -> None:
         loaded, says = os.pipe()
@@ -90,7 +99,9 @@ class Supervisor:
 
     def _lose(self, pid: int, code: int) -> None:
         child = self._children.pop(pid)
-        has_loaded = self._has_loaded(child)
+        has_loaded = self._has_loaded(pid, child)
+        self._loaded.discard(pid)
+        os.close(child.loaded)
         if self._deadline is not None:
             return
         if code == CONFIGURATION and not self._proven:
@@ -102,14 +113,21 @@ class Supervisor:
         log.error("worker %d (process %d) %s; the next one starts in %g s", child.number, pid, told(code), wait_s)
         self._due.append((monotonic() + wait_s, Child(child.number, -1, failures)))
 
-    def _has_loaded(self, child: Child) -> bool:
-        try:
-            said = bool(os.read(child.loaded, 1))
-        except BlockingIOError:  # a process of the worker's own still holds its end
-            said = False
-        os.close(child.loaded)
-        self._proven = self._proven or said
-        return said
+    def _hear(self) -> None:
+        """Which workers have loaded, until all have."""
+        if self._ready is not None and self._deadline is None:
+            for pid, child in self._children.items():
+                self._has_loaded(pid, child)
+            if len(self._loaded) == len(self._first):
+                self._ready()
+                self._ready = None
+
+    def _has_loaded(self, pid: int, child: Child) -> bool:
+        with suppress(BlockingIOError):  # it has not yet, or a process of the worker's own still holds its end
+            if os.read(child.loaded, 1):
+                self._loaded.add(pid)
+                self._proven = True
+        return pid in self._loaded
 
     def _start_due(self) -> None:
         if self._deadline is not None:
@@ -157,8 +175,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def supervise(host: str, port: int, command: list[str], workers: int, grace_s: float) -> int:
-    """The exit status. Raises PortError."""
+def supervise(
+    host: str, port: int, command: list[str], workers: int, grace_s: float, ready: Callable[[int], None]
+) -> int:
+    """The exit status. `ready` is told the port once all workers have loaded. Raises PortError."""
     with listen(host, port) as listener:
-        log.info("listening on %s:%d with %d workers", host, listener.getsockname()[1], workers)
-        return Supervisor(listener, [sys.executable, *command], workers, grace_s).run()
+        number = listener.getsockname()[1]
+        log.info("listening on %s:%d, loading the models in %d workers", host, number, workers)
+        return Supervisor(listener, [sys.executable, *command], workers, grace_s, lambda: ready(number)).run()
