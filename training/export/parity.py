@@ -18,7 +18,7 @@ PARITY_BATCHES = 1, 2, 5
 class Predictor:
     """A graph under ONNX Runtime on the CPU: any number of rows by name to outputs by name, `batch` rows at a time."""
 
-    def __init__(self, graph: Path, batch: int = 256) -> None:
+    def __init__(self, graph: Path | bytes, batch: int = 256) -> None:
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self.batch = batch
 

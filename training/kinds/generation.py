@@ -1,17 +1,27 @@
 """What the recipes of generators share: the tensors that they declare and the evaluation of their samples."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import GRAPH, Arrays
+from service.bundle import GRAPH, Arrays, Metric
 from service.bundle import Tensor as Declared
-from training.data import Split
+from training.data import Images, Split, mnist
 from training.export.parity import Predictor
+from training.export.penultimate import features
 from training.export.store import committed
-from training.measures.evaluation import Evaluation, Predict, histogram, proportion
+from training.measures import generation
+from training.measures.accuracy_score import accuracy_score
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.report import pictures
 
 LABELS = 10
+SEED = 1
+
+Samples = NDArray[np.float32]
+"""Grey levels [N, 28, 28]."""
 
 
 def latent(size: int) -> Declared:
@@ -37,27 +47,124 @@ def latents(count: int, size: int, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
 
 
-def examples(size: int, seed: int = 1) -> Arrays:
+def examples(size: int) -> Arrays:
     """Four latent codes for the labels 0, 3, 7 and 9."""
-    return {"latent": latents(4, size, seed), "label": np.array([0, 3, 7, 9])}
+    return {"latent": latents(4, size, SEED), "label": np.array([0, 3, 7, 9])}
 
 
-def evaluate(predict: Predict, data: Split, size: int, seed: int, count: int = 5000) -> Evaluation:
-    """How many samples are read as the label that was asked for, and a sheet of some."""
-    asked = np.arange(count) % LABELS
-    images = predict({"latent": latents(count, size, seed), "label": asked})["image"]
-    reader = committed("convnet")
-    read = Predictor(reader.graph)({"image": images})["probabilities"].argmax(1)
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """What a generator draws: the pictures, and the committed classifiers that judge samples and saw none in training.
+
+    features  its inner features are compared
+    judge     reads the samples
+    gate      refuses what it takes for something else; none where there is no such model
+    """
+
+    data: Callable[[], Split]
+    features: str
+    judge: str
+    gate: str | None = None
+
+
+DIGITS = Domain(data=mnist, features="digits", judge="convnet", gate="digits")
+COUNT = 10_000  # samples that are measured
+
+
+def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool = True, count: int = COUNT) -> Evaluation:
+    """All that is measured of samples: of every label as many where the model is asked for one (`asks`)."""
+    data, asked = domain.data(), np.arange(count) % LABELS
+    inputs: Arrays = {"latent": latents(count, size, SEED)} | ({"label": asked} if asks else {})
+    samples = np.rint(predict(inputs)["image"])
+    read = _read(domain.judge, samples)
+    judged = [_read_as_asked(read, asked, domain.judge)] if asks else []
+    judged += [_accuracy_score(samples, asked, data)] if asks else []
+    judged += [_accepted(domain.gate, samples)] if domain.gate else []
+    order = np.argsort(asked if asks else read, kind="stable")
+    sheet = samples[order].reshape(LABELS, -1, 28, 28)[:, :10] if asks else samples[:100]
+    confusion = {"asked-and-read": pictures.confusion_matrix(asked, read, range(LABELS), names=("asked", "read"))}
     return Evaluation(
-        metrics=(
-            proportion(
-                "samples read as asked",
-                int((read == asked).sum()),
-                count,
-                split="samples",
-                description=f"by convnet {reader.manifest.version}, sha256 {reader.manifest.sha256[GRAPH]}",
-            ),
-        ),
-        pictures={"samples": pictures.image_sheet(images[:100], columns=10)},
+        metrics=(*judged[:1], *_likeness(samples, data, domain.features), *judged[1:], *generation.modes(read, LABELS)),
+        pictures={
+            "samples": pictures.image_sheet(sheet.reshape(-1, 28, 28), columns=10),
+            "nearest-training-pictures": _nearest_pairs(samples, data),
+            **(confusion if asks else {}),
+        },
         reference=(histogram("label", data.train.labels, np.arange(-0.5, LABELS)),),
     )
+
+
+def _named(model: str) -> str:
+    manifest = committed(model).manifest
+    return f"by {model} {manifest.version}, sha256 {manifest.sha256[GRAPH]}"
+
+
+def _read(judge: str, samples: Samples) -> NDArray[np.int64]:
+    read: NDArray[np.int64] = Predictor(committed(judge).graph)({"image": samples})["probabilities"].argmax(1)
+    return read
+
+
+def _read_as_asked(read: NDArray[np.int64], asked: NDArray[np.int64], judge: str) -> Metric:
+    right = int((read == asked).sum())
+    return proportion("samples read as asked", right, len(asked), split="samples", description=_named(judge))
+
+
+def _accuracy_score(samples: Samples, asked: NDArray[np.int64], data: Split) -> Metric:
+    drawn = Images(samples.astype(np.uint8), asked)
+    return accuracy_score(drawn, Images(*_some(data.train, len(asked))), data.test)
+
+
+def _accepted(gate: str, samples: Samples) -> Metric:
+    found = committed(gate)
+    threshold = getattr(found.manifest.task, "acceptance_threshold", None) or 0.0
+    accepted = int((Predictor(found.graph)({"image": samples})["familiarity"] >= threshold).sum())
+    return proportion("accepted samples", accepted, len(samples), split="samples", description=_named(gate))
+
+
+def _likeness(samples: Samples, data: Split, model: str) -> tuple[Metric, ...]:
+    """The distance of samples from the test pictures, and how much of them they cover, in a classifier's features."""
+    count = min(len(samples), len(data.test))
+    shown = data.test.pixels[:count], _some(data.train, count)[0], samples[:count]
+    real, train, fake = (features(committed(model), rows.astype(np.float32)) for rows in shown)
+    floor = generation.frechet(train, real)
+    distance = generation.frechet_metric("Fréchet distance", fake, real, split="samples", description=_named(model))
+    times = distance.model_copy(
+        update={
+            "name": "times the floor",
+            "description": f"the distance, beside the {floor:.3g} of as many training pictures",
+            **{side: getattr(distance, side) / floor for side in ("value", "low", "high")},
+        }
+    )
+    return distance, times, *generation.manifold(fake, real), generation.support(fake, real), _novelty(samples, data)
+
+
+def _some(images: Images, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pixels and labels of `count` images, drawn at random but always the same."""
+    rows = np.random.default_rng(SEED).permutation(len(images))[:count]
+    return images.pixels[rows], images.labels[rows]
+
+
+def _flat(images: NDArray[np.generic]) -> NDArray[np.float32]:
+    return images.reshape(len(images), -1).astype(np.float32)
+
+
+def _novelty(samples: Samples, data: Split, count: int = 1000) -> Metric:
+    """How far samples are from the nearest training picture, beside how far test pictures are."""
+    train = _flat(data.train.pixels)
+    (_, drawn), (_, unseen) = (generation.nearest(_flat(rows[:count]), train) for rows in (samples, data.test.pixels))
+    return bootstrapped(
+        "distance from training",
+        lambda drawn, unseen: float(np.median(drawn) / np.median(unseen)),
+        drawn,
+        unseen,
+        split="samples",
+        description="of the nearest training picture, median, beside that of test pictures: 0 would be a copy",
+    )
+
+
+def _nearest_pairs(samples: Samples, data: Split, columns: int = 20) -> bytes:
+    """Samples, and below each the training picture that is nearest to it."""
+    shown = samples[:columns]
+    found, _ = generation.nearest(_flat(shown), _flat(data.train.pixels))
+    rows = np.concatenate([shown, data.train.pixels[found]])
+    return pictures.image_sheet(rows, columns=columns, row_names=("sample", "nearest"))

@@ -1,11 +1,12 @@
-"""Handwritten digits by conditional flow matching: noise is carried to a digit in a few steps of a small U-Net.
+"""Handwritten digits by conditional flow matching: noise is carried to a digit in eight steps of a small U-Net.
 
-Network: U-Net over 14x14 and 7x7 places, 0.7 M parameters; the steps are unrolled in the graph. A teacher learns the
-flow, a student to follow the guided teacher in a few steps (`training/kinds/flow_matching.py` names the sources).
-5,000 training digits are set aside to validate choices; neither network nor choice saw the models that judge.
+Network: U-Net over 14x14 and 7x7 places, 0.7 M parameters; the steps are unrolled in the graph, which looks at a sample
+without its label, too, in the steps that are guided (`training/kinds/flow_matching.py` names the sources). 5,000
+training digits are set aside; steps and guidance were chosen with samples compared with them. The models that judge
+the samples took no part in training.
 Source: Lipman et al., Flow matching for generative modeling, ICLR 2023.
 Data: MNIST, 60,000 + 10,000 digits of 28x28; its authors state no licence.
-Expected: 99.5 % of the samples read as asked. Run time: 25 minutes on one core.
+Expected: 99.5 % of the samples read as asked. Run time: 10 minutes on one core.
 """
 
 from torch import nn
@@ -19,10 +20,12 @@ from training.recipe import Recipe
 from training.run import Run
 
 LATENT = 28 * 28
+TIMES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+GUIDANCE = (0.0, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0)  # of the step from each time
 
 
 def train(run: Run[Hyper]) -> nn.Module:
-    return flow_matching.fit(run, mnist().train, *MNIST)
+    return flow_matching.Sampler(flow_matching.fit(run, mnist().train, *MNIST).cpu(), TIMES, GUIDANCE, *MNIST)
 
 
 RECIPE = Recipe(
@@ -33,7 +36,7 @@ RECIPE = Recipe(
     inputs=(generation.latent(LATENT), generation.label()),
     outputs=(generation.image(),),
     train=train,
-    evaluate=lambda predict, hyper: generation.evaluate(predict, mnist(), LATENT, hyper.seed),
+    evaluate=lambda predict, _: generation.evaluate(predict, generation.DIGITS, LATENT),
     examples=lambda: generation.examples(LATENT),
     tolerance=Tolerance(atol=0.1, rtol=1e-4),
     trial={"validation": 100, "batch": 32, "fine": 8, "coarse": 16, "depth": 1},
