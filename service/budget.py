@@ -63,7 +63,7 @@ class Lease:
             budget.held += more
 
     def keep(self) -> None:
-        """Somebody else uses it, too."""
+        """One more holder: `drop` must be called once more."""
         with self._budget.lock:
             self._users += 1
 

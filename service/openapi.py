@@ -43,6 +43,7 @@ ERRORS = {
 SELECTION = [
     {"name": "model", "in": "query", "schema": {"type": "string"}, "description": "Another model of the same task."},
     {"name": "version", "in": "query", "schema": {"type": "string"}, "description": "A version of the model."},
+    {"name": "x-model-version", "in": "header", "schema": {"type": "string"}, "description": "The same in a header."},
     {
         "name": "x-timeout-ms",
         "in": "header",

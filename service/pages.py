@@ -116,11 +116,11 @@ def _playground() -> dict[str, Page]:
     for file in sorted(PLAYGROUND.iterdir()):
         path = "/" if file.name == "index.html" else f"/playground/{file.name}"
         answer = Answer(file.read_bytes(), f"{TYPES[file.suffix]}; charset=utf-8", GUARDED)
-        pages[path] = partial(_given, answer)
+        pages[path] = partial(_static, answer)
     return pages
 
 
-async def _given(answer: Answer) -> Answer:
+async def _static(answer: Answer) -> Answer:
     return answer
 
 

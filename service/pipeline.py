@@ -23,7 +23,7 @@ from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, Qu
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, Answer, Request
 from service.settings import Settings, SettingsError
-from service.stage_pool import HEAVY, Caller, parsed, run_stage
+from service.stage_pool import HEAVY, Caller, run_parser, run_stage
 from service.task import Payload, Task
 from service.tasks import TASKS
 from service.timing import Timing
@@ -69,7 +69,7 @@ class Pipeline:
             raise EmptyBody("The request has no body.")
         caller, size = Caller(deadline, abandoned, request.lease), len(request.body)
         limits = self.limits(request.lease, deadline)
-        reading = parsed if request.media_type == JSON else run_stage
+        reading = run_parser if request.media_type == JSON else run_stage
         payload = await reading(_weight(request), caller, task.read, request, limits)
         request.body = b""
         model = self._pick(task, request, model_name, payload)
@@ -109,11 +109,9 @@ class Pipeline:
         return answer, timing
 
     def _pick(self, task: Task, request: Request, named: str | None, payload: Payload) -> ServedModel:
-        header = request.header(b"x-model-version")
-        if header is not None and payload.version not in (None, header):
-            raise InvalidValue("The body or the URL says something else than the header.", "version")
+        version = version_of(request, payload.version)
         name = named or (self.repository.default(task.kind) if payload.model is None else payload.model)
-        return self.repository.pick(name, header if payload.version is None else payload.version, task.kind)
+        return self.repository.pick(name, version, task.kind)
 
     def deadline(self, request: Request, endpoint: str) -> float:
         """On the monotonic clock: after the endpoint's time-out, or the shorter one that `x-timeout-ms` asks for."""
@@ -135,14 +133,14 @@ def check_finite(outputs: Arrays) -> None:
 
 
 def _is_finite(numbers: NDArray[Any]) -> bool:
-    """A sum of squares is sooner had than a look at each of a few numbers, and is finite only where all of them are."""
+    """For a few numbers a sum of squares is faster than a look at each, and is finite only if all of them are."""
     if numbers.size <= FEW and isfinite(np.vdot(numbers, numbers)):
         return True
     return bool(np.isfinite(numbers).all())
 
 
 def _weight(request: Request) -> int:
-    """Its bytes, unless these say little of the time that it takes to read them: elements and parts may be empty."""
+    """The body's bytes; HEAVY for forms and DICOM, whose time to be read has little to do with them."""
     return HEAVY if request.media_type in (DICOM, FORM) else len(request.body)
 
 
@@ -152,6 +150,14 @@ def priority_of(request: Request) -> int:
     if text not in (None, "urgent", "patient"):
         raise InvalidValue("Must be urgent or patient.", "x-priority")
     return PATIENT if text == "patient" else URGENT
+
+
+def version_of(request: Request, named: str | None) -> str | None:
+    """The version that `x-model-version` asks for, or the body or the URL does, which have `named` it."""
+    header = request.header(b"x-model-version")
+    if header is not None and named not in (None, header):
+        raise InvalidValue("The body or the URL says something else than the header x-model-version.", "version")
+    return named if header is None else header
 
 
 def _outcome(error: BaseException) -> str:

@@ -27,7 +27,7 @@ _room = BoundedSemaphore(MOST_WAITING)
 
 
 class Caller(NamedTuple):
-    """Until when a stage is of use (monotonic clock), whether nobody waits any more, and whose memory it takes."""
+    """Who waits for a stage: until when (monotonic clock), whether they have gone, and the lease on their memory."""
 
     deadline: float
     abandoned: Callable[[], bool]
@@ -41,11 +41,10 @@ async def run_stage(size: int, caller: Caller, stage: Callable[P, T], *args: P.a
     return await run_in_thread(caller, stage, *args, **kwargs)
 
 
-async def parsed(size: int, caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The same for a stage that parses JSON of `size` bytes.
+async def run_parser(size: int, caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a stage that parses JSON of `size` bytes: like `run_stage`, but large bodies one after the other.
 
-    The parser holds the interpreter lock, for LARGE_JSON and more long enough to be felt: these go one after the other,
-    for the event loop would wait for all that are at it together.
+    The parser holds the interpreter lock, and the event loop would wait for all that run side by side.
     """
     if size <= LARGE_JSON:
         return await run_stage(size, caller, stage, *args, **kwargs)

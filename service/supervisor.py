@@ -90,7 +90,7 @@ class Supervisor:
         self._children[pid] = child._replace(loaded=loaded)
 
     def _bury(self) -> None:
-        """Every child that has ended, also those that others have left to process 1."""
+        """Collect every child that has ended, orphans included, which fall to process 1."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = ended
@@ -139,7 +139,7 @@ class Supervisor:
                 self._start(child)
 
     def _end(self) -> None:
-        """Workers answer what they have accepted. Whoever asks again is already being obeyed."""
+        """Tell the workers to end once they have answered what they accepted. A second signal changes nothing."""
         if self._deadline is None:
             self._deadline = monotonic() + self._grace_s
             self._signal(signal.SIGTERM)

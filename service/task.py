@@ -40,9 +40,10 @@ class Payload(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What the graphs take and what the writers will need beside the outputs.
+    """What the graphs take and what the writers need beside the outputs.
 
-    `media_types` are those that the answer can have, where it cannot have all of the task's, and `why` says so.
+    `context` has a type of the task's own, and only the task's writers look into it. `media_types` are those that the
+    answer can have, where it cannot have all of the task's, and `why` says so.
     """
 
     inputs: Arrays
@@ -127,14 +128,14 @@ class Task:
             return Payload(body.samples, request.media_type, None, None, {}, body.work)
         options, work = {}, body.work
         for option in self.options:
-            if (value := _given(option.name, option.parse, body.fields, request.query)) is not None:
+            if (value := _value_of(option.name, option.parse, body.fields, request.query)) is not None:
                 options[option.name] = value
                 work += option.work if value else 0
-        model, version = (_given(name, optional_text, body.fields, request.query) for name in ("model", "version"))
+        model, version = (_value_of(name, optional_text, body.fields, request.query) for name in ("model", "version"))
         return Payload(body.samples, request.media_type, model, version, options, work)
 
 
-def _given(
+def _value_of(
     name: str, parse: Callable[[object, str], Any], fields: Mapping[str, object], query: Mapping[str, str]
 ) -> Any:
     """What the body or the URL says; None: neither does. Raises InvalidValue where they say different things."""

@@ -109,7 +109,7 @@ class Worker:
             signal.raise_signal(signal.SIGTERM)
 
     async def _follow_parent(self) -> None:
-        """Without one nobody would replace this process, nor end it, and it would hold the port."""
+        """End when the parent has ended: nobody else would end this process, and it would hold the port."""
         while os.getppid() == self.parent:
             await asyncio.sleep(PARENT_S)
         log.critical("the parent process is gone: finishing what was accepted")

@@ -96,7 +96,7 @@ def _claim(body: bytes, limits: Limits) -> None:
 
 
 def _why_not_json(body: bytes) -> str:
-    """In another parser's words, which tells where."""
+    """Why it is no JSON, by a parser that says where."""
     if not body.strip():
         return "There is nothing in the body."
     if len(body) <= EXPLAINED:

@@ -10,5 +10,5 @@ access_log    a line per request
 insides       what is used of uvicorn beyond its interface
 observability what is counted, logged and traced of a request
 tracing       W3C trace context
-throttling    pages that are dear to make
+throttling    pages that are expensive to make
 """

@@ -33,7 +33,7 @@ class Client:
         return getattr(self._cycle, "disconnected", False)
 
     async def has_read(self) -> None:
-        """Wait until nearly all that was written to it has left this process, or its connection ends."""
+        """Wait until the transport's buffer is nearly empty, or the connection ends."""
         flow = getattr(self._cycle, "flow", None)
         if flow is not None and flow.write_paused:
             await flow.drain()

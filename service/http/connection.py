@@ -1,11 +1,11 @@
-"""What connections may cost.
+"""uvicorn's HTTP/1.1 protocol with limits on what a connection may cost.
 
-uvicorn, whose protocol this is, bounds neither the head of a request, in bytes or in time, nor what follows its body,
-nor how many requests wait behind one another, nor how long an answer lies there unread, nor how many connections there
-are. It takes fields behind a chunked body for the head's. And it loses the body of a request that asks for an upgrade:
-Java's client asks for HTTP/2 in every first one.
+uvicorn itself limits neither the size of a request's head nor the time in which it must arrive, nor the bytes around a
+body, the number of pipelined requests, the time for which an answer may stay unread, or the number of connections. It
+also takes the trailer fields of a chunked body for headers, and loses the body of a request that asks for an upgrade,
+as the first one of Java's client does, for HTTP/2.
 
-The bounds of a body are in `service/http/body.py`.
+The limits of a body are in `service/http/body.py`.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from service.http.observability import request_id
 from service.settings import Settings
 
 OTHER_FILES = 128  # that a process has open beside its connections
-LOOKED_AT = 16  # connections
+LOOKED_AT = 16  # connections, to find one that is idle
 FRAMING = b"content-length", b"transfer-encoding"
 LEAST_RATE = 4096  # bytes of an answer per second: the slowest mobile phones are faster
 WRAPPING = 8  # bytes on the way for each byte of a body: chunks may be small
@@ -55,7 +55,7 @@ def room_of(settings: Settings) -> int:
 
 
 class _Flow(FlowControl):
-    """Nothing more is read while requests wait behind the one that is answered, which has all of its body."""
+    """Reads nothing while pipelined requests wait: the one that is being answered has all of its body."""
 
     def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
         super().__init__(transport)
@@ -67,10 +67,10 @@ class _Flow(FlowControl):
 
 
 class Connection(HttpToolsProtocol):
-    """A refusal waits until the requests before it have been answered, and closes the connection.
+    """A connection that is closed once a request on it has been refused, after the answers to those before it.
 
-    Where the other end is still sending, that is when it has hung up or had the time of a body: the kernel resets a
-    connection that is closed with bytes unread, and the answer would be lost with them.
+    While the client is still sending, the connection stays open and what comes is thrown away, until the client hangs
+    up or `body_timeout_s` is over. Otherwise the kernel would reset it, and the client might never see the answer.
     """
 
     settings: ClassVar[Settings]
@@ -81,7 +81,7 @@ class Connection(HttpToolsProtocol):
 
     @classmethod
     def install(cls, settings: Settings, errors: Counter[tuple[str, str]]) -> None:
-        """For the uvicorn that this process is about to start."""
+        """Make the uvicorn that this process is about to start use this protocol."""
         cls.settings, cls.errors = settings, errors
         cls.room = room_of(settings)
         cls.most_bytes = WRAPPING * int(max(settings.max_body_bytes, *settings.body_limits.values(), 0))
@@ -144,7 +144,7 @@ class Connection(HttpToolsProtocol):
         return False  # there are no web sockets here
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Read on as if nobody had asked: for the parser, what follows such a head is no HTTP."""
+        """Ignore the upgrade: put a second parser in place of uvicorn's, which takes nothing after it for HTTP."""
         stopped = sys.exception()
         assert isinstance(stopped, HttpParserUpgrade)
         self.cycle.more_body = True
@@ -160,7 +160,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(MalformedRequest("This is not HTTP/1.1."))
 
     def end(self) -> None:
-        """Close the connection behind an answer that is written; `CoalescedWrites` calls it."""
+        """Close the connection after an answer, or let it linger when the client is still sending."""
         if self._answering is not None and self._answering.more_body:
             self._lingers = True
         else:
@@ -206,7 +206,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse(HeadTooLarge(f"The head has more than {self.settings.max_head_bytes} bytes."))
 
     def _has_begun(self) -> bool:
-        """Whether part of a head is there, and not only of the body of a request that was answered without it."""
+        """Whether part of a head has arrived, not just more of a body that was not waited for."""
         return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
 
     def _head_is_late(self) -> None:
@@ -258,12 +258,12 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _watch_the_end(self) -> None:
-        """To close is to wait until all is read."""
+        """A closing connection stays until all has been read: abort it when the client reads too slowly."""
         if self._unread_timer is None and self.transport.is_closing() and self.transport.get_write_buffer_size():
             self._expect_reading()
 
     def _expect_reading(self) -> None:
-        """Somebody who reads next to nothing of an answer while an idle connection is kept is not waited for."""
+        """Give the client the time for which an idle connection is kept to read at LEAST_RATE."""
         self._unread_timer = self.loop.call_later(self.timeout_keep_alive, self._look_what_is_read, self._unread())
 
     def _look_what_is_read(self, left: int) -> None:
@@ -274,21 +274,21 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _unread(self) -> int:
-        """Bytes that the other end has not taken: here and, as it is called on Linux, in the kernel."""
+        """Bytes that the client has not acknowledged: those in the transport and, on Linux, in the kernel."""
         waiting = bytearray(4)
         with suppress(OSError):
             ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, waiting)
         return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
 
     def _make_room(self) -> None:
-        """Close a connection that waits for a request: of some that are found quickly the one that has for longest."""
+        """Close an idle connection, the one idle for longest of the first LOOKED_AT; refuse this one if none is."""
         if longest := min(islice(self._waiting(), LOOKED_AT), key=lambda one: one[0], default=None):
             longest[1].transport.close()
         else:
             self._refuse(TooManyConnections("There are too many connections. Try again in a moment."))
 
     def _waiting(self) -> Iterator[tuple[float, HttpToolsProtocol]]:
-        """The others that are between two requests, each with when it would be closed for it."""
+        """The other idle connections, each with the time at which it would be closed."""
         for one in self.connections:
             if one is not self and isinstance(one, Connection) and not one.transport.is_closing():
                 timer = one.timeout_keep_alive_task
@@ -297,7 +297,7 @@ class Connection(HttpToolsProtocol):
 
 
 class _AfterUpgrade:
-    """What a second parser calls: nothing for the head that tells it how long the body is, then the connection."""
+    """The protocol of the second parser: skips the made-up head that says how long the body is, then passes all on."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self.deaf = connection, True

@@ -116,7 +116,7 @@ class Exchange(Observed):
         await self.fail(error, problem(error, self.request_id.decode("latin-1")), PROBLEM)
 
     async def fail(self, error: QuartetError, body: bytes, media_type: bytes) -> None:
-        """Answer with an error in a form of the caller's; OPTIONS with what may be asked here."""
+        """Answer with an error whose body the caller has written; OPTIONS with the methods that are allowed."""
         if isinstance(error, MethodNotAllowed) and self.method == "OPTIONS":
             await self._reply(204, [*error.headers(), (b"x-request-id", self.request_id)], b"")
             return
@@ -140,12 +140,12 @@ class Exchange(Observed):
 
 
 def describing(media_type: bytes, body: bytes, identity: bytes) -> Headers:
-    """What is said of every body: its type, its length and the request's id."""
+    """The headers of every answer: type and length of its body, and the request's id."""
     return [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", identity)]
 
 
 def _by_name(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """What comes several times is one list, RFC 9110 section 5.3."""
+    """Headers by name; the values of one that comes several times are joined (RFC 9110 section 5.3)."""
     headers = dict(pairs)
     if len(headers) == len(pairs):
         return headers

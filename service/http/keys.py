@@ -56,7 +56,7 @@ def is_open(path: str) -> bool:
 
 
 class Allowance:
-    """Requests per second, a second's worth at once, counted in a file by all processes that may spend of it.
+    """A rate limit that all processes share through a file: `rate` requests per second, in bursts of a second's worth.
 
     The generic cell rate algorithm (ATM Forum, Traffic Management 4.0, 1996): the file holds the time at which the next
     request would be due if they came evenly, on the monotonic clock, which all processes of a machine share.
@@ -83,7 +83,7 @@ class Allowance:
 
 
 def _room(path: Path | None) -> int:
-    """A file with room for a number: to write into a mapped one that has none would end the process."""
+    """A file of the size of a number: writing into the mapping of a shorter one would end the process."""
     try:
         if path is not None:
             return _allocated(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))

@@ -1,4 +1,4 @@
-"""Dear pages for anybody: made once for all who wait, off the event loop, and for a small share of the time."""
+"""Expensive pages that need no key: made once for all who wait, and for at most a fifth of the time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ PAUSES = 4  # of the time that making it took
 
 
 class Throttled:
-    """Nobody gets what was begun before they asked."""
+    """`await page()` is a page that was begun after the call."""
 
     def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:
         self._make = make

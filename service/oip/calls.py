@@ -1,4 +1,4 @@
-"""The calls that a gRPC server is at: who may make one, how many there may be, how their messages come and go.
+"""The calls that a gRPC server is answering: how many there may be, and how their messages are read and written.
 
 Every method is served as a stream, so nothing of a message is read before the caller is admitted: until somebody reads,
 gRPC takes no more than the window of the stream.
@@ -67,13 +67,13 @@ class Call(Observed):
         self._task = asyncio.current_task()
 
     def cancel(self, why: QuartetError) -> None:
-        """End it from here: whoever serves it finds out why."""
+        """End it; `refusal` tells whoever serves it why."""
         self.refusal = why
         if self._task is not None:
             self._task.cancel()
 
     def resume(self) -> None:
-        """Once it has been cancelled: there is an answer to be sent."""
+        """Undo `cancel`, so that the refusal can be sent."""
         if self._task is not None:
             self._task.uncancel()
 
@@ -162,9 +162,9 @@ class Calls:
         await asyncio.to_thread(give_back_now)
 
     def take_place(self, call: Call) -> float | None:
-        """One of those for messages that take their time, for each may come to be as large as it is allowed to be.
+        """Count the call among those with a slow message, each of which may become as large as the limit.
 
-        Returns for how many seconds; None: for as long as nobody else needs it. Raises MemoryFull.
+        Returns for how many seconds it may wait; None: until another call needs the place. Raises MemoryFull.
         """
         full = MemoryFull("Too many messages come slowly. Try again in a moment.")
         if len(self._late) >= self._places and not self._end_longest(self._late, full):
@@ -176,7 +176,7 @@ class Calls:
         self._late.pop(call, None)
 
     def _end_longest(self, calls: Iterable[Call], why: QuartetError) -> bool:
-        """Whether one of them was a stream on which nothing is pending, and is ended now."""
+        """End the first stream on which nothing is pending; whether there was one."""
         idle = (call for call in calls if call.streams and not call.pending and call.refusal is None)
         longest = next(idle, None)
         if longest is not None:
@@ -187,7 +187,7 @@ class Calls:
 
 
 class Arrival:
-    """Reads a message, and watches the clock with timers alone: nearly all are there at once."""
+    """Reads a message within its time. Only timers: nearly all messages are there at once."""
 
     def __init__(self, calls: Calls, call: Call) -> None:
         self._calls, self._call = calls, call
@@ -234,7 +234,7 @@ class Arrival:
 
 
 def waiting() -> bool:
-    """Nobody who is gone: a client that cancels cancels what it waits for."""
+    """Never abandoned: when a client cancels, gRPC cancels the coroutine that serves it."""
     return False
 
 
@@ -244,12 +244,12 @@ async def message_in(body: bytes | None, message: Any, caller: Caller) -> Any:
         raise EmptyBody("The call has no message.")
     assert caller.lease is not None
     caller.lease.grow(2 * len(body))
-    read = await run_stage(len(body), caller, parsed, message, body)
+    read = await run_stage(len(body), caller, parse_message, message, body)
     caller.lease.settle(len(body))
     return read
 
 
-def parsed(message: Any, body: bytes) -> Any:
+def parse_message(message: Any, body: bytes) -> Any:
     """The message in `body`. Raises MalformedBody."""
     try:
         return message.FromString(body)

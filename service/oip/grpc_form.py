@@ -22,7 +22,7 @@ from service.oip.datatypes import (
     to_bytes,
 )
 from service.oip.grpc_messages import ModelInferResponse
-from service.oip.requests import InferRequest, Parameters, refuse_unsupported
+from service.oip.requests import InferRequest, Parameters, refuse_repeated, refuse_unsupported
 
 # datatype -> the field of InferTensorContents, and the dtype that holds all it can
 CONTENTS = {
@@ -48,12 +48,13 @@ def decode(request: Any) -> InferRequest:
     inputs: Arrays = {}
     for tensor, data in zip(request.inputs, raw or [None] * len(request.inputs), strict=True):
         field = f"inputs.{tensor.name}"
-        if tensor.name in inputs:
-            raise InvalidValue("Given twice.", field)
+        refuse_repeated(tensor.name, inputs, "inputs")
         inputs[tensor.name] = _tensor(tensor, data, field)
+    outputs: dict[str, bool] = {}
     for output in request.outputs:
         refuse_unsupported(_values(output.parameters), f"outputs.{output.name}")
-    outputs = {output.name: parameters.binary for output in request.outputs}
+        refuse_repeated(output.name, outputs, "outputs")
+        outputs[output.name] = parameters.binary
     return InferRequest(request.id, inputs, outputs or None, parameters)
 
 

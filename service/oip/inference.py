@@ -31,7 +31,7 @@ class InferenceService:
         self._calls = calls
 
     def admit(self, call: Call) -> None:
-        """Before anything is read. The requests of a stream spend of their key's rate, not its opening.
+        """Called before anything is read. Each request of a stream counts against its key's rate, the stream does not.
 
         Raises Unauthorized, Forbidden, RateLimited.
         """

@@ -1,6 +1,6 @@
 """What a client asks for by this protocol, and what it is told of models, whichever transport it came over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,7 +11,7 @@ from service.engine.served_model import ServedModel
 from service.errors import InvalidValue, QuartetError
 from service.oip.datatypes import DTYPES
 from service.pipeline import Pipeline
-from service.stage_pool import Caller, parsed, run_stage
+from service.stage_pool import Caller, run_parser, run_stage
 from service.tasks import tensors
 from service.tasks.spacing import SPACING, Spacing, parse_spacing
 from service.timing import Timing
@@ -83,7 +83,7 @@ async def infer(
 ) -> tuple[T, Timing]:
     """The answer to a request of `size` bytes. Raises a QuartetError."""
     started = perf_counter()
-    decoding = parsed if target.in_json else run_stage
+    decoding = run_parser if target.in_json else run_stage
     model, infer_request, inputs = await decoding(size, target.caller, _understand, pipeline, target, decode)
     within, priority = infer_request.parameters.timeout_s, infer_request.parameters.priority
     caller = target.caller
@@ -118,11 +118,17 @@ def number(parameters: dict[str, Any], name: str, field: str) -> int | None:
 
 
 def refuse_unsupported(parameters: dict[str, Any], field: str) -> None:
-    """What a client must not believe to have been heeded."""
+    """Refuse parameters that would change the answer and are not implemented. Raises InvalidValue."""
     if "shared_memory_region" in parameters:
         raise InvalidValue("Shared memory is not supported: send the data itself.", field)
     if "classification" in parameters:
         raise InvalidValue("The classification extension is not supported.", field)
+
+
+def refuse_repeated(name: str, known: Container[str], field: str) -> None:
+    """Raises InvalidValue."""
+    if name in known:
+        raise InvalidValue("Given twice.", f"{field}.{name}")
 
 
 def sentence(error: QuartetError) -> str:

@@ -20,7 +20,7 @@ from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import JSON, Answer, Request
 from service.oip.datatypes import MAX_TENSORS, NAMES, checked_shape, dtype_of, from_bytes, from_numbers, to_bytes
-from service.oip.requests import InferRequest, Parameters, flag, number, refuse_unsupported
+from service.oip.requests import InferRequest, Parameters, flag, number, refuse_repeated, refuse_unsupported
 
 JSON_LENGTH = b"inference-header-content-length"
 BINARY = "application/octet-stream"
@@ -42,13 +42,14 @@ def decode(request: Request, limits: Limits) -> InferRequest:
     inputs: Arrays = {}
     for tensor in _objects(document, "inputs"):
         name = _text(tensor, "name", "inputs")
-        if name in inputs:
-            raise InvalidValue("Given twice.", f"inputs.{name}")
+        refuse_repeated(name, inputs, "inputs")
         inputs[name] = _tensor(tensor, tail, f"inputs.{name}")
     tail.check_end()
-    outputs = None
-    if document.get("outputs") is not None:
-        outputs = dict(_output(output, parameters.binary) for output in _objects(document, "outputs"))
+    outputs: dict[str, bool] = {}
+    for output in _objects(document, "outputs") if document.get("outputs") is not None else ():
+        name, binary = _output(output, parameters.binary)
+        refuse_repeated(name, outputs, "outputs")
+        outputs[name] = binary
     return InferRequest(_text(document, "id", ""), inputs, outputs or None, parameters)
 
 
@@ -96,7 +97,7 @@ def _tensor(tensor: dict[str, Any], tail: Tail, field: str) -> NDArray[Any]:
 
 
 def _from_json(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], field: str) -> NDArray[Any]:
-    """Numbers in the widest type of their kind: the model's own is checked against its signature later."""
+    """Numbers in the widest type of their kind; the signature's own type is checked later."""
     if not isinstance(data, simdjson.Array):
         raise InvalidValue("Needs data, an array.", field)
     try:

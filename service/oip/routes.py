@@ -13,7 +13,7 @@ from service.http.keys import admit_admin
 from service.messages import Answer, refuse_unknown
 from service.oip.requests import NO_PARAMETERS, SERVER, InferTarget, infer, model_metadata, sentence
 from service.oip.rest import JSON_LENGTH, decode, present
-from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of
+from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of, version_of
 from service.settings import Settings
 from service.stage_pool import Caller
 from service.timing import Timing
@@ -68,7 +68,7 @@ class Routes:
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
         caller = Caller(deadline, exchange.client.gone, request.lease)
         in_json = JSON_LENGTH not in request.headers
-        target = InferTarget(name, version, caller, priority_of(request), in_json)
+        target = InferTarget(name, version_of(request, version), caller, priority_of(request), in_json)
         return await infer(
             self._pipeline,
             target,

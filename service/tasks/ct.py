@@ -212,16 +212,16 @@ def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Ex
     low, high = manifest.task.spacing_mm or (0.6, 0.6)
     spacing = (low + high) / 2
     query, file = f"spacing_mm={spacing:g}", dicom.write_example(hu[0], (spacing, spacing))
-    yield Example("slices", write_npy(hu), NPY, _resembling(denoised, 0.1), query, NPY)
+    yield Example("slices", write_npy(hu), NPY, _array_check(denoised, 0.1), query, NPY)
     small = {"slices": hu[:1].tolist(), "spacing_mm": spacing}
-    yield Example("JSON", orjson.dumps(small), JSON, _told(denoised[:1]))
-    yield Example("DICOM", file, DICOM, _derived(denoised[0]), accept=DICOM)
-    yield Example("DICOM to an array", file, DICOM, _resembling(denoised[:1], 2.0), accept=NPY)
-    yield Example("DICOM to a preview", file, DICOM, _preview(denoised[0]), accept=PNG)
-    yield Example("DICOM in a form", *write_form("dicom", [file]), _resembling(denoised[:1], 2.0), accept=NPY)
+    yield Example("JSON", orjson.dumps(small), JSON, _slices_check(denoised[:1]))
+    yield Example("DICOM", file, DICOM, _dicom_check(denoised[0]), accept=DICOM)
+    yield Example("DICOM to an array", file, DICOM, _array_check(denoised[:1], 2.0), accept=NPY)
+    yield Example("DICOM to a preview", file, DICOM, _preview_check(denoised[0]), accept=PNG)
+    yield Example("DICOM in a form", *write_form("dicom", [file]), _array_check(denoised[:1], 2.0), accept=NPY)
 
 
-def _resembling(golden: NDArray[np.float32], within: float) -> Callable[[bytes], None]:
+def _array_check(golden: NDArray[np.float32], within: float) -> Callable[[bytes], None]:
     """A check that an answer is the golden slices, on average within so many HU: a file has whole ones."""
 
     def check(answer: bytes) -> None:
@@ -230,18 +230,18 @@ def _resembling(golden: NDArray[np.float32], within: float) -> Callable[[bytes],
     return check
 
 
-def _told(golden: NDArray[np.float32]) -> Callable[[bytes], None]:
+def _slices_check(golden: NDArray[np.float32]) -> Callable[[bytes], None]:
     return lambda answer: _compare(np.array(orjson.loads(answer)["slices"]), golden, 0.1)
 
 
-def _derived(golden: NDArray[np.float32]) -> Callable[[bytes], None]:
+def _dicom_check(golden: NDArray[np.float32]) -> Callable[[bytes], None]:
     def check(answer: bytes) -> None:
         _compare(dicom.read_slice(answer, Limits(1, golden.size)).hu, golden, 2.0)
 
     return check
 
 
-def _preview(golden: NDArray[np.float32]) -> Callable[[bytes], None]:
+def _preview_check(golden: NDArray[np.float32]) -> Callable[[bytes], None]:
     def check(answer: bytes) -> None:
         shape = pictures.read(answer, Limits(1, golden.size)).pixels.shape
         if shape[:2] != golden.shape:

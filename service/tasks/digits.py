@@ -23,7 +23,17 @@ from service.messages import JSON, NPY, PNG, Answer
 from service.stage_pool import HEAVY
 from service.task import Example, Option, Payload, Prepared, Task
 from service.tasks import images
-from service.tasks.images import EXPLAIN, Explained, as_bytes, checked, graphs_for, pictures_of, ranged, ranked, saying
+from service.tasks.images import (
+    EXPLAIN,
+    Explained,
+    as_bytes,
+    checked,
+    graphs_for,
+    label_check,
+    pictures_of,
+    ranged,
+    ranked,
+)
 
 MANY = Option(
     "many",
@@ -66,10 +76,13 @@ class Found(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What the graph is shown [N, H, W] from 0 to 255, what was found in pictures (None: numbers came), what to tell.
+    """What the writers need to know of the request.
 
-    Where no digit was found, `found` is empty and the batch has one row that is not told. With `many`, some of it may
-    be parts of others, which `spans` tell: what is read of it is for the graph to say.
+    shown    the rows of the batch as pictures [N, H, W] from 0 to 255
+    found    where each row comes from; None where the client sent numbers. Empty where no digit was found in any
+             picture: the batch then has one blank row, which the answer leaves out
+    spans    with `many`, which rows overlap: touching digits are cut in several ways, and only what the model makes of
+             the pieces decides which of them are digits
     """
 
     shown: NDArray[Any]
@@ -105,7 +118,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
 def _digits(
     sent: list[Encoded], many: bool, side: tuple[int, int], limits: Limits, spare: int
 ) -> Iterator[tuple[Found, Span, NDArray[np.float32]]]:
-    """What was found, picture by picture; with `many`, at most `spare` parts of what may be several digits as well."""
+    """The digits in each picture. With `many`, also pieces of what may be several touching digits, at most `spare`."""
     cuts = 0
     for number, encoded in enumerate(sent):
         limits.check_time()
@@ -132,7 +145,7 @@ def _in_file(box: Box, picture: Picture) -> list[int]:
 
 
 def read(outputs: Arrays, context: Context, task: DigitClassification) -> tuple[Arrays, Context]:
-    """Both without what is not read: digits that are parts of others, or have parts."""
+    """Outputs and context of the rows that are digits: of overlapping ones the likeliest."""
     if context.found is None or task.acceptance_threshold is None or all(span.whole for span in context.spans):
         return outputs, context
     familiarity = outputs["familiarity"] - np.float32(task.acceptance_threshold)
@@ -176,19 +189,21 @@ def _refusals(outputs: Arrays, context: Context, threshold: float | None) -> dic
 def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
     assert isinstance(manifest.task, DigitClassification)
     probabilities, labels = outputs["probabilities"], manifest.task.labels
-    yield from images.examples_of_numbers(manifest, inputs, saying("digit", labels, probabilities))
+    yield from images.examples_of_numbers(manifest, inputs, label_check("digit", labels, probabilities))
     if not manifest.task.pictures:
         return
     shown = as_bytes(inputs, manifest)
     expected = [labels[int(row.argmax())] if row.max() >= SURE else None for row in probabilities]
-    yield from images.examples_of_files(shown, _reading(expected), _reading(expected[:1]))
+    yield from images.examples_of_files(shown, _digits_check(expected), _digits_check(expected[:1]))
     row = write_png(np.concatenate([np.pad(picture, 8) for picture in shown[:2]], axis=1))
-    yield Example("a row of digits", row, PNG, _told, "many=true")
+    yield Example("a row of digits", row, PNG, _probabilities, "many=true")
     if EXPLANATION in manifest.graphs:
-        yield Example("numbers, explained", write_npy(inputs[manifest.inputs[0].name]), NPY, _told, "explain=true")
+        yield Example(
+            "numbers, explained", write_npy(inputs[manifest.inputs[0].name]), NPY, _probabilities, "explain=true"
+        )
 
 
-def _reading(expected: list[int | None]) -> Callable[[bytes], None]:
+def _digits_check(expected: list[int | None]) -> Callable[[bytes], None]:
     """A check that an answer has these digits, where they are known."""
 
     def check(answer: bytes) -> None:
@@ -199,7 +214,7 @@ def _reading(expected: list[int | None]) -> Callable[[bytes], None]:
     return check
 
 
-def _told(answer: bytes) -> None:
+def _probabilities(answer: bytes) -> None:
     for one in orjson.loads(answer)["predictions"]:
         if abs(sum(one["probabilities"]) - 1) > 1e-3 or one["confidence"] != max(one["probabilities"]):
             raise ValueError(f"no probabilities: {one['probabilities']}")

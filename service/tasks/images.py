@@ -207,9 +207,9 @@ def explain(predictions: list[dict[str, Any]], outputs: Arrays, shown: NDArray[A
 
 def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
     assert isinstance(manifest.task, ImageClassification)
-    shown, check = as_bytes(inputs, manifest), saying("label", manifest.task.labels, outputs["probabilities"])
+    shown, check = as_bytes(inputs, manifest), label_check("label", manifest.task.labels, outputs["probabilities"])
     yield from examples_of_numbers(manifest, inputs, check)
-    yield from examples_of_files(shown, check, saying("label", manifest.task.labels, outputs["probabilities"][:1]))
+    yield from examples_of_files(shown, check, label_check("label", manifest.task.labels, outputs["probabilities"][:1]))
     if EXPLANATION in manifest.graphs:
         yield Example("numbers, explained", write_npy(inputs[manifest.inputs[0].name]), NPY, check, "explain=true")
 
@@ -238,7 +238,7 @@ def examples_of_files(
     yield Example("pictures in JSON", orjson.dumps({"images": texts}), JSON, check)
 
 
-def saying(key: str, labels: Sequence[int | str], probabilities: NDArray[Any]) -> Callable[[bytes], None]:
+def label_check(key: str, labels: Sequence[int | str], probabilities: NDArray[Any]) -> Callable[[bytes], None]:
     """A check that an answer has these probabilities, and for each row the likeliest label below `key`."""
 
     def check(answer: bytes) -> None:

@@ -30,7 +30,7 @@ WRITTEN = {
     "values": "values",
     "intervals": "interval",
 }  # what of a row is which tensor
-Spec = CreditScoring | TabularPrediction
+RowSpec = CreditScoring | TabularPrediction
 
 
 class PredictRowsRequest(BaseModel, extra="forbid"):
@@ -152,7 +152,7 @@ def _named(names: list[str], cells: list[str], path: str) -> dict[str, str]:
     return dict(zip(names, cells, strict=True))
 
 
-def prepare_rows(rows: Sequence[Mapping[str, object]], field: str, manifest: Manifest, spec: Spec) -> Arrays:
+def prepare_rows(rows: Sequence[Mapping[str, object]], field: str, manifest: Manifest, spec: RowSpec) -> Arrays:
     """Float32 [N, attributes]: numbers as they are, a category as its index."""
     encoded = [_encode(row, spec, f"{field}[{i}]") for i, row in enumerate(rows)]
     return {manifest.inputs[0].name: np.array(encoded, np.float32)}
@@ -163,13 +163,13 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     return Prepared(prepare_rows(payload.samples, "rows", manifest, manifest.task))
 
 
-def _encode(row: Mapping[str, object], task: Spec, path: str) -> list[float]:
+def _encode(row: Mapping[str, object], task: RowSpec, path: str) -> list[float]:
     if row.keys() != task.names:
         _check_names(row.keys(), task, path)
     return [_number(attribute, row.get(attribute.name), path) for attribute in task.attributes]
 
 
-def _check_names(given: Set[str], task: Spec, path: str) -> None:
+def _check_names(given: Set[str], task: RowSpec, path: str) -> None:
     """Raises InvalidValue for a name that nobody knows, or one that is needed and missing."""
     if unknown := given - task.names:
         raise InvalidValue("Unknown attribute.", f"{path}.{min(unknown)}")
@@ -235,7 +235,7 @@ def _predictions(outputs: Arrays, task: TabularPrediction) -> list[dict[str, Any
     ]
 
 
-def row_schema(spec: Spec) -> dict[str, Any]:
+def row_schema(spec: RowSpec) -> dict[str, Any]:
     """JSON Schema of one row."""
     return {
         "type": "object",
@@ -262,7 +262,7 @@ def describe(schemas: dict[str, Any], manifests: Sequence[Manifest]) -> None:
         schemas["PredictRowsRequest"]["properties"]["rows"]["items"] = {"anyOf": [row_schema(spec) for spec in specs]}
 
 
-def named_rows(spec: Spec, encoded: NDArray[Any]) -> list[dict[str, Any]]:
+def named_rows(spec: RowSpec, encoded: NDArray[Any]) -> list[dict[str, Any]]:
     """Rows as a client sends them, from those that the graph takes."""
     return [
         {
@@ -273,7 +273,7 @@ def named_rows(spec: Spec, encoded: NDArray[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def examples_of(spec: Spec, field: str, encoded: NDArray[Any], check: Callable[[bytes], None]) -> Iterator[Example]:
+def examples_of(spec: RowSpec, field: str, encoded: NDArray[Any], check: Callable[[bytes], None]) -> Iterator[Example]:
     rows = named_rows(spec, encoded)
     table = io.StringIO()
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")

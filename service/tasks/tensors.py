@@ -150,10 +150,10 @@ def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Ex
     spacing = manifest.task.spacing_mm if isinstance(manifest.task, CtDenoising) else None
     query = f"spacing_mm={sum(spacing) / 2:g}" if spacing else ""
     body = {"inputs": {name: array.tolist() for name, array in inputs.items()}}
-    yield Example("JSON", orjson.dumps(body), JSON, giving(outputs, manifest), query)
+    yield Example("JSON", orjson.dumps(body), JSON, output_check(outputs, manifest), query)
 
 
-def giving(outputs: Arrays, manifest: Manifest) -> Callable[[bytes], None]:
+def output_check(outputs: Arrays, manifest: Manifest) -> Callable[[bytes], None]:
     """A check that a JSON answer has these outputs, a few times the golden tolerance apart: batches round otherwise."""
     atol, rtol = 10 * manifest.tolerance.atol, 10 * manifest.tolerance.rtol
 

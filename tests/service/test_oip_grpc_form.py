@@ -78,6 +78,12 @@ def test_what_is_wrong_with_a_request_is_said(inputs: list[dict[str, Any]], raw:
     assert f"{caught.value.field}: {caught.value.detail}".startswith(says)
 
 
+def test_an_output_is_named_once() -> None:
+    with pytest.raises(ClientError, match=r"Given twice\.") as caught:
+        decode(ModelInferRequest(outputs=[{"name": "y"}] * 2))
+    assert caught.value.field == "outputs.y"
+
+
 def test_the_compiled_protocols_are_those_of_the_proto_files(tmp_path: Path) -> None:
     target = tmp_path / COMPILED.name
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={COMPILED.parent}", *files]

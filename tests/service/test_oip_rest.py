@@ -223,6 +223,7 @@ REFUSED: dict[str, tuple[Mapping[str, Any] | list[int], int, str]] = {
         422,
         "inputs: More than 32 samples in one request",
     ),
+    "an output twice": (xk(outputs=[{"name": "y"}] * 2), 422, "outputs.y: Given twice."),
     "an unknown output": (xk(outputs=[{"name": "z"}]), 422, "outputs.z: Unknown. Outputs of toy-tensors: y."),
     "shared memory": (
         xk(inputs=[tensor("x", X, parameters={"shared_memory_region": "r"})]),
@@ -262,6 +263,12 @@ def test_what_is_wrong_with_a_request_is_said_in_the_form_of_the_protocol(protoc
     assert response.status_code == status
     assert list(response.json()) == ["error"]
     assert response.json()["error"].startswith(says)
+
+
+def test_a_version_is_asked_for_in_the_path_or_the_header(protocol: Here) -> None:
+    pinned = TENSORS.replace("/infer", "/versions/1/infer")
+    for path, version, status in ((TENSORS, "1", 200), (TENSORS, "2", 404), (pinned, "1", 200), (pinned, "2", 422)):
+        assert ask(protocol, path, xk(), x_model_version=version).status_code == status
 
 
 def test_raw_bytes_must_have_the_size_of_their_shape(protocol: Here) -> None:

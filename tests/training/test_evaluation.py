@@ -6,7 +6,6 @@ from scipy.stats import binomtest
 
 from service.bundle import Metric
 from training.measures.evaluation import (
-    auroc,
     bootstrapped,
     calibration,
     calibration_error,
@@ -16,6 +15,7 @@ from training.measures.evaluation import (
     proportion,
     wilson,
 )
+from training.measures.scoring import auc, delong_auc
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 10), (1, 10), (9937, 10_000), (10, 10), (50, 100)])
@@ -116,15 +116,16 @@ def test_clusters_that_are_all_alike_leave_a_doubt(success: bool) -> None:
     assert (found.low, found.high, found.count) == (*wilson(20 * success, 20), 20)
 
 
-def test_auroc_is_the_share_of_pairs_in_order() -> None:
-    assert auroc("x", [3, 4], [1, 2]).value == 1
-    assert auroc("x", [1, 4], [1, 2]).value == 0.625
-    assert auroc("x", [1, 2], [1, 2]).value == 0.5
+def test_the_area_is_the_share_of_pairs_in_order() -> None:
+    assert delong_auc("x", [3, 4], [1, 2]).value == 1
+    assert delong_auc("x", [1, 4], [1, 2]).value == 0.625
+    assert delong_auc("x", [1, 2], [1, 2]).value == 0.5
+    assert auc(np.array([1, 4, 1, 2]), np.array([1, 1, 0, 0])) == 0.625
 
 
-def test_the_interval_of_auroc_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_the_area_holds_the_truth_as_often_as_it_says() -> None:
     generator, truth = np.random.default_rng(0), 0.7602  # of normal distributions one deviation apart
-    metrics = [auroc("x", generator.normal(1, 1, 60), generator.normal(0, 1, 80)) for _ in range(400)]
+    metrics = [delong_auc("x", generator.normal(1, 1, 60), generator.normal(0, 1, 80)) for _ in range(400)]
     assert np.mean([metric.low <= truth <= metric.high for metric in metrics]) == pytest.approx(0.95, abs=0.03)
 
 

@@ -80,26 +80,6 @@ def clustered(name: str, successes_CN: ArrayLike, **details: Any) -> Metric:
     return bootstrapped(name, np.mean, shares, **details)
 
 
-def auroc(name: str, higher: ArrayLike, lower: ArrayLike, **details: Any) -> Metric:
-    """How often one of `higher` exceeds one of `lower`, ties counting half, with DeLong's interval.
-
-    DeLong et al., Biometrics 44:837, 1988; `count` is that of both together.
-    """
-    above, below = np.sort(np.asarray(higher, np.float64)), np.sort(np.asarray(lower, np.float64))
-    wins = _share_below(below, above)
-    losses = 1 - _share_below(above, below)
-    value = float(wins.mean())
-    spread = Z95 * sqrt(wins.var(ddof=1) / len(above) + losses.var(ddof=1) / len(below))
-    low, high = max(0.0, value - spread), min(1.0, value + spread)
-    return Metric(name=name, value=value, low=low, high=high, count=len(above) + len(below), **details)
-
-
-def _share_below(ordered: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
-    """For each of `values`, the share of `ordered` that it exceeds, ties counting half."""
-    sides = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
-    return sides / (2 * len(ordered))
-
-
 def calibration_error(confidence: NDArray[Any], correct: NDArray[Any], bins: int = 15) -> float:
     """Expected calibration error in [0, 1] over equal-width bins (Guo et al., ICML 2017, equation 3)."""
     excess = _by_bin(confidence, correct - confidence, bins)

@@ -1,12 +1,12 @@
 """Probabilities of a yes-or-no event, judged: how well they rank, and whether they mean what they say."""
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from scipy.stats import rankdata
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
 from service.bundle import Metric
@@ -15,14 +15,34 @@ from training.report.pictures import BLUE, ORANGE, png
 
 
 def auc(probability: NDArray[Any], event: NDArray[Any]) -> float:
-    """Area under the ROC curve: how often an event was given a higher probability than a non-event.
+    """Area under the ROC curve: how often an event was given a higher probability than a non-event, ties counting half.
 
-    By the sum of ranks (Mann and Whitney, 1947), which bootstraps twenty times faster than scikit-learn's curve.
+    By ranks (Mann and Whitney, 1947), which bootstraps twenty times faster than scikit-learn's curve.
     """
     happened = np.asarray(event, bool)
-    events = int(happened.sum())
-    excess = rankdata(probability)[happened].sum() - events * (events + 1) / 2
-    return float(excess / (events * (len(happened) - events)))
+    values = np.asarray(probability)
+    return float(_share_below(values[~happened], values[happened]).mean())
+
+
+def delong_auc(name: str, higher: ArrayLike, lower: ArrayLike, **details: Any) -> Metric:
+    """The area for two groups, of which `higher` should be given the higher values, with DeLong's interval.
+
+    DeLong et al., Biometrics 44:837, 1988; `count` is that of both together.
+    """
+    above, below = np.asarray(higher, np.float64), np.asarray(lower, np.float64)
+    wins = _share_below(below, above)
+    losses = 1 - _share_below(above, below)
+    value = float(wins.mean())
+    spread = Z95 * sqrt(wins.var(ddof=1) / len(above) + losses.var(ddof=1) / len(below))
+    low, high = max(0.0, value - spread), min(1.0, value + spread)
+    return Metric(name=name, value=value, low=low, high=high, count=len(above) + len(below), **details)
+
+
+def _share_below(others: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """For each of `values`, the share of `others` that it exceeds, ties counting half."""
+    ordered = np.sort(others)
+    sides = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    return sides / (2 * len(ordered))
 
 
 def cross_validated_auc(

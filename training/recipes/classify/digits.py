@@ -42,7 +42,8 @@ from training.images.outliers import outliers, pair
 from training.images.pages import empty_sheets, photographs, scans
 from training.kinds import classification
 from training.kinds.distillation import Teachers
-from training.measures.evaluation import Evaluation, Predict, auroc, clustered, proportion
+from training.measures.evaluation import Evaluation, Predict, clustered, proportion
+from training.measures.scoring import delong_auc
 from training.networks.blocks import MNIST, Standardise
 from training.recipe import Recipe, SideGraph
 from training.report import pictures
@@ -303,7 +304,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
                 metric
                 for name, other in strange.items()
                 for metric in (
-                    auroc(
+                    delong_auc(
                         f"AUROC against {name}", familiarity, other, description="familiarity tells digits from them"
                     ),
                     proportion(f"{name} refused", int((other < 0).sum()), len(other)),
