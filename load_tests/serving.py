@@ -71,7 +71,7 @@ class Serving:
     def answered_ids(self) -> set[str]:
         """The ids of all requests that the access log says were answered with 200."""
         lines = (json.loads(line) for line in self.log.splitlines() if line.startswith('{"time"'))
-        return {line["request_id"] for line in lines if line["status"] == 200}
+        return {line["request_id"] for line in lines if line.get("status") == 200}
 
     def processes(self) -> list[psutil.Process]:
         """The parent and the workers."""

@@ -23,6 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from service.log_lines import speak_json
 from service.settings import Settings, SettingsError
 from service.shared_folder import new_folder
 from service.supervisor import PortError, supervise
@@ -47,8 +48,6 @@ def main() -> None:
             given.run(given)
     except SettingsError as error:
         sys.exit(f"quartet: {error}")
-    except PortError as error:
-        sys.exit(str(error))
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -123,13 +122,20 @@ def examine(port: int) -> None:
 
 def serve(host: str, port: int, keep_alive_s: int) -> int:
     """The exit status. Imports nothing of what workers import: this process stays small and starts them at once."""
-    settings = Settings.from_environment()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    speak_json(logging.INFO)
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        log.critical("%s", error)
+        return 2
     shared = new_folder(Path(tempfile.gettempdir()))
     try:
         command = ["-m", "service.host", str(keep_alive_s), str(shared or "")]
         grace_s = settings.drain_delay_s + settings.drain_s + ENDING_S
         return supervise(host, port, command, settings.processes, grace_s, lambda port: announce(host, port))
+    except PortError as error:
+        log.critical("%s", error)
+        return 1
     finally:
         if shared is not None:
             shutil.rmtree(shared, ignore_errors=True)

@@ -63,6 +63,7 @@ class QuartetError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_after_s: int | None = None
+    expected = False  # whether it is what was asked for, as in the answer to a probe: neither counted nor logged
 
     def __init__(self, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -222,6 +223,13 @@ class Draining(Overloaded):
 class NotReady(Overloaded):
     code = "not_ready"
 
+    @classmethod
+    def told(cls, state: str) -> "NotReady":
+        """The answer to a probe."""
+        answer = cls(state)
+        answer.expected = True
+        return answer
+
 
 class DeadlineExceeded(Overloaded):
     status, code = 504, "deadline_exceeded"
@@ -255,7 +263,7 @@ def forget_path(error: BaseException) -> None:
             one.__traceback__ = one.__context__ = one.__cause__ = None
 
 
-def problem(error: QuartetError, request_id: str) -> bytes:
+def problem(error: QuartetError, request_id: str, trace_id: str | None = None) -> bytes:
     """The RFC 9457 body of an error."""
     body = {
         "type": "about:blank",
@@ -265,6 +273,8 @@ def problem(error: QuartetError, request_id: str) -> bytes:
         "detail": error.detail,
         "request_id": request_id,
     }
+    if trace_id is not None:
+        body["trace_id"] = trace_id
     if error.field is not None:
         body["field"] = error.field
     return orjson.dumps(body)

@@ -1,6 +1,6 @@
 """A worker process, as the supervisor starts it: the BentoML service's app under uvicorn, on a socket opened before.
 
-python -m service.host KEEP_ALIVE_S SHARED_FOLDER PARENT SOCKET PIPE
+python -m service.host KEEP_ALIVE_S SHARED_FOLDER PARENT SOCKET PIPE STDERR
 """
 
 import logging
@@ -11,18 +11,20 @@ from pathlib import Path
 
 import uvicorn
 
+from service.log_lines import own_standard_error, speak_json
 from service.settings import SettingsError
 from service.supervisor import BACKLOG, CONFIGURATION
 
 
-def main(keep_alive_s: str, shared: str, parent: str, listener: str, pipe: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def main(keep_alive_s: str, shared: str, parent: str, listener: str, pipe: str, stderr: str) -> None:
+    own_standard_error(int(stderr))
+    speak_json()
     from service.engine.session import ProviderError
 
     try:
         from service.app import service, worker
     except (SettingsError, ProviderError) as error:
-        print(error, file=sys.stderr)
+        logging.getLogger("service").critical("%s", error)
         sys.exit(CONFIGURATION)
     worker.parent = int(parent)
     worker.metrics.shared = Path(shared) if shared else None

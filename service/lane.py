@@ -21,13 +21,14 @@ from service.pages import Pages
 from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.settings import Settings
 from service.task import Task
-from service.tasks import BY_PATH, OF_A_MODEL
+from service.tasks import BY_PATH, OF_A_MODEL, TASKS
 from service.timing import Timing
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 INNER = "/schema.json", "/docs.json", "/static_content/"  # what BentoML's app answers, beside what the lane does
 NOTHING = "There is nothing here; /docs lists the routes."
+PATHS = {task.name: task.path for task in TASKS} | {OPEN_INFERENCE: PREFIX}
 HOSTLESS = "A request of HTTP/1.1 has one Host header."
 MODEL_PATH = re.compile(rf"/v1/models/([a-z0-9-]{{1,64}})/({'|'.join(OF_A_MODEL)})")
 
@@ -52,7 +53,7 @@ class Lane:
         self._tasks = {path: Route(task.name, partial(self._infer, task, None)) for path, task in BY_PATH.items()}
         self._protocol = Route(OPEN_INFERENCE, Routes(pipeline, settings).answer)
         self._keys = keys
-        self._access_log = AccessLog(settings.access_log)
+        self._access_log = AccessLog(settings.access_log, PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

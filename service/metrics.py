@@ -66,6 +66,7 @@ FAMILIES = (
     Family("counter", "quartet_failed_loads", "Versions that did not load.", ("model",)),
     Family("counter", "quartet_dropped_log_lines", "Lines of the log that came while too many waited to be read."),
     Family("counter", "quartet_cpu_seconds", "Processor time of the workers."),
+    Family("counter", "quartet_lost_workers", "Workers that have died; each is replaced."),
     Family("gauge", "quartet_in_flight_requests", "Requests being answered."),
     Family("gauge", "quartet_queued_rows", "Rows that wait for the session.", ("model", "version")),
     Family("gauge", "quartet_running_rows", "Rows in the batch that runs.", ("model", "version")),
@@ -207,6 +208,7 @@ class Metrics(Collector):
         return await asyncio.to_thread(generate_latest, _Scrape(families))
 
     def _families(self, total: Series) -> Iterator[Metric]:
+        total["quartet_lost_workers",] = [0]
         for path in self.shared.glob("*.json") if self.shared else ():
             if path.stem != str(os.getpid()):
                 with suppress(OSError, ValueError):  # of a worker that could not write all of it
@@ -262,7 +264,9 @@ def _listed(series: Series) -> list[tuple[list[str], list[float]]]:
 def _add(total: Series, path: Path) -> None:
     """Add another worker's snapshot: its levels only while it lives."""
     snapshot = json.loads(path.read_text())
-    parts = ("counted", "levels") if psutil.pid_exists(int(path.stem)) else ("counted",)
+    lives = psutil.pid_exists(int(path.stem))
+    total["quartet_lost_workers",][0] += not lives
+    parts = ("counted", "levels") if lives else ("counted",)
     for part in parts:
         for key, values in snapshot[part]:
             old = total.get(tuple(key), [0.0] * len(values))

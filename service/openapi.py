@@ -25,6 +25,7 @@ PROBLEM = {
         "detail": {"type": "string"},
         "field": {"type": "string", "description": "Path of the offending part of the request."},
         "request_id": {"type": "string"},
+        "trace_id": {"type": "string"},
     },
     "required": ["type", "title", "status", "code", "detail", "request_id"],
 }

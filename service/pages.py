@@ -94,7 +94,7 @@ class Pages:
     async def readyz(self) -> Answer:
         """Raises NotReady, which says what is missing."""
         if not self.repository.ready:
-            raise NotReady(self.repository.state)
+            raise NotReady.told(self.repository.state)
         return Answer(orjson.dumps({"status": "ready"}))
 
     async def scrape(self) -> Answer:

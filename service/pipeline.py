@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from service.attribution import note
 from service.budget import Budget, Lease, default_size
 from service.bundle import Arrays, size_of
 from service.engine.batcher import PATIENT, URGENT, Job
@@ -92,6 +93,7 @@ class Pipeline:
 
         `size` is that of the request in bytes.
         """
+        note(model=model.manifest.name, version=model.manifest.version)
         try:
             if job.caller.lease is not None:
                 rows = model.input_size(job)

@@ -16,6 +16,8 @@ from math import inf
 from time import monotonic
 from typing import NamedTuple
 
+from service.log_lines import ForeignLines
+
 BACKLOG = 2048  # connections that wait to be accepted
 LISTENING_S = 0.1  # between looks at what workers say, until all have loaded
 LONGEST_WAIT_S = 30.0  # before a worker that does not start is tried again
@@ -40,7 +42,8 @@ class Child(NamedTuple):
 class Supervisor:
     """Runs until a signal ends it.
 
-    `command` starts a worker; the numbers of this process, of the socket and of the pipe are appended.
+    `command` starts a worker; the numbers of this process, of the socket, of the pipe and of the standard error that is
+    the worker's own are appended.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Supervisor:
     def run(self) -> int:
         """The exit status."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._foreign = ForeignLines()  # whose thread takes no signal
         for child in self._first:
             self._start(child)
         while True:
@@ -83,10 +87,13 @@ class Supervisor:
         loaded, says = os.pipe()
         os.set_blocking(loaded, False)
         os.set_inheritable(says, True)
-        words = [*self._command, str(os.getpid()), str(self._listener.fileno()), str(says)]
-        silence = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-        pid = os.posix_spawn(words[0], words, os.environ, file_actions=silence, setsigmask=[])
+        own = os.dup(sys.stderr.fileno())
+        os.set_inheritable(own, True)
+        words = [*self._command, *map(str, (os.getpid(), self._listener.fileno(), says, own))]
+        streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, self._foreign.end, 2)]
+        pid = os.posix_spawn(words[0], words, os.environ, file_actions=streams, setsigmask=[])
         os.close(says)
+        os.close(own)
         self._children[pid] = child._replace(loaded=loaded)
 
     def _bury(self) -> None:

@@ -22,6 +22,7 @@ from service.http.connection import Connection
 from service.http.exchange import Scope, Send
 from service.http.keys import Keys
 from service.lane import App, Lane
+from service.log_lines import JsonFormatter
 from service.log_queue import LogQueue, QueuedHandler
 from service.metrics import Metrics
 from service.pages import Pages
@@ -165,7 +166,7 @@ class Worker:
 def configure_logging(metrics: Metrics) -> None:
     backlog = LogQueue(metrics.line_dropped)
     handler = QueuedHandler(backlog)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(JsonFormatter())
     logger = logging.getLogger("service")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
@@ -179,4 +180,7 @@ def configure_logging(metrics: Metrics) -> None:
     logging.getLogger("bentoml.access").disabled = True
     for name in (None, *logging.root.manager.loggerDict):  # uvicorn has a line for every request that is no HTTP
         other = logging.getLogger(name)
+        for one in other.handlers:
+            if isinstance(one, logging.StreamHandler):
+                one.setFormatter(JsonFormatter())
         other.handlers = [QueuedHandler.in_place_of(one, backlog) for one in other.handlers]

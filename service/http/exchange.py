@@ -113,7 +113,8 @@ class Exchange(Observed):
         self.ended(200, timing)
 
     async def refuse(self, error: QuartetError) -> None:
-        await self.fail(error, problem(error, self.request_id.decode("latin-1")), PROBLEM)
+        trace_id = None if self.trace is None else self.trace.trace_id
+        await self.fail(error, problem(error, self.request_id.decode("latin-1"), trace_id), PROBLEM)
 
     async def fail(self, error: QuartetError, body: bytes, media_type: bytes) -> None:
         """Answer with an error whose body the caller has written; OPTIONS with the methods that are allowed."""

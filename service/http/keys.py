@@ -22,11 +22,12 @@ from weakref import finalize
 
 from pydantic import SecretStr
 
+from service.attribution import note
 from service.errors import Forbidden, RateLimited, Unauthorized
 from service.settings import SettingsError
 
 NAME = re.compile(r"[\w.@-]{1,64}")
-LINE = re.compile(rf"{NAME.pattern}\s+(?P<sha256>[0-9a-f]{{64}})(?:\s+(?P<rate>\d+(?:\.\d+)?))?")
+LINE = re.compile(rf"(?P<name>{NAME.pattern})\s+(?P<sha256>[0-9a-f]{{64}})(?:\s+(?P<rate>\d+(?:\.\d+)?))?")
 
 DUE = Struct("d")
 
@@ -104,6 +105,7 @@ def _allocated(file: int) -> int:
 class Key(NamedTuple):
     """A key that is good for any number of requests where it has no allowance."""
 
+    name: str
     digest: bytes
     allowance: Allowance | None
 
@@ -147,7 +149,7 @@ class Keys:
             rate = line["rate"] and float(line["rate"])
             file = self._shared and self._shared / f"rate-{line['sha256']}"
             allowance = Allowance(rate, file) if rate else None
-            keys.append(Key(bytes.fromhex(line["sha256"]), allowance))
+            keys.append(Key(line["name"], bytes.fromhex(line["sha256"]), allowance))
         return keys
 
     def find(self, headers: dict[bytes, bytes]) -> Key:
@@ -159,6 +161,7 @@ class Keys:
                 found = key
         if found is None:
             raise Unauthorized("Send a valid key as `authorization: Bearer KEY` or `x-api-key: KEY`.")
+        note(key=found.name)
         return found
 
     def admit(self, headers: dict[bytes, bytes]) -> None:

@@ -56,8 +56,9 @@ class Observed:
 
     def refused(self, error: QuartetError) -> None:
         """Count and log it. Of a stream each request may be refused by itself."""
-        self.metrics.errors[self.endpoint, error.code] += 1
-        self.access_log.refused(self, error)
+        if not error.expected:
+            self.metrics.errors[self.endpoint, error.code] += 1
+            self.access_log.refused(self, error)
 
     def answered(self, size: int, timing: Timing | None) -> None:
         """`size` is that of the answer in bytes."""

@@ -31,12 +31,14 @@ from service.http.access_log import AccessLog
 from service.http.keys import Keys
 from service.http.observability import Observed
 from service.metrics import Metrics
+from service.oip.grpc_messages import SERVICE
 from service.pipeline import OPEN_INFERENCE, Pipeline
 from service.settings import Settings
 from service.stage_pool import Caller, run_stage
 from service.timing import Timing
 
 ENDPOINT = "open_inference_grpc"
+PATHS = {ENDPOINT: f"/{SERVICE}"}
 MOST = 1024  # calls
 SHARE = 2  # of the memory budget, one part is for messages of which the rest is still to come
 FEWEST = 2  # such messages
@@ -87,7 +89,7 @@ class Call(Observed):
 class Calls:
     def __init__(self, pipeline: Pipeline, settings: Settings, keys: Keys | None) -> None:
         self.budget, self.keys = pipeline.budget, keys
-        self.metrics, self.access_log = pipeline.repository.metrics, AccessLog(settings.access_log)
+        self.metrics, self.access_log = pipeline.repository.metrics, AccessLog(settings.access_log, PATHS)
         self.leaving = asyncio.Event()
         self._room = min(MOST, settings.max_connections)
         self._places = max(FEWEST, self.budget.size // SHARE // settings.body_limit_of(OPEN_INFERENCE))

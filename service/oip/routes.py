@@ -86,7 +86,7 @@ class Routes:
     def _ready(self) -> dict[str, Any]:
         """Raises NotReady."""
         if not self._repository.ready:
-            raise NotReady(self._repository.state)
+            raise NotReady.told(self._repository.state)
         return {"ready": True}
 
     def _model(self, name: str, version: str | None) -> dict[str, Any]:

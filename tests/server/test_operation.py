@@ -1,5 +1,6 @@
 """What operators and tools ask of a running service."""
 
+import json
 import re
 from urllib.parse import urljoin
 
@@ -67,6 +68,12 @@ def test_the_documentation_works_without_internet(client: httpx.Client) -> None:
 def test_openapi_lists_the_served_models(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert "digits" in document["paths"]["/v1/digits/classify"]["post"]["description"]
+
+
+def test_every_line_of_the_log_is_a_json_object(server: Running) -> None:
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert len(lines) > 3
+    assert all(isinstance(line, dict) and line["time"] > 0 for line in lines)
 
 
 def test_a_model_is_said_to_be_ready_in_the_log(server: Running, bundles: dict[str, Bundle]) -> None:

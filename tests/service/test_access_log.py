@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from service.engine.repository import Repository
+from service.metrics import Metrics
+from service.settings import Settings
 from tests.conftest import lane_over, npy
 from tests.service.calls import serving
 
@@ -64,3 +67,31 @@ def test_a_refusal_is_counted_and_logged_alike_over_http_and_grpc(
     ] * 2
     counted = repository.metrics.errors
     assert counted["open_inference", "unknown_model"] == counted["open_inference_grpc", "unknown_model"] == 1
+
+
+def test_a_line_says_which_model_answered_at_which_route_in_which_trace(
+    repository: Repository, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    traced = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
+    lane_over(repository, access_log="all")("POST", PATH, content=ONE, headers=HEADERS | traced)
+    (line,) = lines(caplog)
+    told = {name: line[name] for name in ("path", "model", "version", "trace_id")}
+    assert told == {"path": "/v1/digits/classify", "model": "toy-digits", "version": "1", "trace_id": "a" * 32}
+
+
+def test_a_refused_request_says_its_trace(repository: Repository) -> None:
+    traced = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
+    assert lane_over(repository)("POST", PATH, headers=traced).json()["trace_id"] == "a" * 32
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/v2/health/ready"])
+def test_a_probe_before_the_models_are_there_is_no_error(
+    toy_models: Path, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    metrics = Metrics()
+    lane = lane_over(Repository(Settings(models_dir=toy_models), metrics), access_log="all")
+    assert lane("GET", path).status_code == 503
+    assert lines(caplog) == []
+    assert not metrics.errors
