@@ -1,5 +1,6 @@
 """The processes of a service: which ports they open, how they are replaced, how they end."""
 
+import json
 import os
 import signal
 import socket
@@ -75,7 +76,8 @@ def test_a_busy_port_is_said_in_one_line(running: Running) -> None:
     command = [sys.executable, "-m", "service", "serve", "--port", str(running.port)]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines() == [f"cannot listen on 127.0.0.1:{running.port}: Address already in use"]
+    (line,) = ended.stderr.splitlines()
+    assert json.loads(line)["message"] == f"cannot listen on 127.0.0.1:{running.port}: Address already in use"
 
 
 def test_settings_with_which_no_worker_can_start_end_the_service(tmp_path: Path) -> None:
