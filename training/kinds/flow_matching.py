@@ -25,7 +25,7 @@ from training.schedule import running_average
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper:
-    """Times are drawn as the logistic function of normal draws of `time_mean` and `time_deviation`.
+    """Samples are drawn in `steps`. In training, times are the logistic function of normal draws.
 
     The learning rate rises for `warm_up` steps and stays, so that more epochs go on where fewer ended: what anneals is
     the average of the weights.
@@ -44,6 +44,7 @@ class Hyper:
     coarse: int = 96
     depth: int = 3
     validation: int = 5000
+    steps: int = 8
     bfloat16: bool = True
 
 
@@ -83,35 +84,35 @@ def wanted(place_BHW: Tensor, time_B: Tensor, velocity_BHW: Tensor) -> Tensor:
 
 
 class Sampler(nn.Module):
-    """Noise [B, 784] and labels [B] to grey levels [B, 28, 28] in steps between `times`, from 0 to 1.
+    """Noise [B, 784] and labels [B] to grey levels [B, 28, 28] in equal steps.
 
-    `guidance` has for each step how much of what the label makes of the velocity is added to it. What modulates the
-    network is the same for every sample of a label, so that it is looked up and not computed.
+    In those that begin at a time of `guided`, `guidance` times what the label makes of the velocity is added to it.
+    What modulates the network is the same for every sample of a label, so that it is looked up and not computed.
     """
 
     table: Tensor
 
     def __init__(
-        self, flow: Flow, times: tuple[float, ...], guidance: tuple[float, ...], mean: float, deviation: float
+        self, flow: Flow, steps: int, guidance: float, guided: tuple[float, float], *, mean: float, deviation: float
     ) -> None:
         super().__init__()
-        self.network, self.any, self.times, self.guidance = flow.network, flow.any, times, guidance
-        self.mean, self.deviation = mean, deviation
+        self.network, self.any, self.guidance, self.guided = flow.network, flow.any, guidance, guided
+        self.times, self.mean, self.deviation = [step / steps for step in range(steps)], mean, deviation
         labels = torch.arange(flow.any + 1)
         with torch.no_grad():
-            rows = [self.network.modulation(torch.full(labels.shape, time), labels) for time in times[:-1]]
+            rows = [self.network.modulation(torch.full(labels.shape, time), labels) for time in self.times]
         self.register_buffer("table", torch.stack(rows))  # [K, L + 1, M]
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
         place_BHW = latent.reshape(-1, 28, 28)
-        for step, (now, then) in enumerate(zip(self.times, self.times[1:], strict=False)):
-            time_1 = torch.full((1,), now)
+        for step, time in enumerate(self.times):
+            time_1 = torch.full((1,), time)
             seen_BHW = place_BHW / spread(time_1)
             raw_BHW = self.network(seen_BHW, self.table[step][label])
-            if self.guidance[step]:
+            if self.guided[0] <= time <= self.guided[1]:
                 anyhow_BHW = self.network(seen_BHW, self.table[step][self.any].expand(len(label), -1))
-                raw_BHW = raw_BHW + self.guidance[step] * (raw_BHW - anyhow_BHW)
-            place_BHW = place_BHW + (then - now) * velocity(place_BHW, time_1, raw_BHW)
+                raw_BHW = raw_BHW + self.guidance * (raw_BHW - anyhow_BHW)
+            place_BHW = place_BHW + velocity(place_BHW, time_1, raw_BHW) / len(self.times)
         return (self.mean + self.deviation * place_BHW).clamp(0, 255)
 
 

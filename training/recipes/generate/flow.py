@@ -20,12 +20,13 @@ from training.recipe import Recipe
 from training.run import Run
 
 LATENT = 28 * 28
-TIMES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
-GUIDANCE = (0.0, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0)  # of the step from each time
+GUIDANCE, GUIDED = 0.5, (0.1, 0.5)  # in steps that begin at these times
 
 
 def train(run: Run[Hyper]) -> nn.Module:
-    return flow_matching.Sampler(flow_matching.fit(run, mnist().train, *MNIST).cpu(), TIMES, GUIDANCE, *MNIST)
+    mean, deviation = MNIST
+    flow = flow_matching.fit(run, mnist().train, mean, deviation).cpu()
+    return flow_matching.Sampler(flow, run.hyper.steps, GUIDANCE, GUIDED, mean=mean, deviation=deviation)
 
 
 RECIPE = Recipe(
@@ -39,5 +40,5 @@ RECIPE = Recipe(
     evaluate=lambda predict, _: generation.evaluate(predict, generation.DIGITS, LATENT),
     examples=lambda: generation.examples(LATENT),
     tolerance=Tolerance(atol=0.1, rtol=1e-4),
-    trial={"validation": 100, "batch": 32, "fine": 8, "coarse": 16, "depth": 1},
+    trial={"validation": 100, "batch": 32, "fine": 8, "coarse": 16, "depth": 1, "steps": 2},
 )
