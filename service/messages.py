@@ -11,7 +11,7 @@ from service.budget import Lease
 from service.caching import short_cache
 from service.errors import InvalidValue, NotAcceptable
 
-JSON, NPY, PNG, DICOM, CSV, TEXT, FORM = (
+JSON, NPY, PNG, DICOM, CSV, TEXT, FORM, RELATED, ZIP = (
     "application/json",
     "application/x-npy",
     "image/png",
@@ -19,6 +19,8 @@ JSON, NPY, PNG, DICOM, CSV, TEXT, FORM = (
     "text/csv",
     "text/plain",
     "multipart/form-data",
+    "multipart/related",
+    "application/zip",
 )
 
 

@@ -22,7 +22,7 @@ from service.engine.repository import Repository
 from service.engine.served_model import ServedModel
 from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, QuartetError
 from service.limits import Limits
-from service.messages import DICOM, FORM, JSON, Answer, Request
+from service.messages import DICOM, FORM, JSON, RELATED, ZIP, Answer, Request
 from service.settings import Settings, SettingsError
 from service.stage_pool import HEAVY, Caller, run_parser, run_stage
 from service.task import Payload, Task
@@ -142,8 +142,8 @@ def _is_finite(numbers: NDArray[Any]) -> bool:
 
 
 def _weight(request: Request) -> int:
-    """The body's bytes; HEAVY for forms and DICOM, whose time to be read has little to do with them."""
-    return HEAVY if request.media_type in (DICOM, FORM) else len(request.body)
+    """The body's bytes; HEAVY for forms, archives and DICOM, whose time to be read has little to do with them."""
+    return HEAVY if request.media_type in (DICOM, FORM, RELATED, ZIP) else len(request.body)
 
 
 def priority_of(request: Request) -> int:

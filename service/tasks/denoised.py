@@ -63,16 +63,22 @@ class Denoised:
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         figures = self.noise_before, self.noise_after, self.change
-        return tuple(
-            (name.encode(), b"%.2f" % sqrt(sum(one**2 for one in figure) / len(figure)))
-            for name, figure in zip(HEADERS, figures, strict=True)
-        )
+        return tuple((name.encode(), b"%.2f" % _rms(figure)) for name, figure in zip(HEADERS, figures, strict=True))
+
+    def told(self, part: slice) -> str:
+        """The figures of some slices in words."""
+        before, after, change = (_rms(figure[part]) for figure in (self.noise_before, self.noise_after, self.change))
+        return f"Noise {before:.1f} HU before and {after:.1f} HU after; changed by {change:.1f} HU rms."
 
     def picture(self, view: str, window: Window) -> NDArray[np.uint8]:
         """Of the first slice, in grey."""
         if view == "compare":
             return np.hstack([windowed(self.before[0], window), windowed(self.after[0], window)])
         return windowed(self.after[0] - self.before[0] if view == "difference" else self.after[0], window)
+
+
+def _rms(figure: list[float]) -> float:
+    return sqrt(sum(one**2 for one in figure) / len(figure))
 
 
 def windowed(hu: NDArray[np.float32], window: Window) -> NDArray[np.uint8]:

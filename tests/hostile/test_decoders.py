@@ -17,7 +17,7 @@ from load_tests.hostile.seeds import FIELDS, INFER, seeds
 from load_tests.hostile.verdict import objections
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.compression import coding_for, decompressed
-from service.codecs.dicom import read_slice
+from service.codecs.dicom import read_image
 from service.codecs.forms import read_form
 from service.codecs.pictures import read, read_base64
 from service.errors import QuartetError
@@ -66,7 +66,7 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "npy": read_npy,
     "picture": lambda data: read(data, LIMITS).grey,
     "base64": lambda data: read_base64(data.decode("latin-1"), "image"),
-    "DICOM": lambda data: read_slice(data, LIMITS),
+    "DICOM": lambda data: read_image(data, LIMITS),
     "form": lambda data: read_form(FORM(data), "image", {"model", "version"}),
     "object": lambda data: parse_object(data, {"images", "slices"}, LIMITS),
     "array": lambda data: numeric_array(parse_object(b'{"a":' + data + b"}", {"a"}, LIMITS)["a"], "a"),

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.bundle import CtDenoising
-from service.codecs.dicom import read_slice
+from service.codecs.archives import read_archive, write_archive
+from service.codecs.dicom import read_image
+from service.codecs.forms import write_form
+from service.codecs.related import read_related, write_related
 from service.engine.repository import Repository
 from service.errors import InvalidValue
 from service.limits import Limits
-from service.messages import DICOM, JSON, NPY, PNG, Request
+from service.messages import DICOM, JSON, NPY, PNG, RELATED, ZIP, Request
 from service.tasks.ct import TASK
 from service.tasks.denoised import windowed
 from service.tasks.spacing import check_spacing, parse_spacing
@@ -35,8 +38,8 @@ def ask(lane: Here, body: bytes, media: str, accept: str = "*/*") -> Any:
 def test_dicom_is_answered_as_dicom(lane: Here, ct_slice: bytes) -> None:
     response = ask(lane, ct_slice, DICOM)
     assert response.headers["content-type"] == DICOM
-    denoised = read_slice(response.content, LIMITS)
-    np.testing.assert_allclose(denoised.hu, read_slice(ct_slice, LIMITS).hu / 2, atol=0.5)
+    denoised = read_image(response.content, LIMITS)
+    np.testing.assert_allclose(denoised.hu, read_image(ct_slice, LIMITS).hu / 2, atol=0.5)
     assert "toy-ct 1" in denoised.dataset.DerivationDescription
 
 
@@ -51,7 +54,7 @@ def test_an_array_is_answered_in_its_shape(lane: Here, shape: tuple[int, ...], d
 
 def test_a_preview_shows_the_bundles_window(lane: Here, ct_slice: bytes) -> None:
     preview = np.asarray(Image.open(io.BytesIO(ask(lane, ct_slice, DICOM, PNG).content)))
-    np.testing.assert_array_equal(preview, windowed(read_slice(ct_slice, LIMITS).hu / 2, (-160, 240)))
+    np.testing.assert_array_equal(preview, windowed(read_image(ct_slice, LIMITS).hu[0] / 2, (-160, 240)))
 
 
 def test_the_window_runs_from_black_to_white() -> None:
@@ -59,7 +62,7 @@ def test_the_window_runs_from_black_to_white() -> None:
 
 
 def test_dicom_can_be_answered_as_an_array_or_json(lane: Here, ct_slice: bytes) -> None:
-    expected = read_slice(ct_slice, LIMITS).hu[None] / 2
+    expected = read_image(ct_slice, LIMITS).hu / 2
     np.testing.assert_array_equal(np.load(io.BytesIO(ask(lane, ct_slice, DICOM, NPY).content)), expected)
     np.testing.assert_allclose(ask(lane, ct_slice, DICOM, JSON).json()["slices"], expected)
 
@@ -97,6 +100,72 @@ def test_several_parts_are_answered_in_a_form_that_holds_them(
 ) -> None:
     response = lane("POST", PATH, files=[("dicom", ct_slice)] * 2, headers={"accept": accept})
     assert (response.status_code, response.headers["content-type"]) == (200, media), response.text
+
+
+def series(ct_slice: bytes, count: int = 3) -> list[bytes]:
+    """Slices of one series, each brighter by 100 HU than the one before, the last first."""
+    files = []
+    for number in range(count):
+        dataset, buffer = pydicom.dcmread(io.BytesIO(ct_slice)), io.BytesIO()
+        dataset.PixelData = (dataset.pixel_array + 100 * number).astype("<i2").tobytes()
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.ImagePositionPatient = [0, 0, -5.0 * number]
+        dataset.save_as(buffer)
+        files.append(buffer.getvalue())
+    return files
+
+
+BODIES = {
+    "related": lambda files: write_related(files, DICOM),
+    "zip": lambda files: (write_archive(files, "dcm"), ZIP),
+    "form": lambda files: write_form("dicom", files),
+}
+
+
+@pytest.mark.parametrize("form", BODIES)
+@pytest.mark.parametrize("accept", [RELATED, ZIP, f'{RELATED}; type="{DICOM}"; transfer-syntax=*'])
+def test_a_series_is_answered_in_its_order_as_one_new_series(
+    lane: Here, ct_slice: bytes, form: str, accept: str
+) -> None:
+    files = series(ct_slice)
+    body, media = BODIES[form](files)
+    response = lane("POST", PATH, content=body, headers={"content-type": media, "accept": accept})
+    kind = response.headers["content-type"]
+    assert kind.split(";")[0] == accept.split(";")[0]
+    answered = Request(response.content, {b"content-type": kind.encode()})
+    derived = read_related(answered, DICOM) if RELATED in kind else read_archive(response.content, LIMITS, 2**24)
+    images = [pydicom.dcmread(io.BytesIO(one)) for one in derived]
+    hu = [read_image(one, LIMITS).hu / 2 for one in files]
+    np.testing.assert_allclose([read_image(one, LIMITS).hu for one in derived], hu, atol=0.5)
+    origins = [image.SourceImageSequence[0].ReferencedSOPInstanceUID for image in images]
+    assert origins == [pydicom.dcmread(io.BytesIO(one)).SOPInstanceUID for one in files]
+    assert len({image.SeriesInstanceUID for image in images}) == 1
+    assert len({image.SOPInstanceUID for image in images}) == len(files)
+
+
+@pytest.mark.parametrize(("form", "media"), [("related", RELATED), ("zip", ZIP), ("form", NPY)])
+def test_a_series_is_answered_in_the_form_it_came_in(lane: Here, ct_slice: bytes, form: str, media: str) -> None:
+    for count in (1, 2) if form != "form" else (2,):
+        body, kind = BODIES[form](series(ct_slice, count))
+        response = lane("POST", PATH, content=body, headers={"content-type": kind})
+        assert response.headers["content-type"].split(";")[0] == media
+
+
+def test_a_damaged_file_of_a_series_is_refused_by_its_number(lane: Here, ct_slice: bytes) -> None:
+    for form, field in (("related", "parts[1]"), ("zip", "zip[1]"), ("form", "dicom[1]")):
+        body, media = BODIES[form]([ct_slice, ct_slice[:20_000]])
+        assert_refused(lane("POST", PATH, content=body, headers={"content-type": media}), 400, "malformed_body", field)
+
+
+def test_the_object_tells_what_was_found_and_done(lane: Here, ct_slice: bytes) -> None:
+    response = lane("POST", f"{PATH}&strength=0.5", content=ct_slice, headers={"content-type": DICOM})
+    text = pydicom.dcmread(io.BytesIO(response.content)).DerivationDescription
+    names = ("x-noise-before-hu", "x-noise-after-hu", "x-change-hu")
+    before, after, change = (float(response.headers[name]) for name in names)
+    assert text == (
+        f"Noise reduced by toy-ct 1, strength 0.5. Noise {before:.1f} HU before and {after:.1f} HU after;"
+        f" changed by {change:.1f} HU rms. Not for diagnostic use."
+    )
 
 
 def test_several_slices_of_json_are_answered_as_json(lane: Here) -> None:
@@ -215,12 +284,12 @@ def test_a_window_is_a_name_or_a_centre_and_a_width(
     headers = {"content-type": DICOM, "accept": PNG}
     response = lane("POST", PATH, params={"window": window, "model": "toy-ct"}, content=ct_slice, headers=headers)
     preview = np.asarray(Image.open(io.BytesIO(response.content)))
-    np.testing.assert_array_equal(preview, windowed(read_slice(ct_slice, LIMITS).hu / 2, bounds))
+    np.testing.assert_array_equal(preview, windowed(read_image(ct_slice, LIMITS).hu[0] / 2, bounds))
 
 
 def test_before_and_after_stand_side_by_side(lane: Here, ct_slice: bytes) -> None:
     response = lane("POST", f"{PATH}&view=compare", content=ct_slice, headers={"content-type": DICOM})
-    hu = read_slice(ct_slice, LIMITS).hu
+    hu = read_image(ct_slice, LIMITS).hu[0]
     expected = np.hstack([windowed(hu, (-160, 240)), windowed(hu / 2, (-160, 240))])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(response.content))), expected)
 

@@ -17,7 +17,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
 
-from service.codecs.dicom import STATISTICS, read_slice, read_slices, write_derived
+from service.codecs.dicom import STATISTICS, Derivation, read_image, read_images, write_derived
 from service.codecs.dicom.codestream import Header, run_length
 from service.codecs.dicom.lossless import checked
 from service.codecs.dicom.pixels import CODECS, NATIVE, RUN_LENGTH
@@ -32,6 +32,7 @@ from service.errors import (
 )
 from service.limits import Limits
 
+MADE = Derivation("ct-denoiser", "1", "Noise reduced by ct-denoiser 1")
 LIMITS = Limits(max_rows=32, max_pixels=2**20)
 SLICE = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
 
@@ -52,18 +53,18 @@ def saved(dataset: FileDataset) -> bytes:
 def test_pixels_are_in_hounsfield_units(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     expected = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    np.testing.assert_array_equal(read_slice(ct_slice, LIMITS).hu, expected)
+    np.testing.assert_array_equal(read_image(ct_slice, LIMITS).hu[0], expected)
 
 
 def test_a_slice_written_unchanged_has_the_pixels_it_had(ct_slice: bytes) -> None:
-    source = read_slice(ct_slice, LIMITS)
-    derived = read_slice(write_derived(source, source.hu, "identity 1"), LIMITS)
+    source = read_image(ct_slice, LIMITS)
+    derived = read_image(write_derived(source, source.hu, MADE), LIMITS)
     np.testing.assert_array_equal(derived.hu, source.hu)
 
 
 def test_the_derived_image_is_a_new_instance_that_names_its_source(ct_slice: bytes) -> None:
-    original, source = opened(ct_slice), read_slice(ct_slice, LIMITS)
-    derived = opened(write_derived(source, source.hu, "ct-denoiser 1"))
+    original, source = opened(ct_slice), read_image(ct_slice, LIMITS)
+    derived = opened(write_derived(source, source.hu, MADE))
     assert derived.ImageType[0] == "DERIVED"
     assert derived.SOPInstanceUID != original.SOPInstanceUID
     assert derived.SeriesInstanceUID != original.SeriesInstanceUID
@@ -75,9 +76,9 @@ def test_the_derived_image_is_a_new_instance_that_names_its_source(ct_slice: byt
 
 
 def test_values_beyond_the_stored_type_are_clipped(ct_slice: bytes) -> None:
-    source = read_slice(ct_slice, LIMITS)
-    hu = np.where(np.arange(128) < 64, np.float32(-1e6), np.float32(1e6)) * np.ones((128, 1), np.float32)
-    stored = opened(write_derived(source, hu, "x")).pixel_array
+    source = read_image(ct_slice, LIMITS)
+    hu = np.where(np.arange(128) < 64, np.float32(-1e6), np.float32(1e6)) * np.ones((1, 128, 1), np.float32)
+    stored = opened(write_derived(source, hu, MADE)).pixel_array
     assert (stored[:, :64] == -(2**15)).all()
     assert (stored[:, 64:] == 2**15 - 1).all()
 
@@ -87,31 +88,31 @@ def test_what_the_source_says_of_its_pixels_is_not_said_of_others(ct_slice: byte
     original.HistogramSequence = []
     for name in set(STATISTICS) - {"HistogramSequence"}:
         original.add_new(name, "SS", 7)
-    source = read_slice(saved(original), LIMITS)
-    derived = opened(write_derived(source, source.hu / 2, "x"))
+    source = read_image(saved(original), LIMITS)
+    derived = opened(write_derived(source, source.hu / 2, MADE))
     assert set(STATISTICS) <= set(original.dir())
     assert not set(STATISTICS) & set(derived.dir())
 
 
 def test_slices_of_one_series_stay_one_series(ct_slice: bytes) -> None:
-    first, second = read_slice(ct_slice, LIMITS), read_slice(ct_slice, LIMITS)
-    series = {opened(write_derived(one, one.hu, "x")).SeriesInstanceUID for one in (first, second)}
+    first, second = read_image(ct_slice, LIMITS), read_image(ct_slice, LIMITS)
+    series = {opened(write_derived(one, one.hu, MADE)).SeriesInstanceUID for one in (first, second)}
     assert len(series) == 1
 
 
 def test_run_length_encoding_is_read_and_answered_uncompressed(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.compress(RLELossless)
-    source = read_slice(saved(dataset), LIMITS)
-    np.testing.assert_array_equal(source.hu, read_slice(ct_slice, LIMITS).hu)
-    derived = opened(write_derived(source, source.hu, "x"))
+    source = read_image(saved(dataset), LIMITS)
+    np.testing.assert_array_equal(source.hu, read_image(ct_slice, LIMITS).hu)
+    derived = opened(write_derived(source, source.hu, MADE))
     assert not derived.file_meta.TransferSyntaxUID.is_compressed
     np.testing.assert_array_equal(derived.pixel_array, opened(ct_slice).pixel_array)
 
 
 def test_a_compression_that_cannot_be_read_is_unsupported(ct_slice: bytes) -> None:
     with pytest.raises(UnsupportedMedia, match="docs/ct.md"):
-        read_slice(body_in_syntax(ct_slice, "1.2.840.10008.1.2.4.102"), LIMITS)
+        read_image(body_in_syntax(ct_slice, "1.2.840.10008.1.2.4.102"), LIMITS)
 
 
 def body_in_syntax(body: bytes, uid: str) -> bytes:
@@ -127,20 +128,20 @@ def test_a_deflated_file_is_read_within_a_bound(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     body = saved(dataset)
-    source = read_slice(body, LIMITS)
-    np.testing.assert_array_equal(source.hu, read_slice(ct_slice, LIMITS).hu)
-    np.testing.assert_array_equal(read_slice(write_derived(source, source.hu, "x"), LIMITS).hu, source.hu)
+    source = read_image(body, LIMITS)
+    np.testing.assert_array_equal(source.hu, read_image(ct_slice, LIMITS).hu)
+    np.testing.assert_array_equal(read_image(write_derived(source, source.hu, MADE), LIMITS).hu, source.hu)
     head = body[: 132 + 12 + opened(body).file_meta.FileMetaInformationGroupLength]
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     huge = head + b"".join(compressor.compress(bytes(2**20)) for _ in range(200)) + compressor.flush()
     with pytest.raises(BodyTooLarge, match="deflated"):
-        read_slice(huge, LIMITS)
+        read_image(huge, LIMITS)
 
 
 def test_what_is_not_ct_is_refused() -> None:
     body = Path(str(get_testdata_file("MR_small.dcm"))).read_bytes()
     with pytest.raises(InvalidValue, match="not a CT") as refusal:
-        read_slice(body, LIMITS, "dicom[1]")
+        read_image(body, LIMITS, "dicom[1]")
     assert refusal.value.field == "dicom[1]"
 
 
@@ -148,48 +149,48 @@ def test_a_file_without_pixels_is_refused(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     del dataset.PixelData
     with pytest.raises(InvalidValue, match="no pixel data"):
-        read_slice(saved(dataset), LIMITS)
+        read_image(saved(dataset), LIMITS)
 
 
 def test_a_slice_over_the_limit_is_refused_before_it_is_decoded(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.Rows = dataset.Columns = 60_000
     with pytest.raises(TooManyPixels, match="60000x60000"):
-        read_slice(saved(dataset), LIMITS)
+        read_image(saved(dataset), LIMITS)
 
 
 @pytest.mark.parametrize("frames", [2, 64])
 def test_several_frames_are_refused(ct_slice: bytes, frames: int) -> None:
     dataset = opened(ct_slice)
     dataset.NumberOfFrames = frames
-    with pytest.raises(InvalidValue, match="one grey frame"):
-        read_slice(saved(dataset), LIMITS)
+    with pytest.raises(InvalidValue, match="holds one frame"):
+        read_image(saved(dataset), LIMITS)
 
 
 def test_a_slope_of_zero_is_refused(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.RescaleSlope = "0"
     with pytest.raises(InvalidValue, match="slope"):
-        read_slice(saved(dataset), LIMITS)
+        read_image(saved(dataset), LIMITS)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 131, 140, 1000, 20_000])
 def test_a_truncated_file_is_malformed(ct_slice: bytes, keep: int) -> None:
     with pytest.raises((MalformedBody, InvalidValue)):
-        read_slice(ct_slice[:keep], LIMITS)
+        read_image(ct_slice[:keep], LIMITS)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: bytes(128) + b"DICM" + tail))
 def test_bytes_that_are_no_dicom_file_are_refused(body: bytes) -> None:
     with pytest.raises(QuartetError):
-        read_slice(body, LIMITS)
+        read_image(body, LIMITS)
 
 
 def test_implicit_value_representations_are_read(ct_slice: bytes) -> None:
     dataset, buffer = opened(ct_slice), io.BytesIO()
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.save_as(buffer, implicit_vr=True, little_endian=True)
-    np.testing.assert_array_equal(read_slice(buffer.getvalue(), LIMITS).hu, read_slice(ct_slice, LIMITS).hu)
+    np.testing.assert_array_equal(read_image(buffer.getvalue(), LIMITS).hu, read_image(ct_slice, LIMITS).hu)
 
 
 HEADER = 7_000  # bytes of CT_small.dcm before its pixel data, where a flip matters
@@ -201,8 +202,8 @@ def test_a_damaged_slice_is_answered_or_refused(flips: list[tuple[int, int]]) ->
     for position, value in flips:
         body[position] = value
     try:
-        source = read_slice(bytes(body), LIMITS)
-        write_derived(source, source.hu, "x")
+        source = read_image(bytes(body), LIMITS)
+        write_derived(source, source.hu, MADE)
     except QuartetError:
         pass
 
@@ -210,10 +211,10 @@ def test_a_damaged_slice_is_answered_or_refused(flips: list[tuple[int, int]]) ->
 @pytest.mark.parametrize("name", ["693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm"])
 def test_jpeg_2000_is_read_with_the_sign_of_the_data_set(name: str) -> None:
     body = Path(str(get_testdata_file(name))).read_bytes()
-    dataset, source = opened(body), read_slice(body, LIMITS)
+    dataset, source = opened(body), read_image(body, LIMITS)
     expected = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    np.testing.assert_array_equal(source.hu, expected)
-    derived = opened(write_derived(source, source.hu, "x"))
+    np.testing.assert_array_equal(source.hu[0], expected)
+    derived = opened(write_derived(source, source.hu, MADE))
     np.testing.assert_array_equal(derived.pixel_array, dataset.pixel_array)
 
 
@@ -228,9 +229,11 @@ def test_bits_beside_those_stored_are_masked(ct_slice: bytes) -> None:
     expected = dataset.pixel_array.view(np.uint16) & 0xFFF
     dataset.PixelData = (expected | 0x8000).astype("<u2").tobytes()
     dataset.add_new(0x60000102, "US", 15)
-    source = read_slice(saved(dataset), LIMITS)
-    np.testing.assert_array_equal(source.hu, expected * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept))
-    derived = opened(write_derived(source, source.hu, "x"))
+    source = read_image(saved(dataset), LIMITS)
+    np.testing.assert_array_equal(
+        source.hu[0], expected * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    )
+    derived = opened(write_derived(source, source.hu, MADE))
     np.testing.assert_array_equal(derived.pixel_array, expected)
     assert 0x60000102 not in derived
 
@@ -243,7 +246,7 @@ def test_without_rescale_values_nothing_is_taken_for_hounsfield_units(
     dataset = opened(ct_slice)
     setattr(dataset, name, value)
     with pytest.raises(InvalidValue, match=name):
-        read_slice(saved(dataset), LIMITS)
+        read_image(saved(dataset), LIMITS)
 
 
 def test_names_in_a_wrong_character_set_keep_their_bytes(ct_slice: bytes) -> None:
@@ -252,15 +255,15 @@ def test_names_in_a_wrong_character_set_keep_their_bytes(ct_slice: bytes) -> Non
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.save_as(buffer, implicit_vr=True, little_endian=True)
     body = buffer.getvalue().replace(b"M?ller", b"M\xfcller")
-    source = read_slice(body, LIMITS)
-    assert b"M\xfcller^Anna" in write_derived(source, source.hu, "x")
+    source = read_image(body, LIMITS)
+    assert b"M\xfcller^Anna" in write_derived(source, source.hu, MADE)
 
 
 def test_slices_without_a_series_share_none(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     del dataset.SeriesInstanceUID
-    source = read_slice(saved(dataset), LIMITS)
-    assert len({opened(write_derived(source, source.hu, "x")).SeriesInstanceUID for _ in range(2)}) == 2
+    source = read_image(saved(dataset), LIMITS)
+    assert len({opened(write_derived(source, source.hu, MADE)).SeriesInstanceUID for _ in range(2)}) == 2
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -268,8 +271,8 @@ def test_32_bits_are_clipped_to_the_right_sign(ct_slice: bytes, signed: bool) ->
     dataset = opened(ct_slice)
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 32, 32, 31, int(signed)
     dataset.PixelData = bytes(4 * 128 * 128)
-    source = read_slice(saved(dataset), LIMITS)
-    stored = opened(write_derived(source, np.full((128, 128), 1e12, np.float32), "x")).pixel_array
+    source = read_image(saved(dataset), LIMITS)
+    stored = opened(write_derived(source, np.full((1, 128, 128), 1e12, np.float32), MADE)).pixel_array
     assert (stored == 2 ** (32 - signed) - 1).all()
 
 
@@ -277,7 +280,7 @@ def test_many_empty_items_are_refused(ct_slice: bytes) -> None:
     items = b"\xfe\xff\x00\xe0\0\0\0\0" * 100_000
     sequence = b"\x08\x00\x40\x11SQ\0\0" + len(items).to_bytes(4, "little") + items
     with pytest.raises(InvalidValue, match="10000"):
-        read_slice(_before_pixels(ct_slice, sequence), LIMITS)
+        read_image(_before_pixels(ct_slice, sequence), LIMITS)
 
 
 def test_many_items_in_sequences_that_somebody_did_not_know_are_refused(ct_slice: bytes) -> None:
@@ -286,12 +289,12 @@ def test_many_items_in_sequences_that_somebody_did_not_know_are_refused(ct_slice
         struct.pack("<HH", 0x0009, number) + b"UN\0\0\xff\xff\xff\xff" + 3_000 * item + end for number in range(4)
     )
     with pytest.raises(InvalidValue, match="10000"):
-        read_slice(_before_pixels(ct_slice, b"".join(sequences)), LIMITS)
+        read_image(_before_pixels(ct_slice, b"".join(sequences)), LIMITS)
 
 
 def test_many_elements_that_speak_of_the_file_are_refused() -> None:
     with pytest.raises(InvalidValue, match="10000"):
-        read_slice(bytes(128) + b"DICM" + b"\x02\0\x01\0UL\0\0" * 20_000, LIMITS)
+        read_image(bytes(128) + b"DICM" + b"\x02\0\x01\0UL\0\0" * 20_000, LIMITS)
 
 
 @pytest.mark.parametrize("tag", [0x01F11026, 0x00180060])  # FD in pydicom's private dictionary, and DS in DICOM's
@@ -306,10 +309,10 @@ def test_a_value_of_the_wrong_kind_keeps_its_bytes_and_the_image_can_be_read(
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.save_as(buffer, implicit_vr=implicit, little_endian=True)
     body = buffer.getvalue() if implicit else buffer.getvalue().replace(b"OB\0\0\4\0\0\0a.65", b"UN\0\0\4\0\0\0a.65")
-    source = read_slice(body, LIMITS)
-    derived = opened(write_derived(source, source.hu, "x"))
-    assert str(derived)
-    assert derived[tag].value == b"a.65"
+    source = read_image(body, LIMITS)
+    derived = opened(write_derived(source, source.hu, MADE))
+    assert (derived.get_item(tag).VR, derived.get_item(tag).value) == ("UN", b"a.65")
+    np.testing.assert_array_equal(derived.pixel_array, dataset.pixel_array)
 
 
 def _before_pixels(body: bytes, element: bytes) -> bytes:
@@ -328,7 +331,7 @@ def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(ct_slice: 
     dataset = opened(Path(str(get_testdata_file("693_J2KI.dcm"))).read_bytes())
     dataset.Rows = 128
     with pytest.raises(InvalidValue, match="512x512"):
-        read_slice(saved(dataset), LIMITS)
+        read_image(saved(dataset), LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -366,8 +369,8 @@ def scan_of(stream: bytes) -> int:
 
 
 def test_lossless_jpeg_is_read(lossless: bytes, capfd: pytest.CaptureFixture[str]) -> None:
-    hu = read_slice(in_lossless_jpeg(lossless), LIMITS).hu
-    np.testing.assert_array_equal(hu, read_slice(SLICE, LIMITS).hu)
+    hu = read_image(in_lossless_jpeg(lossless), LIMITS).hu
+    np.testing.assert_array_equal(hu, read_image(SLICE, LIMITS).hu)
     assert capfd.readouterr() == ("", "")
 
 
@@ -379,7 +382,7 @@ def test_lossless_jpeg_that_lacks_samples_is_refused(
     assert lossless.rstrip(b"\0").endswith(b"\xff\xd9")
     whole = lossless[: lossless.rindex(b"\xff\xd9")].rstrip(b"\xff")
     with pytest.raises(MalformedBody, match="damaged"):
-        read_slice(in_lossless_jpeg(whole[:-missing] + end), LIMITS)
+        read_image(in_lossless_jpeg(whole[:-missing] + end), LIMITS)
     assert capfd.readouterr() == ("", "")
 
 
@@ -406,15 +409,15 @@ def deflated(body: bytes, padding: int) -> bytes:
 
 def test_deflated_files_count_together(ct_slice: bytes) -> None:
     padded = deflated(ct_slice, LIMITS.max_pixels)
-    assert len(read_slices([padded] * 4, LIMITS, "dicom")) == 4
+    assert len(read_images([padded] * 4, LIMITS, "dicom")) == 4
     with pytest.raises(BodyTooLarge, match="deflated") as refusal:
-        read_slices([padded] * 5, LIMITS, "dicom")
+        read_images([padded] * 5, LIMITS, "dicom")
     assert refusal.value.field == "dicom[4]"
 
 
 def test_no_slice_is_read_for_a_request_whose_time_is_up() -> None:
     with pytest.raises(DeadlineExceeded):
-        read_slices([SLICE], LIMITS._replace(deadline=monotonic() - 1), "dicom")
+        read_images([SLICE], LIMITS._replace(deadline=monotonic() - 1), "dicom")
 
 
 @pytest.mark.parametrize("uid", ["1." * 40_000, "1.2\\1.3", "a.b"])
@@ -422,8 +425,8 @@ def test_what_is_no_uid_is_not_referred_to(ct_slice: bytes, uid: str) -> None:
     value = uid.encode() + bytes(len(uid) % 2)
     head = struct.pack("<HH2sHI", 8, 0x18, b"UT", 0, len(value))
     file = _before_pixels(ct_slice, head + value)
-    source = read_slice(file, LIMITS)
-    derived = opened(write_derived(source, source.hu, "x"))
+    source = read_image(file, LIMITS)
+    derived = opened(write_derived(source, source.hu, MADE))
     assert "SourceImageSequence" not in derived
     assert derived.SOPInstanceUID.is_valid
 
@@ -431,17 +434,17 @@ def test_what_is_no_uid_is_not_referred_to(ct_slice: bytes, uid: str) -> None:
 def test_a_long_image_type_is_cut(ct_slice: bytes) -> None:
     value = b"A\\" * 50_000
     file = _before_pixels(ct_slice, struct.pack("<HH2sHI", 8, 8, b"UT", 0, len(value)) + value)
-    source = read_slice(file, LIMITS)
-    assert opened(write_derived(source, source.hu, "x")).ImageType[:2] == ["DERIVED", "PRIMARY"]
+    source = read_image(file, LIMITS)
+    assert opened(write_derived(source, source.hu, MADE)).ImageType[:2] == ["DERIVED", "PRIMARY"]
 
 
 def test_a_slice_is_monochrome(ct_slice: bytes) -> None:
     dataset = opened(ct_slice)
     dataset.PhotometricInterpretation = "MONOCHROME0"
     with pytest.raises(InvalidValue, match="MONOCHROME1 or MONOCHROME2"):
-        read_slice(saved(dataset), LIMITS)
+        read_image(saved(dataset), LIMITS)
     dataset.PhotometricInterpretation = ""
-    assert read_slice(saved(dataset), LIMITS).hu.shape == (dataset.Rows, dataset.Columns)
+    assert read_image(saved(dataset), LIMITS).hu.shape == (1, dataset.Rows, dataset.Columns)
 
 
 @pytest.mark.parametrize(
@@ -450,6 +453,8 @@ def test_a_slice_is_monochrome(ct_slice: bytes) -> None:
 def test_what_a_slice_leaves_to_be_guessed_is_said_in_the_derived_image(ct_slice: bytes, name: str) -> None:
     dataset = opened(ct_slice)
     del dataset[name]
-    source = read_slice(saved(dataset), LIMITS)
-    derived = opened(write_derived(source, source.hu, "x"))
-    np.testing.assert_array_equal(derived.pixel_array * source.slope + source.intercept, source.hu)
+    source = read_image(saved(dataset), LIMITS)
+    derived = opened(write_derived(source, source.hu, MADE))
+    np.testing.assert_array_equal(
+        derived.pixel_array * source.frames[0].slope + source.frames[0].intercept, source.hu[0]
+    )

@@ -3,18 +3,21 @@
 import io
 import random
 import struct
+import zipfile
 import zlib
 from functools import lru_cache
 
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID
+from pydicom.uid import UID, EnhancedCTImageStorage
 
 from load_tests.bodies import DICOM, NPY, PNG, slice_dicom
 from load_tests.hostile.bombs.parcel import amount, parcel
 from load_tests.hostile.seeds import DENOISE, FORM, form
 from load_tests.hostile.shot import Shot
+from service.codecs.related import write_related
+from service.messages import RELATED, ZIP
 
 SIDES = (0, 1, 64, 128, 512, 1024, 2048, 11_000, 65_535)
 J2K_SIDES = (128, 1000, 4000)
@@ -199,4 +202,38 @@ def fragments(chance: random.Random) -> Shot:
     return _sent(chance, dataset[:at] + table + pieces + DELIMITER)
 
 
-BOMBS = (codestreams, jpegs, runs, items, values, frames, deflated, fragments)
+def archives(chance: random.Random) -> Shot:
+    """Zip archives of files that inflate a thousandfold, of very many files, and of others than slices."""
+    buffer, file = io.BytesIO(), chance.choice((slice_dicom().content, b"", bytes(2**22)))
+    with zipfile.ZipFile(buffer, "w", chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        for number in range(min(amount(chance, 20_000), 2**23 // (len(file) + 100) + 1)):
+            archive.writestr(zipfile.ZipInfo(f"{number}.dcm"), file, compress_type=archive.compression)
+    return parcel(chance, DENOISE, buffer.getvalue(), ZIP, accept=chance.choice((ZIP, RELATED, NPY)))
+
+
+def related(chance: random.Random) -> Shot:
+    """Parts of `multipart/related` by the thousand, and near misses of their boundary."""
+    file = chance.choice((slice_dicom().content, b"x", b"\r\n--edg" * amount(chance, 2**17)))
+    body, media = write_related([file] * min(amount(chance, 4000), 2**22 // (len(file) + 100) + 1), DICOM)
+    kind, _, boundary = media.rpartition("=")
+    body = body.replace(boundary.encode(), b"edge")  # the same for the same chance
+    return parcel(chance, DENOISE, body, f"{kind}=edge", accept=chance.choice((ZIP, RELATED, NPY)))
+
+
+def enhanced(chance: random.Random) -> Shot:
+    """A multi-frame object of more frames than there are pixels or groups, or of very many groups."""
+    dataset = dcmread(io.BytesIO(slice_dicom().content))
+    dataset.SOPClassUID = EnhancedCTImageStorage
+    dataset.NumberOfFrames = count = amount(chance, 100_000)
+    group, item = Dataset(), Dataset()
+    item.RescaleSlope, item.RescaleIntercept = 1, -1024
+    group.PixelValueTransformationSequence = [item]
+    dataset.SharedFunctionalGroupsSequence = [group] * chance.choice((0, 1, 100))
+    dataset.PerFrameFunctionalGroupsSequence = [group] * min(chance.choice((0, count, amount(chance, 5000))), 5000)
+    dataset.Rows = dataset.Columns = chance.choice(SIDES[1:4])
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=False)
+    return _sent(chance, buffer.getvalue())
+
+
+BOMBS = (archives, related, enhanced, codestreams, jpegs, runs, items, values, frames, deflated, fragments)

@@ -19,6 +19,8 @@ from service.errors import BodyTooLarge, InvalidValue, MalformedBody
 from service.limits import Limits
 
 MAX_ELEMENTS = 10_000  # items, and fragments of pixel data, included; a slice has some hundreds
+PER_FRAME = 128  # more for each frame that there may be
+ELEMENT = 256  # bytes of memory, beside its value
 MAX_DEPTH = 16  # of sequences in sequences
 MAX_INFLATED = 64 * 2**20  # bytes
 INFLATED, BESIDE = 4, 2**20  # bytes that a deflated data set may hold for each pixel of the limit, and beside them
@@ -52,6 +54,8 @@ SHORT = frozenset(
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 META_UID, PIXEL_DATA = 0x00020010, 0x7FE00010
+EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
+NUMBER_OF_FRAMES = 0x00280008
 PREAMBLE, MAGIC = 128, b"DICM"
 
 Elements = dict[int, "Element"]
@@ -85,7 +89,7 @@ def parse(data: bytes, limits: Limits, field: str | None) -> File:
             inflated = len(data)
         explicit = _is_explicit(data, start)
         big = syntax == ExplicitVRBigEndian or (not syntax and _looks_big(data, start))
-        elements, _ = _Parser(data, explicit, big, field).elements(start, len(data))
+        elements, _ = _Parser(data, explicit, big, field, limits).elements(start, len(data))
     except (struct.error, zlib.error, IndexError, UnicodeDecodeError):
         raise MalformedBody("The DICOM file is damaged.", field) from None
     if not elements:
@@ -102,10 +106,10 @@ def _meta(data: bytes) -> tuple[str, int]:
         if start == 0 and not _plausible(data):
             raise struct.error
         return "", start
-    end, parser = start, _Parser(data, _is_explicit(data, start), False, None)
+    end, parser = start, _Parser(data, _is_explicit(data, start), False, None, None)
     while data[end : end + 2] == b"\x02\x00":  # the first other group begins the data set
         end = parser.skip(end)
-    meta, _ = _Parser(data, _is_explicit(data, start), False, None).elements(start, end)
+    meta, _ = _Parser(data, _is_explicit(data, start), False, None, None).elements(start, end)
     uid = meta[META_UID].value if META_UID in meta else b""
     return uid.decode("latin-1").strip("\0 "), end
 
@@ -138,18 +142,31 @@ class _Left:
     """How many more elements a file may hold, wherever they are."""
 
     def __init__(self) -> None:
-        self._elements = MAX_ELEMENTS
+        self._elements = self._most = MAX_ELEMENTS
+
+    def expect(self, text: bytes, limits: Limits, field: str | None) -> None:
+        """Each frame has groups of its own, and the data set says before them how many there are."""
+        try:
+            more = PER_FRAME * min(int(text.strip(b" \0")), limits.max_rows)
+        except ValueError:
+            return  # refused once it is asked for
+        if more > PER_FRAME and self._most == MAX_ELEMENTS:
+            limits.claim(more * ELEMENT, field)
+            self._elements += more
+            self._most += more
 
     def count(self, field: str | None) -> None:
         self._elements -= 1
         if self._elements < 0:
-            raise InvalidValue(f"The DICOM file holds more than {MAX_ELEMENTS} elements and items.", field)
+            raise InvalidValue(f"The DICOM file holds more than {self._most} elements and items.", field)
 
 
 class _Parser:
-    def __init__(self, data: bytes, explicit: bool, big: bool, field: str | None) -> None:
+    """Of a data set; without limits it has no frames."""
+
+    def __init__(self, data: bytes, explicit: bool, big: bool, field: str | None, limits: Limits | None) -> None:
         order = ">" if big else "<"
-        self.data, self.explicit, self.big, self.field = data, explicit, big, field
+        self.data, self.explicit, self.big, self.field, self.limits = data, explicit, big, field, limits
         self._tag, self._short, self._long = (struct.Struct(order + form) for form in ("HH", "H", "I"))
         self._left = _Left()
 
@@ -162,6 +179,8 @@ class _Parser:
                 return found, at + 8
             vr, start, length = self._head(at)
             found[tag], at = self._element(tag, vr, start, length, end, depth)
+            if tag == NUMBER_OF_FRAMES and depth == 0 and self.limits is not None:
+                self._left.expect(found[tag].value, self.limits, self.field)
         return found, end
 
     def skip(self, at: int) -> int:
@@ -201,7 +220,7 @@ class _Parser:
 
     def _implicit(self) -> "_Parser":
         """Of a sequence that somebody did not know: PS3.5 section 6.2.2, note 4."""
-        parser = _Parser(self.data, False, False, self.field)
+        parser = _Parser(self.data, False, False, self.field, None)
         parser._left = self._left
         return parser
 

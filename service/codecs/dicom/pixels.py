@@ -1,7 +1,7 @@
 """Stored values of a slice, whatever they are compressed with."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from service.codecs.dicom.codestream import Header, header_of, run_length
 from service.codecs.dicom.elements import PIXEL_DATA, File
+from service.codecs.dicom.fragments import split
 from service.codecs.dicom.lossless import checked
 from service.errors import InvalidValue, MalformedBody, QuartetError, UnsupportedMedia
 
@@ -62,44 +63,41 @@ def _whole(dataset: Dataset, name: str, default: int | None, field: str | None) 
     return int(value)
 
 
-def stored_values(file: File, format: Format, field: str | None) -> NDArray[Any]:
-    """As whole numbers [H, W] of the slice's own size and sign; bits beside those that are stored are masked away.
+def stored_frames(file: File, format: Format, frames: int, field: str | None) -> Iterator[NDArray[Any]]:
+    """Whole numbers [H, W] of the image's own size and sign; bits beside those that are stored are masked away.
 
     Raises InvalidValue, MalformedBody, UnsupportedMedia.
     """
-    element, shape = file.elements[PIXEL_DATA], (format.rows, format.columns)
-    size, high = format.allocated // 8, format.high
-    if not element.fragments:
-        if len(element.value) < format.pixels * size:
-            raise MalformedBody("The pixel data end before the last pixel.", field)
-        raw = np.frombuffer(element.value, f"{'>' if file.big else '<'}u{size}", format.pixels)
-        raw = raw.astype(f"=u{size}", copy=False)
-    elif file.syntax == RUN_LENGTH:
-        raw = np.frombuffer(run_length(_frame(element.value), format.pixels, size), f"<u{size}")
-    else:
-        raw, precision = _decoded(file.syntax, _frame(element.value), format, field)
-        high = high if precision > format.stored else format.stored - 1
-    return _masked(raw.reshape(shape), format, high)
+    element, size = file.elements[PIXEL_DATA], format.allocated // 8
+    if element.fragments:
+        for stream in split(file.elements, element.value, frames, field):
+            yield _encapsulated(file.syntax, stream, format, field)
+        return
+    length = format.pixels * size
+    if len(element.value) < frames * length:
+        raise MalformedBody("The pixel data end before the last pixel.", field)
+    for start in range(0, frames * length, length):
+        raw = np.frombuffer(element.value, f"{'>' if file.big else '<'}u{size}", format.pixels, start)
+        yield _masked(raw.astype(f"=u{size}", copy=False), format, format.high)
+
+
+def _encapsulated(syntax: str, stream: bytes, format: Format, field: str | None) -> NDArray[Any]:
+    if syntax == RUN_LENGTH:
+        size = format.allocated // 8
+        return _masked(np.frombuffer(run_length(stream, format.pixels, size), f"<u{size}"), format, format.high)
+    raw, precision = _decoded(syntax, stream, format, field)
+    return _masked(raw, format, format.high if precision > format.stored else format.stored - 1)
 
 
 def _masked(raw: NDArray[Any], format: Format, high: int) -> NDArray[Any]:
-    """Shifted to the top, where the sign stands, and back."""
+    """[H, W], shifted to the top, where the sign stands, and back."""
+    raw = raw.reshape(format.rows, format.columns)
     own = np.dtype(f"{'i' if format.signed else 'u'}{format.allocated // 8}")
     if format.stored == format.allocated:
         return raw.view(own)
     values: NDArray[Any] = np.left_shift(raw, format.allocated - high - 1).view(own)
     shifted: NDArray[Any] = np.right_shift(values, format.allocated - format.stored)
     return shifted
-
-
-def _frame(fragments: bytes) -> bytes:
-    """The fragments behind the first one, which holds offsets of frames."""
-    parts, at = [], 0
-    while at + 8 <= len(fragments):
-        end = at + 8 + int.from_bytes(fragments[at + 4 : at + 8], "little")
-        parts.append(fragments[at + 8 : end])
-        at = end
-    return b"".join(parts[1:])
 
 
 def _decoded(syntax: str, stream: bytes, format: Format, field: str | None) -> tuple[NDArray[Any], int]:
@@ -186,4 +184,13 @@ CODECS: dict[str, tuple[tuple[int, ...], Codec]] = {
     "1.2.840.10008.1.2.4.201": ((0,), _jpeg_2000),
     "1.2.840.10008.1.2.4.202": ((0,), _jpeg_2000),
     "1.2.840.10008.1.2.4.203": ((0,), _jpeg_2000),
+}
+
+# Transfer syntaxes that lose something, by the names that PS3.3 has for what they do.
+LOSSY = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
 }

@@ -1,0 +1,83 @@
+"""The forms in which denoised CT slices are answered."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.bundle import Arrays, CtDenoising, Manifest
+from service.codecs import dicom, pictures
+from service.codecs.archives import write_archive
+from service.codecs.arrays import write_npy
+from service.codecs.related import write_related
+from service.messages import DICOM, JSON, NPY, PNG, ZIP, Answer
+from service.tasks.ct_options import DEIDENTIFY, NOISE, STRENGTH, VIEW, WINDOW
+from service.tasks.denoised import DIFFERENCE, Denoised
+
+
+class Context(NamedTuple):
+    """What came: the slices [N, H, W] in HU and as DICOM, where they came so; and whether an array was [H, W]."""
+
+    hu: NDArray[np.float32]
+    padding: NDArray[np.bool_] | None
+    sources: list[dicom.Image]
+    flat: bool
+    options: Mapping[str, Any]
+
+    def denoised(self, outputs: Arrays, manifest: Manifest) -> Denoised:
+        strength = self.options.get(STRENGTH.name, 1.0)
+        return Denoised.blended(self.hu, outputs[manifest.outputs[0].name], strength, self.padding)
+
+
+def write_json(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    denoised = context.denoised(outputs, manifest)
+    body = {
+        "model": manifest.identity,
+        "slices": denoised.after,
+        "noise_hu": {"before": denoised.noise_before, "after": denoised.noise_after},
+        "change_hu": denoised.change,
+    }
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, denoised.headers())
+
+
+def write_array(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    denoised = context.denoised(outputs, manifest)
+    return Answer(write_npy(denoised.after[0] if context.flat else denoised.after), NPY, denoised.headers())
+
+
+def write_preview(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    assert isinstance(manifest.task, CtDenoising)
+    denoised, view = context.denoised(outputs, manifest), context.options.get(VIEW.name, "denoised")
+    window = context.options.get(WINDOW.name) or (DIFFERENCE if view == "difference" else manifest.task.window)
+    return Answer(pictures.write_png(denoised.picture(view, window)), PNG, denoised.headers())
+
+
+def write_dicom(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    denoised = context.denoised(outputs, manifest)
+    return Answer(next(_derived_files(denoised, context, manifest)), DICOM, denoised.headers())
+
+
+def write_series(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    denoised = context.denoised(outputs, manifest)
+    return Answer(*write_related(_derived_files(denoised, context, manifest), DICOM), denoised.headers())
+
+
+def write_zip(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    denoised = context.denoised(outputs, manifest)
+    return Answer(write_archive(_derived_files(denoised, context, manifest), "dcm"), ZIP, denoised.headers())
+
+
+def _derived_files(denoised: Denoised, context: Context, manifest: Manifest) -> Iterator[bytes]:
+    """One for each that came, in the same order."""
+    pseudonyms = dicom.Pseudonyms() if context.options.get(DEIDENTIFY.name) else None
+    said = [f"{name} {context.options[name]:g}" for name in (STRENGTH.name, NOISE.name) if name in context.options]
+    first = 0
+    for source in context.sources:
+        part = slice(first, first + len(source.hu))
+        text = f"Noise reduced by {manifest.name} {manifest.version}{''.join(f', {one}' for one in said)}"
+        text += f". {denoised.told(part)} Not for diagnostic use."
+        derivation = dicom.Derivation(manifest.name, manifest.version, text, ", ".join(said), pseudonyms)
+        yield dicom.write_derived(source, denoised.after[part], derivation)
+        first = part.stop
