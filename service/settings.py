@@ -19,6 +19,7 @@ BODY_LIMITS = {
     "predict_tensors": 16 * 2**20,
     "classify_digits": 32 * 2**20,
     "classify_images": 32 * 2**20,
+    "transform_images": 32 * 2**20,
     "show_activations": 32 * 2**20,
 }
 PROJECT = Path(__file__).resolve().parent.parent

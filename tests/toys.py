@@ -21,6 +21,7 @@ from service.bundle import (
     DigitClassification,
     Graph,
     ImageClassification,
+    ImageTransformation,
     Manifest,
     Metric,
     Provenance,
@@ -148,6 +149,23 @@ def images(models: Path, name: str = "toy-images", **options: Any) -> Path:
         [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
         [Tensor(name="probabilities", dtype="float32", shape=("batch", 3))],
         ({"image": pictures}, {"probabilities": things(pictures)}),
+        **options,
+    )
+
+
+def negatives(models: Path, name: str = "toy-negatives", **options: Any) -> Path:
+    """Black for white and white for black."""
+    pictures = np.random.default_rng(6).integers(0, 256, (4, 28, 28)).astype(np.float32)
+    side = ("batch", 28, 28)
+    return write(
+        models,
+        name,
+        ImageTransformation(),
+        [helper.make_node("Sub", ["white", "image"], ["negative"])],
+        {"white": np.float32(255)},
+        [Tensor(name="image", dtype="float32", shape=side, range=(0, 255))],
+        [Tensor(name="negative", dtype="float32", shape=side, range=(0, 255))],
+        ({"image": pictures}, {"negative": 255 - pictures}),
         **options,
     )
 
@@ -432,7 +450,7 @@ def sentences(models: Path, name: str = "toy-sentences", **options: Any) -> Path
     )
 
 
-ALL = (digits, wary, images, credit, ct, samples, tensors, table, ranges, marks, series, texts, sentences)
+ALL = (digits, wary, images, negatives, credit, ct, samples, tensors, table, ranges, marks, series, texts, sentences)
 NAMES = {f"toy-{toy.__name__}" for toy in ALL}
 
 

@@ -221,6 +221,20 @@ class CtDenoising(Spec):
             raise ValueError("the graph must take slices [batch, height, width], and may take `noise` [batch]")
 
 
+class ImageTransformation(Spec):
+    """Images [batch, height, width], grey, or [batch, height, width, 3], colours -> other images, the first output.
+
+    Their sides may be others. `ct-denoising` is for slices in Hounsfield units.
+    """
+
+    kind: Literal["image-transformation"] = "image-transformation"
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        made = graphs[MAIN].outputs[0]
+        if made.dtype != "float32" or len(made.shape) - (made.shape[-1] == 3) != 3:
+            raise ValueError("the first output must be float32 [batch, height, width] or [batch, height, width, 3]")
+
+
 class SampleGeneration(Spec):
     """Latent codes (and labels, where the model takes them) -> images."""
 
@@ -243,6 +257,7 @@ TaskSpec = Annotated[
     | TabularPrediction
     | CreditScoring
     | CtDenoising
+    | ImageTransformation
     | SampleGeneration
     | TensorPrediction,
     Field(discriminator="kind"),
