@@ -23,7 +23,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock sbom image image-test clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -73,6 +73,13 @@ lock: $(TOOLS)/.tools  ## Write the locks: what is served, on the CPU and on GPU
 	sed "s/^onnxruntime>=.*/onnxruntime-gpu[cuda,cudnn]==$$(sed -n 's/^onnxruntime==//p' constraints.txt)/" requirements.txt \
 		| $(COMPILE) --output-file requirements-cuda.lock -
 	echo cyclonedx-bom | $(COMPILE) --output-file deploy/image/sbom.lock -
+
+openapi:  ## Lint the OpenAPI document of the service on $(HOST):$(PORT); needs Node
+	mkdir -p build
+	curl -sf http://$(HOST):$(PORT)/openapi.json > build/openapi.json
+	echo 'extends: ["spectral:oas"]' > build/spectral.yaml
+	npx --yes @redocly/cli@2.77.0 lint build/openapi.json
+	npx --yes @stoplight/spectral-cli@6.16.3 lint --fail-severity hint --ruleset build/spectral.yaml build/openapi.json
 
 sbom: $(TOOLS)/.tools $(SERVED)/.served  ## Write quartet.cdx.json: the libraries that are served, as CycloneDX
 	$(TOOLS)/bin/cyclonedx-py environment --short-PURLs --output-reproducible --pyproject pyproject.toml \

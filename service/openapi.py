@@ -1,14 +1,17 @@
 """The OpenAPI document, made from the tasks and the manifests of the models that are served."""
 
-from typing import Any, Literal
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import service
-from service.bundle import Manifest, Metric
+from service.bundle import Bundle, BundleError, Manifest, Metric
 from service.http.keys import is_open
-from service.messages import CSV, FORM, JSON
+from service.messages import CSV, FORM, JSON, TEXT
 from service.oip import openapi_paths as protocol
 from service.task import Option, Task
 from service.tasks import TASKS
@@ -58,6 +61,8 @@ SELECTION = [
         "description": "Patient requests let urgent ones, the default, go first.",
     },
 ]
+MODELS, OPERATION = "models", "operation"  # groups of operations, beside those of the products
+LONGEST_EXAMPLE = 4096  # bytes
 BINARY = {"type": "string", "format": "binary"}
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -95,10 +100,12 @@ class Readiness(BaseModel):
     status: Literal["ready"]
 
 
-def document(manifests: list[Manifest], keyed: bool) -> dict[str, Any]:
-    """`keyed`: whether the operator has set API keys."""
+def document(
+    manifests: list[Manifest], keyed: bool, defaults: Mapping[str, str], examples: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`keyed`: whether the operator has set API keys. `defaults`: models by kind. `examples`: JSON bodies by task."""
     forms = [form for one in TASKS for form in (one.request_form, one.answer_form)]
-    forms += [form for *_, form in PAGES.values() if form]
+    forms += [page.form for page in PAGES.values() if page.form]
     _, definitions = models_json_schema(
         [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
     )
@@ -108,18 +115,74 @@ def document(manifests: list[Manifest], keyed: bool) -> dict[str, Any]:
     for task in TASKS:
         if task.describe is not None:
             task.describe(schemas, manifests)
-    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests)} for one in TASKS}
-    paths |= {path: {"get": _page(*words)} for path, words in PAGES.items()} | protocol.paths()
+    _tidy(schemas)
+    paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests, defaults, examples)} for one in TASKS}
+    paths |= {path: {"get": _page(page)} for path, page in PAGES.items()} | protocol.paths()
     components: dict[str, Any] = {"schemas": schemas}
     if keyed:
         components["securitySchemes"] = KEY_SCHEMES
         paths = {path: item if is_open(path) else _locked(path, item) for path, item in paths.items()}
+    tags = [{"name": name, "description": words} for name, words in _tags().items()]
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Quartet", "version": service.__version__, "description": service.__doc__},
+        "info": {
+            "title": "Quartet",
+            "version": service.__version__,
+            "description": service.__doc__,
+            "contact": {"name": "the operator of this service"},
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": tags,
+        "security": [],  # but where an operation says so
         "paths": paths,
         "components": components,
     }
+
+
+def _tags() -> dict[str, str]:
+    """What each group of operations is for: a group for each product, named by the word behind `/v1/`."""
+    products: dict[str, str] = {}
+    for task in sorted(TASKS, key=lambda one: one.path):
+        if task.kind is not None:
+            tag = _tag(task.path)
+            products[tag] = f"{products[tag]} {task.summary}." if tag in products else f"{task.summary}."
+    return products | {MODELS: "Every model by its name.", OPERATION: "For operators.", protocol.TAG: protocol.PURPOSE}
+
+
+def _tag(path: str) -> str:
+    return path.split("/")[2]
+
+
+def _tidy(part: Any) -> None:
+    """Say what pydantic leaves out: the items of a list of fixed length, and that a constant is always there."""
+    if isinstance(part, dict):
+        if part.get("prefixItems") and all(one == part["prefixItems"][0] for one in part["prefixItems"]):
+            part["items"] = part.pop("prefixItems")[0]
+        properties = part.get("properties", {})
+        if "const" in properties.get("kind", {}) and "kind" not in part.get("required", []):
+            part["required"] = [*part.get("required", []), "kind"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            _tidy(one)
+
+
+def examples_of(models: Path, manifests: list[Manifest], preferred: Set[str]) -> dict[str, Any]:
+    """By task the smallest JSON body among the examples of one bundle, a preferred one where there is any."""
+    found: dict[str, Any] = {}
+    for manifest in sorted(manifests, key=lambda one: one.name not in preferred):
+        wanted = [one for one in TASKS if one.kind in (None, manifest.task.kind) and one.name not in found]
+        if not wanted:
+            continue
+        try:
+            arrays = Bundle(models / manifest.name / manifest.version).golden()
+        except BundleError:  # replaced on disk since it was loaded
+            continue
+        for task in wanted:
+            bodies = [one.body for one in task.examples(manifest, *arrays) if one.media_type == JSON]
+            if bodies and len(smallest := min(bodies, key=len)) <= LONGEST_EXAMPLE:
+                found[task.name] = orjson.loads(smallest)
+    return found
 
 
 def _locked(path: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -134,34 +197,60 @@ def _locked(path: str, item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-PAGES: dict[str, tuple[str, str, str, type[BaseModel] | None]] = {
-    "/v1/models": ("list_models", "Models that are served", JSON, ModelList),
-    "/v1/models/{name}": ("show_model", "One model: signature, figures, provenance, card", JSON, ModelDescription),
-    "/livez": ("livez", "The process is alive", "text/plain", None),
-    "/readyz": ("readyz", "Every declared model is loaded, checked and warm", JSON, Readiness),
-    "/metrics": ("metrics", "Prometheus metrics", "text/plain", None),
+class Page(NamedTuple):
+    operation_id: str
+    summary: str
+    description: str
+    media: str
+    form: type[BaseModel] | None = None
+    tag: str = OPERATION
+
+
+PAGES = {
+    "/v1/models": Page(
+        "list_models", "List the models", "Those that are served, with their headline figures.", JSON, ModelList, MODELS
+    ),
+    "/v1/models/{name}": Page(
+        "show_model", "Show a model", "Its signature, figures, provenance and card.", JSON, ModelDescription, MODELS
+    ),
+    "/livez": Page("livez", "Ask whether the process is alive", "A restart helps where it does not answer.", TEXT),
+    "/readyz": Page(
+        "readyz",
+        "Ask whether requests may come",
+        "Every model that is always there is loaded, checked and warm.",
+        JSON,
+        Readiness,
+    ),
+    "/metrics": Page("metrics", "Show the metrics", "In the text format of Prometheus.", TEXT),
 }
 
 
-def _page(operation_id: str, summary: str, media: str, form: type[BaseModel] | None) -> dict[str, Any]:
-    content = {media: {"schema": _reference(form.__name__)} if form else {}}
-    page: dict[str, Any] = {
-        "operationId": operation_id,
-        "summary": summary,
+def _page(page: Page) -> dict[str, Any]:
+    content = {page.media: {"schema": _reference(page.form.__name__)} if page.form else {"schema": {"type": "string"}}}
+    described: dict[str, Any] = {
+        "operationId": page.operation_id,
+        "summary": page.summary,
+        "description": page.description,
+        "tags": [page.tag],
         "responses": {"200": {"description": "OK", "content": content}} | _errors("404", "503"),
     }
-    return page | ({"parameters": [_name_parameter()]} if operation_id == "show_model" else {})
+    return described | ({"parameters": [_name_parameter()]} if page.form is ModelDescription else {})
 
 
-def _operation(task: Task, manifests: list[Manifest]) -> dict[str, Any]:
+def _operation(
+    task: Task, manifests: list[Manifest], defaults: Mapping[str, str], examples: Mapping[str, Any]
+) -> dict[str, Any]:
     served = [one.name for one in manifests if task.kind in (None, one.task.kind)]
     selection = SELECTION if task.kind else [_name_parameter(), *SELECTION[1:]]
+    default = defaults.get(task.kind or "")
+    answering = f" `{default}` answers where none is named." if default else ""
     return {
         "operationId": task.name,
         "summary": task.summary,
-        "description": f"Served by: {', '.join(served) or 'no model at present'}.",
+        "description": f"Served by: {', '.join(served) or 'no model at present'}.{answering}",
+        "tags": [_tag(task.path)],
         "parameters": [*selection, *map(_option, task.options)],
-        "requestBody": {"required": True, "content": _request_content(task)},
+        "requestBody": {"required": True, "content": _request_content(task, examples.get(task.name))},
         "responses": {"200": _answered(task)} | _errors(*ERRORS),
     }
 
@@ -174,10 +263,13 @@ def _option(option: Option) -> dict[str, Any]:
     return {"name": option.name, "in": "query", "schema": option.schema, "description": option.description}
 
 
-def _request_content(task: Task) -> dict[str, Any]:
+def _request_content(task: Task, example: Any) -> dict[str, Any]:
     form = {"type": "object", "required": [task.part], "properties": {task.part: {"type": "array", "items": BINARY}}}
     special = {JSON: _reference(task.request_form.__name__), FORM: form, CSV: {"type": "string"}}
-    return {media: {"schema": special.get(media, BINARY)} for media in task.readers}
+    content = {media: {"schema": special.get(media, BINARY)} for media in task.readers}
+    if example is not None:
+        content[JSON]["example"] = example
+    return content
 
 
 def _answered(task: Task) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from service import openapi
 from service.bundle import MAIN, Manifest
 from service.engine.repository import Repository
 from service.engine.served_model import ServedModel
-from service.errors import NotReady
+from service.errors import NotReady, UnknownModel
 from service.http.exchange import Scope
 from service.http.throttling import Throttled
 from service.messages import Answer
@@ -53,7 +54,7 @@ class Pages:
         self.repository = repository
         self._exposition = Throttled(metrics.page)
         self._document = b""
-        self._described: list[tuple[str, str]] | None = None
+        self._described: list[tuple[str, str, str | None]] | None = None
         self._describing = asyncio.Lock()
         self._pages: dict[str, Page] = {
             **_playground(),
@@ -79,14 +80,26 @@ class Pages:
     async def openapi(self, prefix: str) -> Answer:
         """`prefix` is what a proxy put before the paths; where it says nothing, the document's own address tells."""
         async with self._describing:
-            manifests = self.repository.manifests()
-            described = [(one.name, one.version) for one in manifests]
+            manifests, defaults = self.repository.manifests(), self._defaults()
+            described = [(one.name, one.version, defaults.get(one.task.kind)) for one in manifests]
             if described != self._described:
-                keyed = self.repository.settings.api_keys is not None
-                document = await asyncio.to_thread(openapi.document, manifests, keyed)
-                self._document, self._described = orjson.dumps(document), described
+                self._document = await asyncio.to_thread(self._describe, manifests, defaults)
+                self._described = described
         servers = orjson.dumps({"servers": [{"url": prefix or "."}]})
         return Answer(servers[:-1] + b"," + self._document[1:])
+
+    def _defaults(self) -> dict[str, str]:
+        """By kind, where there is one."""
+        defaults: dict[str, str] = {}
+        for kind in {one.task.kind for one in self.repository.manifests()}:
+            with suppress(UnknownModel, NotReady):
+                defaults[kind] = self.repository.default(kind)
+        return defaults
+
+    def _describe(self, manifests: list[Manifest], defaults: dict[str, str]) -> bytes:
+        settings = self.repository.settings
+        examples = openapi.examples_of(settings.models_dir, manifests, set(defaults.values()))
+        return orjson.dumps(openapi.document(manifests, settings.api_keys is not None, defaults, examples))
 
     async def livez(self) -> Answer:
         return Answer(b"alive\n", "text/plain")

@@ -5,12 +5,14 @@ from typing import Any
 from service.oip.datatypes import DTYPES
 
 ERROR = "ProtocolError"
+TAG, PURPOSE = "Open Inference Protocol", "Version 2, for clients of Triton, KServe and MLServer."
+DESCRIPTION = "As the Open Inference Protocol says; errors have one field, `error`."
 STATUSES = {
     "400": "The body cannot be read.",
     "401": "The admin token is missing or wrong.",
     "403": "There is no admin token, so nobody may.",
     "404": "No such model or version.",
-    "408": "The body did not arrive in time.",
+    "408": "The request did not arrive in time.",
     "413": "Too large.",
     "415": "The content encoding is unknown.",
     "422": "A value or a shape is wrong.",
@@ -75,9 +77,9 @@ SCHEMAS: dict[str, Any] = {
 def paths() -> dict[str, Any]:
     """Every route of docs/protocol.md over HTTP."""
     found = {
-        "/v2": {"get": _operation("v2_server", "Name, version and extensions of the server")},
-        "/v2/health/live": {"get": _operation("v2_live", "The process is alive")},
-        "/v2/health/ready": {"get": _operation("v2_ready", "Every declared model is ready", "503")},
+        "/v2": {"get": _operation("v2_server", "Name, version and extensions of the server", "408")},
+        "/v2/health/live": {"get": _operation("v2_live", "The process is alive", "408")},
+        "/v2/health/ready": {"get": _operation("v2_ready", "Every declared model is ready", "408", "503")},
         "/v2/repository/index": {
             "post": _operation("v2_index", "Every bundle, served or not", "400", "422", form=LIST)
         },
@@ -108,7 +110,8 @@ def _operation(operation_id: str, summary: str, *failures: str, form: dict[str, 
     return {
         "operationId": operation_id,
         "summary": summary,
-        "tags": ["Open Inference Protocol"],
+        "description": DESCRIPTION,
+        "tags": [TAG],
         "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": form}}}}
         | {status: {"description": STATUSES[status], "content": content} for status in failures},
     }
