@@ -11,10 +11,12 @@ from service.budget import Lease
 from service.caching import short_cache
 from service.errors import InvalidValue, NotAcceptable
 
-JSON, NPY, PNG, DICOM, CSV, TEXT, FORM, RELATED, ZIP = (
+JSON, NPY, PNG, WEBP, GIF, DICOM, CSV, TEXT, FORM, RELATED, ZIP = (
     "application/json",
     "application/x-npy",
     "image/png",
+    "image/webp",
+    "image/gif",
     "application/dicom",
     "text/csv",
     "text/plain",

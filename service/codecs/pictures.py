@@ -26,6 +26,7 @@ SMALL = 10900  # bytes, as `Encoded.work` counts: a smaller picture costs as muc
 MOST_PASSES = 64  # over the pixels of a progressive JPEG, of which encoders make about ten
 MOST_WORK = 2**29  # pixels in all passes: a second or two
 MOST_PARTS = 2**14  # strips or tiles of a TIFF
+FRAME_MS = 80  # of an animation
 
 # Bytes of memory.
 MOST_BYTES = 200 * 10**6  # for one picture
@@ -205,6 +206,14 @@ def write_png(pixels: NDArray[Any]) -> bytes:
 def png_text(pixels: NDArray[Any]) -> str:
     """The same in base64, for JSON."""
     return base64.b64encode(write_png(pixels)).decode()
+
+
+def write_animation(frames: NDArray[np.uint8], kind: str) -> bytes:
+    """Grey pictures [N, H, W], one after the other and over again; `kind` is WEBP or GIF."""
+    buffer, (first, *others) = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
+    options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {"optimize": False}
+    first.save(buffer, kind, save_all=True, append_images=others, duration=FRAME_MS, loop=0, **options)
+    return buffer.getvalue()
 
 
 def sheet(pictures: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:

@@ -1,12 +1,12 @@
 """Sample generation: a seed, a label, a count -> pictures.
 
-The noise is drawn here, not in the graph: sample i of a seed has its own counter-based stream (Philox, Salmon et al.
-2011, keyed by seed and i), so it is the same sample whatever the count and whatever batch it rode in. Where no seed is
-given one is drawn; the answer says which, so that its samples can be had again.
+The noise is drawn here, not in the graph (`codes`). Where no seed is given one is drawn; the answer says which, so that
+its samples can be had again.
 """
 
 import io
 import secrets
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,24 +21,35 @@ from service.codecs import pictures
 from service.codecs.arrays import numeric_array, parse_object, write_npy
 from service.errors import InvalidShape, InvalidValue
 from service.limits import Limits
-from service.messages import JSON, NPY, PNG, Answer, Request
+from service.messages import GIF, JSON, NPY, PNG, WEBP, ZIP, Answer, Request
 from service.task import Body, Example, Payload, Prepared, Task
+from service.tasks import codes
 
-WISHES = "count", "seed", "label", "labels", "latents"
+WISHES = "count", "seed", "label", "labels", "latents", "interpolate", "grid", "truncation"
+CODES = "latents", "interpolate", "grid"  # of which one at most says where codes come from
 MAX_SEED = 2**63 - 1
 DRAWN = 512  # bytes, as `Body.work` counts: what a latent code takes to draw
-FARTHEST = 20.0  # from 0, of a latent code's numbers: no draw of a standard normal comes near
+MORE = 4  # times as many samples may be drawn as samples may be sent
+STEPS = 16  # from one code to another, where no count is given
 SEED = b"x-seed"
+
+End = int | NDArray[np.float64]
+"""Where a way between codes begins or ends: the first code of a seed, or a code."""
 
 
 class GenerateRequest(BaseModel, extra="forbid"):
-    """`label` for all samples, or `labels` with one per sample; at random from the seed when neither is given."""
+    """`label` for all samples, or one per sample; at random from the seed when there is none."""
 
-    count: int = Field(default=1, ge=1)
+    count: int = Field(default=1, ge=1, description="By default as many as latents or labels, 1 where there are none.")
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Drawn anew when none is given.")
-    label: int | str | None = None
-    labels: list[int | str] | None = None
+    label: int | str | list[int | str] | None = Field(default=None, description="For all samples, or one for each.")
+    labels: list[int | str] | None = Field(default=None, description="One for each sample.")
     latents: list[list[float]] | None = Field(default=None, description="Latent codes instead of random ones.")
+    interpolate: list[int | list[float]] | None = Field(
+        default=None, min_length=2, max_length=2, description="Two seeds or latent codes to go between."
+    )
+    grid: int | None = Field(default=None, ge=1, description="So many by so many codes of a model with two numbers.")
+    truncation: float = Field(default=1.0, gt=0, le=1, description="Codes are drawn in towards 0 by it.")
     model: str | None = None
     version: str | None = None
 
@@ -58,6 +69,9 @@ class Wish(NamedTuple):
     label: int | str | None
     labels: list[object] | None
     latents: NDArray[np.float64] | None
+    ends: tuple[End, End] | None
+    grid: int | None
+    truncation: float
 
 
 class Context(NamedTuple):
@@ -68,10 +82,19 @@ class Context(NamedTuple):
 
 
 def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
-    given = parse_object(request.body, {*WISHES, *fields}, limits)
-    wish = {name: given.pop(name) for name in WISHES if given.get(name) is not None}
+    sent = parse_object(request.body, {*WISHES, *fields}, limits)
+    wish = {name: sent.pop(name) for name in WISHES if sent.get(name) is not None}
+    if isinstance(wish.get("label"), simdjson.Array) and "labels" not in wish:
+        wish["labels"] = wish.pop("label")
     seed = _integer(wish.get("seed", secrets.randbelow(MAX_SEED)), "seed", 0, MAX_SEED)
-    number = 1
+    for field in [name for name in CODES if name in wish][1:]:
+        raise InvalidValue(f"Give only one of {', '.join(CODES)}.", field)
+    number, ends, grid = 1, None, None
+    if "grid" in wish:
+        grid = _integer(wish["grid"], "grid", 1, 2**10)
+        number = grid * grid
+    if "interpolate" in wish:
+        number, ends = STEPS, _ends(wish["interpolate"])
     for field in ("labels", "latents"):
         if field in wish:
             if not isinstance(wish[field], simdjson.Array):
@@ -79,11 +102,12 @@ def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
             number = len(wish[field])
             limits.check_rows(number, field)
     count = _integer(wish.get("count", number), "count", 1, None)
-    limits.check_rows(count, "count")
+    limits._replace(max_rows=MORE * limits.max_rows).check_rows(count, "count")
     labels = wish["labels"].as_list() if "labels" in wish else None
     latents = numeric_array(wish["latents"], "latents") if "latents" in wish else None
-    others = {name: given.get(name) for name in fields}
-    return Body(Wish(count, seed, wish.get("label"), labels, latents), others, count * DRAWN)
+    others = {name: sent.get(name) for name in fields}
+    drawn = Wish(count, seed, wish.get("label"), labels, latents, ends, grid, _truncation(wish.get("truncation", 1.0)))
+    return Body(drawn, others, count * DRAWN)
 
 
 def _integer(value: object, field: str, low: int, high: int | None) -> int:
@@ -93,30 +117,71 @@ def _integer(value: object, field: str, low: int, high: int | None) -> int:
     return value
 
 
+def _truncation(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise InvalidValue("Must be a number above 0, at most 1.", "truncation")
+    return float(value)
+
+
+def _ends(value: object) -> tuple[End, End]:
+    if not isinstance(value, simdjson.Array) or len(value) != 2:
+        raise InvalidValue("Must be an array of two seeds or latent codes.", "interpolate")
+    first, last = (_end(one, f"interpolate[{i}]") for i, one in enumerate(value))
+    return first, last
+
+
+def _end(value: object, field: str) -> End:
+    if isinstance(value, simdjson.Array):
+        return numeric_array(value, field)
+    return _integer(value, field, 0, MAX_SEED)
+
+
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     """`latent` float32 [N, latent_size], standard normal, and `label` int64 [N] where the model takes labels."""
     task, wish = manifest.task, payload.samples
     assert isinstance(task, SampleGeneration)
-    streams = [np.random.Generator(np.random.Philox(key=[wish.seed, i])) for i in range(wish.count)]
+    limits.claim(2 * wish.count * task.latent_size * np.dtype(np.float32).itemsize, "count")
+    streams = [codes.stream(wish.seed, i) for i in range(wish.count)]
     noise = np.stack([stream.standard_normal(task.latent_size, np.float32) for stream in streams])
-    inputs: Arrays = {"latent": noise if wish.latents is None else _latents(wish.latents, noise)}
+    inputs: Arrays = {"latent": np.float32(wish.truncation) * _codes(wish, noise)}
     if not task.labels:
         if wish.label is not None or wish.labels is not None:
             field = "label" if wish.labels is None else "labels"
             raise InvalidValue(f"The model {manifest.name} takes no label.", field)
         return Prepared(inputs, Context(wish.seed, []))
-    drawn = [int(stream.integers(len(task.labels))) for stream in streams]
-    chosen = _labels(wish, task.labels) or drawn
+    # On the way between two codes, and over a plane of them, a label that changed would hide what the code does.
+    steady = wish.ends is not None or wish.grid is not None
+    drawn = [int(stream.integers(len(task.labels))) for stream in streams[: 1 if steady else None]]
+    chosen = _labels(wish, task.labels) or (drawn * wish.count if steady else drawn)
     inputs["label"] = np.array(chosen, np.int64)
     return Prepared(inputs, Context(wish.seed, [task.labels[i] for i in chosen]))
 
 
-def _latents(latents: NDArray[np.float64], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    if latents.shape != noise.shape:
-        raise InvalidShape(f"Must have the shape {list(noise.shape)}, got {list(latents.shape)}.", "latents")
-    if np.abs(latents).max() > FARTHEST:
-        raise InvalidValue(f"Every number must lie between {-FARTHEST:g} and {FARTHEST:g}.", "latents")
-    return latents.astype(np.float32)
+def _codes(wish: Wish, noise: codes.Codes) -> codes.Codes:
+    """Those that were asked for, in place of `noise` [N, latent_size] where that is not what was."""
+    count, size = noise.shape
+    if wish.latents is not None:
+        return codes.given(wish.latents, noise.shape, "latents")
+    if wish.grid is not None:
+        return _plane(wish.grid, count, size)
+    if wish.ends is None:
+        return noise
+    ends = [_reached(end, size, f"interpolate[{i}]") for i, end in enumerate(wish.ends)]
+    return codes.between(ends[0], ends[1], count)
+
+
+def _reached(end: End, size: int, field: str) -> codes.Codes:
+    if isinstance(end, int):
+        return codes.stream(end, 0).standard_normal(size, np.float32)
+    return codes.given(end, (size,), field)
+
+
+def _plane(side: int, count: int, size: int) -> codes.Codes:
+    if size != 2:
+        raise InvalidValue(f"Only codes of two numbers lie on a grid; those of this model have {size}.", "grid")
+    if count != side * side:
+        raise InvalidShape(f"Must be {side * side} with a grid of {side} by {side}: leave it out.", "count")
+    return codes.plane(side)
 
 
 def _labels(wish: Wish, known: tuple[str, ...]) -> list[int]:
@@ -156,6 +221,25 @@ def write_array(outputs: Arrays, context: Context, manifest: Manifest) -> Answer
     return Answer(write_npy(_pictures(outputs, manifest)), NPY, _headers(context))
 
 
+def write_webp(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    return Answer(pictures.write_animation(_pictures(outputs, manifest), "WEBP"), WEBP, _headers(context))
+
+
+def write_gif(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    return Answer(pictures.write_animation(_pictures(outputs, manifest), "GIF"), GIF, _headers(context))
+
+
+def write_zip(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    """PNG files by their number and label, such as `0007-3.png`."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for number, picture in enumerate(_pictures(outputs, manifest)):
+            label = f"-{context.labels[number].replace('/', '-')}" if context.labels else ""
+            # Without a date of its own, so that the same samples are the same bytes.
+            archive.writestr(zipfile.ZipInfo(f"{number:04d}{label}.png"), pictures.write_png(picture))
+    return Answer(buffer.getvalue(), ZIP, _headers(context))
+
+
 def _pictures(outputs: Arrays, manifest: Manifest) -> NDArray[np.uint8]:
     levels: NDArray[np.uint8] = np.rint(np.clip(outputs[manifest.outputs[0].name], 0, 255)).astype(np.uint8)
     return levels
@@ -175,6 +259,9 @@ def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Ex
     drawn = orjson.dumps({"count": 4, "seed": 7})
     yield Example("drawn, as a sheet", drawn, JSON, _of_size(pictures.sheet(golden[[0] * 4]).shape), accept=PNG)
     yield Example("drawn, in JSON", drawn, JSON, _of_count(4), accept=JSON)
+    way = orjson.dumps({"interpolate": [1, 2], "count": 4, "seed": 7, "truncation": 0.9})
+    yield Example("a way between two seeds", way, JSON, _of_count(4), accept=JSON)
+    yield Example("an animation", way, JSON, _animated, accept=WEBP)
 
 
 def _resembling(golden: NDArray[np.uint8]) -> Callable[[bytes], None]:
@@ -205,13 +292,18 @@ def _of_count(count: int) -> Callable[[bytes], None]:
     return check
 
 
+def _animated(answer: bytes) -> None:
+    if answer[8:12] != b"WEBP" or b"ANIM" not in answer:
+        raise ValueError("not an animated WebP picture")
+
+
 TASK = Task(
     name="generate_samples",
     path="/v1/samples/generate",
     summary="Generate samples",
     kind="sample-generation",
     readers={JSON: read_json},
-    writers={PNG: write_sheet, JSON: write_json, NPY: write_array},
+    writers={PNG: write_sheet, JSON: write_json, NPY: write_array, WEBP: write_webp, GIF: write_gif, ZIP: write_zip},
     request_form=GenerateRequest,
     answer_form=GenerateAnswer,
     prepare=prepare,

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageSequence
+from scipy.stats import norm
 
 from service.bundle import Bundle, Manifest, SampleGeneration
 from service.codecs.pictures import read, sheet
 from service.engine.repository import Repository
-from service.errors import InvalidValue
+from service.errors import InvalidShape, InvalidValue
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Request
-from service.tasks import samples
+from service.tasks import codes, samples
 from tests import toys
 from tests.conftest import Here, assert_refused
 
@@ -104,6 +106,69 @@ def test_the_forms_of_an_answer_hold_the_same_pictures(lane: Here) -> None:
     assert set(answer["labels"]) <= set("0123456789")
 
 
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_an_animation_shows_one_sample_after_the_other(lane: Here, kind: str) -> None:
+    grid = images(lane, seed=5, count=6)
+    answer = generate(lane, f"image/{kind}", seed=5, count=6)
+    assert (answer.headers["content-type"], answer.headers["x-seed"]) == (f"image/{kind}", "5")
+    with Image.open(io.BytesIO(answer.content)) as animation:
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(animation)]
+    np.testing.assert_array_equal(frames, grid)
+
+
+def test_a_zip_holds_a_png_file_of_each_sample_with_its_label(lane: Here) -> None:
+    answer = generate(lane, "application/zip", seed=5, label=[3, 7])
+    assert answer.content == generate(lane, "application/zip", seed=5, labels=[3, 7]).content
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == ["0000-3.png", "0001-7.png"]
+        pixels = [read(archive.read(name), LIMITS).grey for name in archive.namelist()]
+    np.testing.assert_array_equal(pixels, images(lane, seed=5, labels=[3, 7]))
+
+
+def test_four_times_as_many_may_be_drawn_as_sent(lane: Here) -> None:
+    assert len(images(lane, seed=5, count=128)) == 128
+    np.testing.assert_array_equal(images(lane, seed=5, count=128)[:4], images(lane, seed=5, count=4))
+
+
+def test_a_way_between_two_seeds_begins_and_ends_with_their_samples(lane: Here) -> None:
+    way = images(lane, interpolate=[1, 2], count=9, label=3)
+    for place, seed in ((0, 1), (-1, 2)):
+        np.testing.assert_array_equal(way[place], images(lane, seed=seed, label=3)[0])
+    ends = np.stack([codes.stream(seed, 0).standard_normal(4, np.float32) for seed in (1, 2)])
+    np.testing.assert_array_equal(way, images(lane, interpolate=ends.tolist(), count=9, label=3))
+    assert len(images(lane, interpolate=[1, 2])) == 16
+    assert len(set(generate(lane, JSON, interpolate=[1, 2], seed=4).json()["labels"])) == 1
+
+
+def test_a_way_keeps_the_distance_from_the_middle_and_takes_equal_steps() -> None:
+    first, last = np.array([3, 0, 0], np.float32), np.array([0, 3, 0], np.float32)
+    way = codes.between(first, last, 7)
+    np.testing.assert_allclose(np.linalg.norm(way, axis=1), 3, rtol=1e-6)
+    steps = np.linalg.norm(np.diff(way, axis=0), axis=1)
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-5)
+    np.testing.assert_allclose(codes.between(first, -first, 3), [first, 0 * first, -first], atol=1e-6)
+    np.testing.assert_allclose(codes.between(0 * first, last, 3), [0 * last, last / 2, last])
+
+
+def test_truncation_draws_codes_in(repository: Repository) -> None:
+    manifest = repository.models["toy-samples"].manifest
+    whole, half = (inputs(manifest, b'{"seed": 1, "truncation": %s}' % share)["latent"] for share in (b"1", b"0.5"))
+    np.testing.assert_array_equal(half, whole / 2)
+
+
+def test_a_grid_covers_a_plane_of_codes_evenly(tmp_path: Path) -> None:
+    manifest = Bundle(toys.samples(tmp_path)).manifest
+    plane = manifest.model_copy(update={"task": SampleGeneration(latent_size=2, labels=("a", "b"))})
+    found = inputs(plane, b'{"grid": 4, "seed": 1}')
+    assert found["latent"].shape == (16, 2)
+    assert len(set(found["label"].tolist())) == 1
+    below = norm.cdf(found["latent"].reshape(4, 4, 2))
+    np.testing.assert_allclose(below[0, :, 0], [0.125, 0.375, 0.625, 0.875], atol=1e-6)
+    np.testing.assert_allclose(below[:, 0, 1], [0.125, 0.375, 0.625, 0.875], atol=1e-6)
+    with pytest.raises(InvalidShape):
+        inputs(plane, b'{"grid": 4, "count": 15}')
+
+
 def test_a_sheet_is_the_form_of_choice(lane: Here) -> None:
     assert generate(lane, "*/*").headers["content-type"] == PNG
 
@@ -115,14 +180,15 @@ def test_a_sheet_is_the_form_of_choice(lane: Here) -> None:
         ({"count": 1.5}, "invalid_value", "count"),
         ({"count": True}, "invalid_value", "count"),
         ({"count": 1e30}, "invalid_value", "count"),
-        ({"count": 33}, "too_many_rows", "count"),
+        ({"count": 129}, "too_many_rows", "count"),
         ({"seed": -1}, "invalid_value", "seed"),
         ({"seed": 2**63}, "invalid_value", "seed"),
         ({"seed": "1"}, "invalid_value", "seed"),
         ({"label": 10}, "invalid_value", "label"),
         ({"label": "seven"}, "invalid_value", "label"),
         ({"label": True}, "invalid_value", "label"),
-        ({"label": [1]}, "invalid_value", "label"),
+        ({"label": [1, 11]}, "invalid_value", "labels[1]"),
+        ({"label": [1], "labels": [1]}, "invalid_value", "labels"),
         ({"labels": [1, 11]}, "invalid_value", "labels[1]"),
         ({"labels": "77"}, "invalid_value", "labels"),
         ({"labels": []}, "invalid_shape", "labels"),
@@ -137,6 +203,20 @@ def test_a_sheet_is_the_form_of_choice(lane: Here) -> None:
         ({"latents": [[None, 0, 0, 0]]}, "invalid_value", "latents"),
         ({"latents": 1}, "invalid_value", "latents"),
         ({"steps": 3}, "invalid_value", "steps"),
+        ({"truncation": 0}, "invalid_value", "truncation"),
+        ({"truncation": 1.1}, "invalid_value", "truncation"),
+        ({"truncation": "1"}, "invalid_value", "truncation"),
+        ({"interpolate": 1}, "invalid_value", "interpolate"),
+        ({"interpolate": [1]}, "invalid_value", "interpolate"),
+        ({"interpolate": [1, "2"]}, "invalid_value", "interpolate[1]"),
+        ({"interpolate": [-1, 2]}, "invalid_value", "interpolate[0]"),
+        ({"interpolate": [1, [0, 0, 0]]}, "invalid_shape", "interpolate[1]"),
+        ({"interpolate": [[0, 0, 0, 21], 1]}, "invalid_value", "interpolate[0]"),
+        ({"interpolate": [1, 2], "latents": [[0, 0, 0, 0]]}, "invalid_value", "interpolate"),
+        ({"interpolate": [1, 2], "grid": 3}, "invalid_value", "grid"),
+        ({"grid": 3}, "invalid_value", "grid"),
+        ({"grid": 0}, "invalid_value", "grid"),
+        ({"grid": 1000}, "too_many_rows", "count"),
         ({"model": 3}, "invalid_value", "model"),
         ([], "invalid_value", None),
     ],
