@@ -88,9 +88,13 @@ class Lease:
         raise MemoryFull("Other requests take up the memory for it. Try again in a moment.", field)
 
 
-def default_size(processes: int) -> int:
-    """SHARE of what this process may take beyond what it holds now, where all of them share the memory equally."""
-    return max(LEAST, int(SHARE * (memory_limit() / processes - psutil.Process().memory_info().rss)))
+def default_size(processes: int, reserved: int) -> int:
+    """SHARE of what this process may take beyond what it holds now, where all of them share the memory equally.
+
+    `reserved` is what it may come to hold besides requests: models that have not been asked for.
+    """
+    held = psutil.Process().memory_info().rss + reserved
+    return max(LEAST, int(SHARE * (memory_limit() / processes - held)))
 
 
 def _mb(size: int) -> int:

@@ -64,6 +64,12 @@ FAMILIES = (
     Family("counter", "quartet_requests", "Requests that reached a model.", ("model", "version", "outcome")),
     Family("counter", "quartet_errors", "Requests answered with an error.", ("endpoint", "code")),
     Family("counter", "quartet_failed_loads", "Versions that did not load.", ("model",)),
+    Family(
+        "counter",
+        "quartet_evictions",
+        "Times that a version left memory for another that was asked for.",
+        ("model", "version"),
+    ),
     Family("counter", "quartet_dropped_log_lines", "Lines of the log that came while too many waited to be read."),
     Family("counter", "quartet_cpu_seconds", "Processor time of the workers."),
     Family("counter", "quartet_lost_workers", "Workers that have died; each is replaced."),
@@ -74,7 +80,7 @@ FAMILIES = (
     Family(
         "gauge",
         "quartet_loaded_models",
-        "Workers that serve this version, by execution provider.",
+        "Workers that hold this version in memory, by execution provider.",
         ("model", "version", "provider"),
     ),
     Family("gauge", "quartet_memory_bytes", "Resident memory of the workers."),
@@ -111,7 +117,7 @@ class Histogram:
 
 
 class Gauges(NamedTuple):
-    """The state of one served version at this moment."""
+    """The state of one version in memory at this moment."""
 
     queued_rows: int
     running_rows: int
@@ -126,6 +132,7 @@ class ModelMetrics:
         self.stages = {stage: Histogram(SECONDS) for stage in STAGES}
         self.rows = Histogram(ROWS)
         self.outcomes: Counter[str] = Counter()
+        self.evictions = 0
         self.gauges: Callable[[], Gauges] | None = None
 
     def answered(self, decode_s: float, encode_s: float) -> None:
@@ -180,9 +187,9 @@ class Metrics(Collector):
     def line_dropped(self) -> None:
         self.dropped_lines += 1
 
-    def forget_old(self, name: str) -> None:
+    def forget_old(self, name: str, kept: str) -> None:
         """Keep the series of the last few versions: their number is bounded however often one is swapped."""
-        retired = [key for key, model in self.models.items() if key[0] == name and model.gauges is None]
+        retired = [key for key in self.models if key[0] == name and key[1] != kept]
         for key in retired[:-KEPT_VERSIONS]:
             del self.models[key]
 
@@ -228,6 +235,8 @@ class Metrics(Collector):
             for stage, histogram in model.stages.items():
                 series["quartet_stage_seconds", *key, stage] = histogram.values()
             series["quartet_batch_rows", *key] = model.rows.values()
+            if model.evictions:
+                series["quartet_evictions", *key] = [model.evictions]
             for outcome, count in model.outcomes.items():
                 series["quartet_requests", *key, outcome] = [count]
         for endpoint_code, count in self.errors.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 import service
@@ -74,6 +74,9 @@ KEY_ERRORS = {
 }
 
 
+LOADED = "Whether the process that answers has it in memory; else it is loaded when somebody asks it."
+
+
 class ModelSummary(BaseModel):
     name: str
     version: str
@@ -81,6 +84,7 @@ class ModelSummary(BaseModel):
     kind: str
     description: str
     provider: str
+    loaded: bool = Field(description=LOADED)
     metrics: list[Metric]
 
 
@@ -93,6 +97,7 @@ class ModelDescription(Manifest):
 
     kind: str
     provider: str
+    loaded: bool = Field(description=LOADED)
     card: str
 
 

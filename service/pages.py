@@ -159,5 +159,6 @@ def _summary(model: ServedModel) -> dict[str, Any]:
         "kind": manifest.task.kind,
         "description": manifest.description,
         "provider": model.provider,
+        "loaded": model.loaded is not None,
         "metrics": [metric.model_dump(mode="json") for metric in manifest.metrics],
     }

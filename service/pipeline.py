@@ -49,7 +49,7 @@ class Pipeline:
         if strange := settings.defaults.keys() - kinds:
             raise SettingsError(f"there is no kind {min(strange)!r}; there are {', '.join(sorted(kinds))}")
         self.repository, self.settings = repository, settings
-        self.budget = Budget(settings.memory_budget or default_size(settings.processes))
+        self.budget = Budget(self._size())
         repository.metrics.budget = self.budget
 
     def limits(self, lease: Lease | None, deadline: float = inf) -> Limits:
@@ -58,7 +58,10 @@ class Pipeline:
 
     def settle_budget(self) -> None:
         """Look again at what is left for requests, now that the models are loaded."""
-        self.budget.size = self.settings.memory_budget or default_size(self.settings.processes)
+        self.budget.size = self._size()
+
+    def _size(self) -> int:
+        return self.settings.memory_budget or default_size(self.settings.processes, self.repository.room)
 
     async def answer(
         self, task: Task, request: Request, abandoned: Callable[[], bool], model_name: str | None = None
@@ -95,11 +98,12 @@ class Pipeline:
         """
         note(model=model.manifest.name, version=model.manifest.version)
         try:
+            loaded = model.use() or await self.repository.bring(model, job.caller.deadline)
             if job.caller.lease is not None:
-                rows = model.input_size(job)
-                times = KEPT + WRITTEN * model.gain(job.graphs)
+                rows = loaded.input_size(job)
+                times = KEPT + WRITTEN * loaded.gain(job.graphs)
                 job.caller.lease.settle(size + int(times * rows))
-            outputs = await model.outputs(job)
+            outputs = await loaded.outputs(job)
             check_finite(outputs)
             answered = perf_counter()
             answer = await run_stage(size_of(outputs), job.caller, present, outputs, *args, **kwargs)

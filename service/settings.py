@@ -100,6 +100,12 @@ class Settings(BaseModel):
         ge=0,
         description="Bytes that the requests of a process may hold together; 0: by the memory limit.",
     )
+    model_memory: int = Field(
+        96 * 2**20,
+        ge=0,
+        description="Bytes of a process for models that are loaded when they are asked for. Beyond them the one asked"
+        " longest ago makes room.",
+    )
     timeout_s: float = Field(30.0, gt=0, le=3600, description="Time a request may take, from its last byte on.")
     timeouts_s: PerEndpoint = Field({}, description="The same for single endpoints, such as `denoise_ct=120`.")
     body_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the body of a request may take to arrive.")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
 from service.bundle import Bundle, current, names
+from service.engine.loaded_model import LoadedModel
 from service.engine.repository import Repository
 from service.http.keys import Keys
 from service.lane import App, Lane
@@ -121,6 +122,11 @@ def repository(toy_models: Path) -> Repository:
     loaded = Repository(Settings(models_dir=toy_models, threads=1, provider=PROVIDER), Metrics())
     asyncio.run(loaded.load())
     return loaded
+
+
+def in_memory(repository: Repository, name: str) -> LoadedModel:
+    """The model, loaded if nobody has asked it yet."""
+    return asyncio.run(repository.residents.bring(repository.pick(name, None)))
 
 
 def keys_of(config: Settings) -> Keys | None:

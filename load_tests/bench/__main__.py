@@ -33,7 +33,7 @@ from service.settings import Settings
 LEGEND = """\
 Every contender answers one body, over and over, from a closed loop of connections.
 
-- ours: the service, default settings, which is a process per core; also in one process
+- ours: the service with the models that are measured, which is a process per core; also in one process
 - plain: the same model behind a batchable API of BentoML, default settings, as many threads in all
 - echo: a bare ASGI app under uvicorn that returns the body
 - FastAPI, LitServe, KServe, MLServer, PyTriton: the same model, as many threads, one worker, served as their
@@ -52,13 +52,14 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
     models = Settings.from_environment().models_dir
     bundles = {name: current(models, PARTS[name][0]) for name in names}
     with ExitStack() as stack:
-        ours = stack.enter_context(servers.quartet())
+        named = {"QUARTET_MODELS": ",".join(bundle.manifest.name for bundle in bundles.values())}  # always in memory
+        ours = stack.enter_context(servers.quartet(named))
         echo = stack.enter_context(servers.uvicorn("load_tests.bench.echo:app"))
         running = Servers(ours, echo)
         if "digits" in names:
             running = with_others(running, bundles["digits"], stack)
             results["missing"] = [one.product for one in COMPETITORS if one.product not in running.competitors]
-        # All models are loaded before anything is measured: what cannot work fails in the first seconds.
+        # All parts are made before anything is measured: what cannot work fails in the first seconds.
         for part in [PARTS[name][1](running, bundles[name]) for name in names]:
             measured = measure(part, rounds, seconds)
             results["parts"][part.title] = list(compare(part, measured))
@@ -74,7 +75,8 @@ def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
     """The service in one process, plain BentoML and the competitors that are installed, over the same model."""
     threads_ours = threads(running.ours, bundle.manifest.name).all
     classifier = {"CLASSIFIER_GRAPH": str(bundle.graph), "CLASSIFIER_THREADS": str(threads_ours)}
-    single = stack.enter_context(servers.quartet({"QUARTET_WORKERS": "1"}))
+    named = {"QUARTET_MODELS": bundle.manifest.name}
+    single = stack.enter_context(servers.quartet({"QUARTET_WORKERS": "1", **named}))
     plain = stack.enter_context(servers.bentoml("load_tests.bench.plain_bentoml:Plain", classifier))
     installed = [competitor for competitor in COMPETITORS if competitor.is_installed()]
     competitors = {one.product: stack.enter_context(one.serving(classifier)) for one in installed}

@@ -46,7 +46,7 @@ class Bundle:
     """A version on disk whose manifest is valid and whose files have the hashes it declares."""
 
     def __init__(self, path: Path) -> None:
-        """Read and verify. Raises BundleError naming the file that is missing, corrupt or inconsistent."""
+        """Read and verify. Raises what `verify` raises, and BundleError for a manifest that breaks the contract."""
         self.path = path
         self.manifest = _read_manifest(path / MANIFEST)
         expected = (path.parent.name, path.name)
@@ -54,11 +54,21 @@ class Bundle:
             raise BundleError(
                 f"{path / MANIFEST} describes {self.manifest.name}/{self.manifest.version}: folder renamed?"
             )
+        self.verify()
+
+    def verify(self) -> None:
+        """Raises BundleError naming the file that is missing, or is not the one that the manifest speaks of."""
         for name, sha256 in self.manifest.sha256.items():
-            if not (path / name).is_file():
-                raise BundleError(f"{path / name} is missing: restore the bundle or train it again")
-            if file_sha256(path / name) != sha256:
-                raise BundleError(f"{path / name} does not have the sha256 of its manifest: restore or train it again")
+            path = self.path / name
+            if not path.is_file():
+                raise BundleError(f"{path} is missing: restore the bundle or train it again")
+            if file_sha256(path) != sha256:
+                raise BundleError(f"{path} does not have the sha256 of its manifest: restore or train it again")
+
+    @property
+    def graphs_size(self) -> int:
+        """Bytes of the files of all graphs."""
+        return sum(self.graph_file(name).stat().st_size for name in self.manifest.graphs)
 
     @property
     def graph(self) -> Path:

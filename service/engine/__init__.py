@@ -3,8 +3,11 @@
 session        a graph under ONNX Runtime
 batcher        rows of concurrent requests become batches
 padding        items of different lengths in one batch
-served_model   a loaded version: its graphs with their sessions and batchers
+loaded_model   a version in memory: its graphs with their sessions and batchers
+served_model   a version that is served, in memory or not
+residents      which models are in memory
 repository     the models that are served, followed on disk
+unloaded       the models that an operator has unloaded
 trial          a new version, tried in a process of its own
 tune           how each model runs best on this machine
 """

@@ -1,30 +1,27 @@
-"""The models that are served: found on disk, loaded, replaced, handed out by name and version.
+"""The models that are served: found on disk, verified, replaced, handed out by name and version.
 
 What should be served is written on disk, in each model's `CURRENT` and, for models that an operator has unloaded, in
 a file that the workers share; every worker looks there every `QUARTET_WATCH_S`. So all of them converge on the same
-versions, and a replaced worker starts with them.
+versions, and a replaced worker starts with them. Which of them are in memory is up to `residents`.
 """
 
 import asyncio
-import json
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, flock
+from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
 from typing import Literal, NamedTuple
 
 from service.bundle import Bundle, BundleError, Manifest, current_version, defaults_of, names
+from service.engine.loaded_model import LoadedModel
+from service.engine.residents import Residents
 from service.engine.served_model import ServedModel
 from service.engine.session import ProviderError
-from service.engine.trial import Trials, key_of
+from service.engine.trial import Trials, Verdict, key_of
 from service.engine.tune import read_profile
+from service.engine.unloaded import Unloaded
 from service.errors import LoadFailed, NotReady, UnknownModel, UnknownVersion
 from service.metrics import Metrics
 from service.settings import Settings
-from service.shared_folder import ensure
 
 log = logging.getLogger(__name__)
 
@@ -56,20 +53,22 @@ class Repository:
         """Without `trials` versions are loaded untried."""
         self.settings, self.metrics, self._trials = settings, metrics, trials
         self.models: dict[str, ServedModel] = {}
+        self.residents = Residents(settings.model_memory, lambda: self.models.values(), self._stays, self._fail)
         self.draining = False
         self._profile = read_profile(settings.profile)
-        self._settled = self._away = self._alone = False
+        self._settled = self._away = False
         self._found = names(settings.models_dir)  # what the folder held when it was last looked at
         self._wanted, self._complaint = defaults_of(settings.models_dir), ""  # what `DEFAULTS` says
         self._defaults = self._wanted  # by kind, what of it holds
         self._kept: dict[str, str] = {}  # of these, what held before and holds on
         self._refused: dict[str, Refused] = {}  # by name
-        self._unloaded: set[str] = set()
+        self._unloaded = Unloaded(metrics)
         self._changing = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
-        """Once every declared model has been loaded, unless the folder of all of them goes away later."""
+        """Once every declared model is verified and those that stay are in memory, unless their folder goes away later
+        or one of them turns out not to load."""
         return self._settled and not self.draining and not self._away
 
     @property
@@ -83,8 +82,13 @@ class Repository:
             return f"Broken bundles, see the log: {', '.join(broken)}."
         return "Models are being loaded."
 
+    @property
+    def room(self) -> int:
+        """Bytes that models which are not in memory may come to take; where the settings name all of them, all are."""
+        return 0 if self.settings.models else max(0, self.residents.bound - self.residents.held)
+
     async def load(self) -> None:
-        """Load every declared model. A broken one is logged and leaves the others serving. Raises ProviderError."""
+        """Serve every declared model. A broken one is logged and leaves the others serving. Raises ProviderError."""
         await self.refresh()
         if not self.models and not self.declared():
             log.error("%s holds no bundle: train a model or set QUARTET_MODELS_DIR", self.settings.models_dir)
@@ -110,7 +114,7 @@ class Repository:
         async with self._changing:
             self._found = found
             await asyncio.to_thread(self._read_defaults)
-            self._unloaded = await asyncio.to_thread(self._read_unloaded)
+            await asyncio.to_thread(self._unloaded.read)
             for name in set(self.models) - set(self.declared()):
                 self._retire(self.models.pop(name))
             for name in set(self._refused) - set(self.declared()):
@@ -118,13 +122,19 @@ class Repository:
             self._follow_defaults()
             if self._trials is not None and not self._settled:
                 await asyncio.to_thread(self._begin_trials, self._trials)
-            for name in self.declared():
+            for name in self._by_turn():
                 await self._follow(name)
+            for model in list(self.models.values()):
+                if self._stays(model):
+                    with suppress(BundleError):  # which has been told of
+                        await self.residents.bring(model)
             self._follow_defaults()
-            self._settled = self._settled or (bool(self.models or self._unloaded) and not self._refused)
+            self.models = dict(sorted(self.models.items()))
+            await self.residents.trim()
+            self._settled = self._settled or (bool(self.models or self._unloaded.names) and not self._refused)
 
     async def set_loaded(self, name: str, loaded: bool) -> None:
-        """Load or unload a model, here now and in the other workers when they look next.
+        """Load or unload a model, here now; in the other workers it comes or goes when they look next.
 
         Raises UnknownModel when there is no such bundle, LoadFailed when it is broken.
         """
@@ -135,8 +145,11 @@ class Repository:
         self._refused.pop(name, None)
         if self._trials is not None and loaded and name not in self.models:
             await asyncio.to_thread(self._forget_trial, self._trials, name)
-        await asyncio.to_thread(self._note, name, loaded)
+        await asyncio.to_thread(self._unloaded.note, name, loaded)
         await self.refresh()
+        if loaded and name in self.models:
+            with suppress(BundleError):
+                await self.residents.bring(self.models[name])
         if loaded and name in self._refused:
             raise LoadFailed(f"{name} {self._refused[name].version} does not load; the log says why.", "model")
 
@@ -156,11 +169,21 @@ class Repository:
         problem = f"Say which, there are {', '.join(sorted(served))}." if served else f"No model of {kind} is served."
         raise UnknownModel(problem, "model")
 
+    async def bring(self, model: ServedModel, deadline: float) -> LoadedModel:
+        """The model in memory, for a request. Raises NotReady, DeadlineExceeded."""
+        try:
+            return await self.residents.bring(model, deadline)
+        except (BundleError, ProviderError):
+            raise NotReady(_broken(model.manifest.name), "model") from None
+
     def pick(self, name: str, version: str | None, kind: str | None = None) -> ServedModel:
         """Raises UnknownModel, also when the model does another task than `kind`; UnknownVersion; NotReady."""
         model = self.models.get(name)
-        if model is None and not self._settled and name in self.declared():
-            raise NotReady(f"{name} is being loaded.", "model")
+        if model is None and name in self.declared():
+            if name in self._refused:
+                raise NotReady(_broken(name), "model")
+            if not self._settled:
+                raise NotReady(f"{name} is being loaded.", "model")
         if model is None or (kind is not None and model.manifest.task.kind != kind):
             models = tuple(self.models.items())  # for threads ask, too, while models come and go
             served = [one for one, other in models if kind in (None, other.manifest.task.kind)]
@@ -174,11 +197,11 @@ class Repository:
         return [entry for name in self._known() for entry in self._entries(name)]
 
     def manifests(self) -> list[Manifest]:
-        return [model.manifest for model in self.models.values()]
+        return [model.manifest for model in tuple(self.models.values())]
 
     def declared(self) -> list[str]:
         """The models that should be served."""
-        return [name for name in self._known() if name not in self._unloaded]
+        return [name for name in self._known() if name not in self._unloaded.names]
 
     def _known(self) -> list[str]:
         return list(self.settings.models) or self._found
@@ -190,12 +213,30 @@ class Repository:
             entries.append(Entry(name, refused.version, "UNAVAILABLE", refused.reason))
         if entries:
             return entries
-        return [
-            Entry(name, "", "UNAVAILABLE", "unloaded") if name in self._unloaded else Entry(name, "", "LOADING", "")
-        ]
+        unloaded = name in self._unloaded.names
+        return [Entry(name, "", "UNAVAILABLE", "unloaded") if unloaded else Entry(name, "", "LOADING", "")]
+
+    def _by_turn(self) -> list[str]:
+        """What is declared, those first that other models do not wait for."""
+        return sorted(self.declared(), key=lambda name: not self._is_named(name))
+
+    def _is_named(self, name: str) -> bool:
+        """Whether the settings or the models folder want it, and not just any model that is there."""
+        defaults = (self.settings.defaults, self._defaults, self._wanted)
+        return name in self.settings.models or any(name in one.values() for one in defaults)
+
+    def _stays(self, model: ServedModel) -> bool:
+        """Whether it is always in memory: it is named, or no other model is of its kind."""
+        name, kind = model.manifest.name, model.manifest.task.kind
+        return self._is_named(name) or all(
+            other.manifest.task.kind != kind for key, other in self.models.items() if key != name
+        )
 
     async def _follow(self, name: str) -> None:
-        """Serve the version that `CURRENT` names, unless it is served or known to be broken."""
+        """Serve the version that `CURRENT` names, unless it is served or known to be broken.
+
+        Where the one before is in memory, the next one is before it takes over.
+        """
         version, seen, refused = "", None, self._refused.get(name)
         try:
             version = await asyncio.to_thread(current_version, self.settings.models_dir, name)
@@ -206,17 +247,34 @@ class Repository:
             seen = await asyncio.to_thread(_seen, self.settings.models_dir / name / version)
             if refused is not None and (refused.version, refused.seen) == (version, seen):
                 return
-            model = await asyncio.to_thread(self._load, name, version, seen)
+            model = await asyncio.to_thread(self._verified, name, version, seen)
+            if self._is_named(name) or (served is not None and served.loaded is not None):
+                await self.residents.bring(model)
         except (BundleError, OSError) as error:
-            if refused is None or (refused.version, refused.reason) != (version, str(error)):
-                log.error("%s", error)
-                self.metrics.failed_loads[name,] += 1
-            self._refused[name] = Refused(version, str(error), seen)
+            self._refuse(name, Refused(version, str(error), seen))
         else:
-            model.metrics.gauges = model.gauges
-            old, self.models[name] = self.models.get(name), model
+            self.models[name] = model
             self._refused.pop(name, None)
-            self._retire(old)
+            self._retire(served)
+
+    async def _fail(self, model: ServedModel, error: Exception) -> None:
+        """A version that was verified does not load."""
+        name, version = model.manifest.name, model.manifest.version
+        if self.models.get(name, model) is not model:  # another one is served by now
+            log.info("%s", error)
+            return
+        seen = await asyncio.to_thread(_seen, self.settings.models_dir / name / version)
+        self._refuse(name, Refused(version, str(error), seen))
+        if self.models.get(name) is model:
+            self._retire(self.models.pop(name))
+            self._settled = False
+
+    def _refuse(self, name: str, refused: Refused) -> None:
+        known = self._refused.get(name)
+        if known is None or known[:2] != refused[:2]:
+            log.error("%s", refused.reason)
+            self.metrics.failed_loads[name,] += 1
+        self._refused[name] = refused
 
     def _read_defaults(self) -> None:
         """A file that has become wrong is told of once, and what it said before holds."""
@@ -232,16 +290,20 @@ class Repository:
         kept = {
             kind: before
             for kind, name in self._wanted.items()
-            if name not in self.models and (before := self._defaults.get(kind, "")) in self.models
+            if not self._answers(name) and (before := self._defaults.get(kind, "")) in self.models
         }
         for kind in kept.keys() - self._kept.keys():
             log.warning("DEFAULTS names %s, not served yet: %s answers for it", self._wanted[kind], kept[kind])
         self._defaults, self._kept = self._wanted | kept, kept
 
+    def _answers(self, name: str) -> bool:
+        model = self.models.get(name)
+        return model is not None and model.loaded is not None
+
     def _begin_trials(self, trials: Trials) -> None:
         """Of all versions at once, for a process takes its time to start."""
         versions: dict[str, Path] = {}
-        for name in self.declared():
+        for name in self._by_turn():
             if name not in self.models and name not in self._refused:
                 with suppress(BundleError, OSError):
                     versions.update([self._key_and_folder(name)])
@@ -255,71 +317,24 @@ class Repository:
         folder = self.settings.models_dir / name / current_version(self.settings.models_dir, name)
         return key_of(folder, _seen(folder)), folder
 
-    def _load(self, name: str, version: str, seen: object) -> ServedModel:
-        path = self.settings.models_dir / name / version
-        if self._trials is not None and (reason := self._trials.verdict(key_of(path, seen), path)):
-            raise BundleError(reason)
-        started = perf_counter()
-        try:
-            model = ServedModel(Bundle(path), self.settings, self.metrics, self._profile)
-        except (BundleError, ProviderError):
-            raise
-        except Exception as error:
-            raise BundleError(f"{path} does not load: {type(error).__name__}: {error}") from error
-        seconds = perf_counter() - started
-        log.info("%s %s ready on %s in %.2f s", name, version, model.provider, seconds)
-        return model
+    def _verified(self, name: str, version: str, seen: object) -> ServedModel:
+        """Raises BundleError."""
+        path, verdict = self.settings.models_dir / name / version, Verdict("")
+        if self._trials is not None and (verdict := self._trials.verdict(key_of(path, seen), path)).reason:
+            raise BundleError(verdict.reason)
+        return ServedModel(Bundle(path), self.settings, self.metrics, self._profile, verdict.size)
 
     def _retire(self, model: ServedModel | None) -> None:
-        """A version that was served. Requests in flight still hold it, and it goes with the last of them."""
+        """A version that was served."""
         if model is not None:
-            model.metrics.gauges = None
-            self.metrics.forget_old(model.manifest.name)
-            log.info("%s %s is no longer served", model.manifest.name, model.manifest.version)
-
-    @property
-    def _unloaded_file(self) -> Path | None:
-        return self.metrics.shared / "unloaded" if self.metrics.shared and not self._alone else None
-
-    def _read_unloaded(self) -> set[str]:
-        if self._unloaded_file is None:
-            return self._unloaded
-        try:
-            return set(json.loads(self._unloaded_file.read_text()))
-        except FileNotFoundError:
-            return set()
-
-    def _note(self, name: str, loaded: bool) -> None:
-        """Add the name to those that are unloaded or take it away, in all workers where they share a folder."""
-        try:
-            self._share(name, loaded)
-        except OSError as error:
-            log.error("from now on models are loaded and unloaded in this worker alone: %s", error)
-            self._alone = True
-        if self._unloaded_file is None:
-            self._unloaded = self._unloaded - {name} if loaded else self._unloaded | {name}
-
-    def _share(self, name: str, loaded: bool) -> None:
-        """One change at a time over all workers. Raises OSError."""
-        if self._unloaded_file is None:
-            return
-        ensure(self._unloaded_file.parent)
-        with _locked(self._unloaded_file.parent):
-            unloaded = self._read_unloaded() - {name} if loaded else self._read_unloaded() | {name}
-            staged = self._unloaded_file.with_suffix(".new")
-            staged.write_text(json.dumps(sorted(unloaded)))
-            staged.replace(self._unloaded_file)
+            name, version = model.manifest.name, model.manifest.version
+            model.retire()
+            self.metrics.forget_old(name, self.models[name].manifest.version if name in self.models else version)
+            log.info("%s %s is no longer served", name, version)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other threads and processes out of here; the lock of one that dies is gone with it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        flock(descriptor, LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _broken(name: str) -> str:
+    return f"{name} does not load: its operator finds the reason in the log."
 
 
 def _seen(folder: Path) -> object:

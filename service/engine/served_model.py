@@ -1,201 +1,63 @@
-"""One loaded version of a model: a session, a batcher and what is known of their speed, for each of its graphs."""
+"""A version that is served: what is known of it, and its graphs once they are in memory."""
 
-from collections.abc import Awaitable
-from concurrent.futures import ThreadPoolExecutor
-from math import prod
-from queue import SimpleQueue
 from time import perf_counter
 
-from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
-from service.engine.batcher import Batcher, Job, Observer
-from service.engine.padding import Padding
-from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
-from service.engine.tune import Profile, Tuning
-from service.metrics import Gauges, Metrics
-from service.quota import cpu_quota
+from service.bundle import Bundle, BundleError
+from service.engine.loaded_model import LoadedModel
+from service.engine.session import ProviderError, provider_of
+from service.engine.tune import Profile
+from service.metrics import Metrics
 from service.settings import Settings
 
-LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
+LAYOUTS = 3  # times a graph's file: its weights, and in the layout of the kernels. Measured are 2 to 5
 
 
 class ServedModel:
-    """Ready to answer: hashes right, golden outputs reproduced, every batch size warm.
+    """Its files are verified; its graphs are loaded when somebody asks for them, and may leave memory again.
 
-    It lives as long as somebody holds it: requests in flight finish on a version that has been replaced.
+    All but `load` belongs to the event loop's thread.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile) -> None:
-        """Raises BundleError or ProviderError. Takes seconds: call it in a thread."""
+    def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile, size: int = 0) -> None:
+        """`size` is the bytes that its sessions take; 0: nobody has measured it. Raises BundleError."""
         self.bundle, self.manifest, self.card = bundle, bundle.manifest, bundle.card
-        self.tuning, sessions = start_sessions(bundle, settings, profile)
-        self.provider = sessions[0].provider
         self.metrics = metrics.model(self.manifest.name, self.manifest.version)
-        self.main = ServedGraph(bundle, MAIN, sessions, self.tuning, settings, self.metrics.batch)
-        self.graphs = {MAIN: self.main} | {
-            name: self._beside(name, settings) for name in self.manifest.graphs if name != MAIN
-        }
-
-    def _beside(self, name: str, settings: Settings) -> "ServedGraph":
-        """Another graph, behind a queue and in a thread of its own: who asks for it delays nobody else."""
-        session = Session(self.bundle, settings.provider, self.tuning.threads, name)
-        tuning = Tuning(threads=self.tuning.threads, max_batch=self.manifest.graphs[name].max_batch)
-        return ServedGraph(self.bundle, name, [session], tuning, settings, _unobserved)
+        tuned = profile.models.get(self.manifest.name)
+        self.size = (size or LAYOUTS * bundle.graphs_size) * (tuned.instances if tuned else 1)
+        self.loaded: LoadedModel | None = None
+        self.used_at = perf_counter()
+        self._settings, self._profile, self._retired = settings, profile, False
 
     @property
-    def batcher(self) -> Batcher:
-        """Of the main graph."""
-        return self.main.batcher
+    def provider(self) -> str:
+        """Where it runs, or will as far as is known."""
+        return provider_of(self._settings.provider) if self.loaded is None else self.loaded.provider
 
-    def gain(self, graphs: tuple[str, ...]) -> float:
-        """Bytes of outputs for each of inputs."""
-        return sum(self.graphs[name].gain for name in graphs)
+    def use(self) -> LoadedModel | None:
+        """Its graphs, for a request, where they are in memory."""
+        self.used_at = perf_counter()
+        return self.loaded
 
-    def input_size(self, job: Job) -> int:
-        """Bytes of what the largest of its graphs is run on, padding included."""
-        return max(self.graphs[name].input_size(job.inputs) for name in job.graphs)
-
-    def outputs(self, job: Job) -> Awaitable[Arrays]:
-        """What the graphs that the job asks for give for its rows, their outputs together."""
-        return self._together(job) if len(job.graphs) > 1 else self.graphs[job.graphs[0]].outputs(job)
-
-    async def _together(self, job: Job) -> Arrays:
-        outputs: Arrays = {}
-        waited = ran = 0.0
-        for name in job.graphs:
-            part = Job(job.inputs, job.caller, job.priority)
-            outputs |= await self.graphs[name].outputs(part)
-            waited, ran = waited + part.queued_s, ran + part.infer_s
-        job.queued_s, job.infer_s = waited, ran
-        return outputs
-
-    def gauges(self) -> Gauges:
-        return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
-
-
-class ServedGraph:
-    """A graph behind its queue."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        name: str,
-        sessions: list[Session],
-        tuning: Tuning,
-        settings: Settings,
-        observe: Observer,
-    ) -> None:
-        """Raises BundleError when the graph does not give its golden outputs."""
-        manifest, graph = bundle.manifest, bundle.manifest.graphs[name]
-        inputs, _ = bundle.golden(name)
-        for session in sessions:
-            outputs = session.run(inputs)
-            bundle.check_golden(outputs, name)
-            cost_s = costs_s(session, inputs, tuning.max_batch)
-        self.gain = size_of(outputs) / size_of(inputs)  # of the golden items
-        self._padding = (
-            Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None
-        )
-        self._item = elements(inputs) if graph.axes else 0
-        self.batcher = Batcher(
-            sessions[0].run if len(sessions) == 1 else Pool(sessions).run,
-            ThreadPoolExecutor(tuning.instances, thread_name_prefix=f"{manifest.name}-{name}"),
-            max_batch=tuning.max_batch,
-            max_queue_rows=settings.max_queue_rows,
-            cost_s=cost_s,
-            observe=observe,
-            slots=tuning.instances,
-        )
-
-    def outputs(self, job: Job) -> Awaitable[Arrays]:
-        """Raises what `Batcher.submit` raises."""
-        return self._submit(job) if self._padding is None else self._padded(self._padding, job)
-
-    def input_size(self, inputs: Arrays) -> int:
-        """Bytes of what the graph is run on, padding included."""
-        return size_of(inputs) if self._padding is None else self._padding.size(inputs)
-
-    def _submit(self, job: Job) -> Awaitable[Arrays]:
-        if self._item:  # what a batch costs was measured with the golden items
-            job.times = max(1.0, elements(job.inputs) / self._item)
-        return self.batcher.submit(job)
-
-    async def _padded(self, padding: Padding, job: Job) -> Arrays:
-        inputs, lengths = padding.fill(job.inputs)
-        job.reshape(inputs)
-        return padding.cut(await self._submit(job), lengths)
-
-
-class Pool:
-    """Sessions that run side by side, each one batch at a time."""
-
-    def __init__(self, sessions: list[Session]) -> None:
-        self._free: SimpleQueue[Session] = SimpleQueue()
-        for session in sessions:
-            self._free.put(session)
-
-    def run(self, inputs: Arrays) -> Arrays:
-        session = self._free.get()
+    def load(self) -> LoadedModel:
+        """Verify the files once more, run every graph. Raises BundleError, ProviderError. Call it in a thread."""
         try:
-            return session.run(inputs)
-        finally:
-            self._free.put(session)
+            self.bundle.verify()
+            return LoadedModel(self.bundle, self._settings, self.metrics, self._profile)
+        except (BundleError, ProviderError):
+            raise
+        except Exception as error:
+            raise BundleError(f"{self.bundle.path} does not load: {type(error).__name__}: {error}") from error
 
+    def hold(self, loaded: LoadedModel) -> None:
+        self.loaded, self.used_at = loaded, perf_counter()
+        if not self._retired:
+            self.metrics.gauges = loaded.gauges
 
-def _unobserved(rows: int, infer_s: float, queued_s: list[float]) -> None:
-    """The stages of the request that asked hold the time of a graph beside the main one."""
+    def let_go(self) -> LoadedModel | None:
+        """What was in memory: it is freed with the last who holds it."""
+        loaded, self.loaded, self.metrics.gauges = self.loaded, None, None
+        return loaded
 
-
-def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session]]:
-    """Sessions of the main graph as the profile has them; else one, with the threads of the settings or as suits it.
-
-    That is a fair share of the quota, and all of it where a row takes long: few such requests run at once, and
-    connections fall to the processes as they come: one would wait, another idle.
-    """
-    quota, chosen = cpu_quota(), profile.models.get(bundle.manifest.name)
-    share = settings.threads or max(1, quota // settings.processes)
-    tuning = chosen or Tuning(threads=share, max_batch=bundle.manifest.graphs[MAIN].max_batch)
-    sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
-    if chosen or settings.threads or share >= quota or not _takes_long(sessions[0], bundle):
-        return tuning, sessions
-    return tuning.model_copy(update={"threads": quota}), [Session(bundle, settings.provider, quota)]
-
-
-def _takes_long(session: Session, bundle: Bundle) -> bool:
-    """Whether a row does, or may when it is as large as its axes allow."""
-    row, graph = fastest_row(session, bundle.golden()[0]), bundle.manifest.graphs[MAIN]
-    sizes = {axis: bundle.manifest.axes[axis].most for axis in graph.axes}
-    return _seconds(session, row) * max(1.0, _largest(graph, sizes) / elements(row)) > LONG_S
-
-
-def _largest(graph: Graph, sizes: dict[str, int]) -> int:
-    return sum(prod(side if isinstance(side, int) else sizes[side] for side in one.shape[1:]) for one in graph.inputs)
-
-
-def elements(inputs: Arrays) -> float:
-    """Of one row, all inputs together."""
-    return sum(array.size for array in inputs.values()) / len(next(iter(inputs.values())))
-
-
-def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
-    """Run every batch size of a doubling series, the fastest row over and over.
-
-    Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
-    """
-    cost_s, row = [0.0], fastest_row(session, inputs)
-    for rows in batch_sizes(max_batch):
-        batch = repeat_rows(row, rows)
-        session.run(batch)
-        cost_s += [_seconds(session, batch)] * (rows - len(cost_s) + 1)
-    return cost_s
-
-
-def _seconds(session: Session, batch: Arrays) -> float:
-    """The shortest of three runs, for whatever else the machine does adds to it; of one where that takes long."""
-    seconds = _once(session, batch)
-    return seconds if seconds > LONG_S else min(seconds, _once(session, batch), _once(session, batch))
-
-
-def _once(session: Session, batch: Arrays) -> float:
-    started = perf_counter()
-    session.run(batch)
-    return perf_counter() - started
+    def retire(self) -> None:
+        """It is no longer served. Requests in flight still hold it, and it goes with the last of them."""
+        self._retired, self.metrics.gauges = True, None

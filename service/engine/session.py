@@ -1,6 +1,7 @@
 """The one place that talks to ONNX Runtime: a session, its threads and its execution provider."""
 
 import os
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -34,8 +35,10 @@ class Session:
     `run` may be called from several threads at once. Inputs and outputs are arrays by tensor name, batch first.
     """
 
-    def __init__(self, bundle: Bundle, provider: str, threads: int, graph: str = MAIN) -> None:
-        """Of one of the bundle's graphs.
+    def __init__(
+        self, bundle: Bundle, provider: str, threads: int, graph: str = MAIN, shares_arena: bool = True
+    ) -> None:
+        """Of one of the bundle's graphs. What it needs while it runs comes from the one arena of all that share it.
 
         Raises BundleError when the graph does not load or does not fit its manifest, ProviderError when the provider
         that was asked for is not there; for `auto` that is no error.
@@ -43,10 +46,13 @@ class Session:
         path, declared = bundle.graph_file(graph), bundle.manifest.graphs[graph]
         many_shapes = any(not bundle.manifest.axes[axis].buckets for axis in declared.axes)
         providers = providers_of(provider)
+        options = _options(threads, many_shapes)
+        if shares_arena and providers == [CPU]:
+            _share_arena(options)
         try:
             self._session = onnxruntime.InferenceSession(
                 path.read_bytes(),
-                sess_options=_options(threads, many_shapes),
+                sess_options=options,
                 providers=[(name, OPTIONS.get(name, {})) for name in providers],
             )
         except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
@@ -100,6 +106,22 @@ def _options(threads: int, many_shapes: bool) -> onnxruntime.SessionOptions:
     return options
 
 
+def _share_arena(options: onnxruntime.SessionOptions) -> None:
+    """For what lives as long as a run. Weights are allocated apart, and go with their session."""
+    _make_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+
+
+@cache
+def _make_arena() -> None:
+    """Once for the whole process."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({}))
+
+
 def _giving_back() -> onnxruntime.RunOptions:
     """What a run took goes back: its arena would keep as much as the largest item of all ever needed."""
     options = onnxruntime.RunOptions()
@@ -116,6 +138,12 @@ def providers_of(asked: str) -> list[str]:
         return [CPU]
     package = "onnxruntime-gpu" if wanted == CUDA else "the onnxruntime that has it"
     raise ProviderError(f"{wanted} was asked for, this onnxruntime has none: install {package}")
+
+
+def provider_of(asked: str) -> str:
+    """What sessions are expected to run on, in short. Raises ProviderError."""
+    first = providers_of(asked)[0]
+    return SHORT.get(first, first)
 
 
 def repeat_rows(arrays: Arrays, rows: int) -> Arrays:

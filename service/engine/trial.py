@@ -3,7 +3,7 @@
 A graph may loop for ever or take memory without end, and a thread that runs it cannot be stopped. One process tries all
 versions that wait, one after the other. Workers that share a folder hold trials in turn and find the verdicts there.
 
-python -m service.engine.trial SECONDS BYTES FOLDER...    a line of JSON for each: what is wrong with it, or ""
+python -m service.engine.trial SECONDS BYTES FOLDER...    a line of JSON for each, its verdict
 """
 
 import hashlib
@@ -18,7 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from time import sleep
+from typing import NamedTuple
 
+from service.allocator import held
 from service.bundle import Bundle, BundleError, rows_of
 from service.engine.session import Session, repeat_rows
 from service.metrics import Metrics
@@ -33,14 +35,21 @@ MB = 2**20
 LEAST = 512 * MB
 
 
+class Verdict(NamedTuple):
+    """What is wrong with a version, "" where nothing is, and the bytes that its sessions take."""
+
+    reason: str
+    size: int = 0
+
+
 class Trials:
-    """Verdicts on versions, "" where nothing is wrong, by a key that changes with their files."""
+    """Verdicts on versions, by a key that changes with their files."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._seconds = settings.trial_s
         self._bytes = max(LEAST, memory_limit() // settings.processes)  # more would be too much for a worker, too
         self._metrics = metrics
-        self._verdicts: dict[str, str] = {}
+        self._verdicts: dict[str, Verdict] = {}
         self._lock = Lock()
         self._thread = Thread()
 
@@ -49,7 +58,7 @@ class Trials:
         self._thread = Thread(target=self._hold, args=(versions,), daemon=True)
         self._thread.start()
 
-    def verdict(self, key: str, folder: Path) -> str:
+    def verdict(self, key: str, folder: Path) -> Verdict:
         """Waits for it, as long as a trial may take: call it in a thread."""
         while (found := self._found(key)) is None:
             if self._thread.is_alive():
@@ -69,12 +78,12 @@ class Trials:
         with self._lock, locked(self._metrics.shared, "trials"):
             waiting = {key: folder for key, folder in versions.items() if self._found(key) is None}
             while waiting:
-                for key, reason in zip(list(waiting), self._tried(list(waiting.values())), strict=False):
-                    self._note(key, reason)
+                for key, verdict in zip(list(waiting), self._tried(list(waiting.values())), strict=False):
+                    self._note(key, verdict)
                     del waiting[key]
 
-    def _tried(self, folders: list[Path]) -> Iterator[str]:
-        """What is wrong with them, in their order, until one ends the process."""
+    def _tried(self, folders: list[Path]) -> Iterator[Verdict]:
+        """On each in turn, until one ends the process."""
         command = [
             sys.executable,
             "-m",
@@ -91,7 +100,7 @@ class Trials:
             assert child.stdout is not None
             for folder in folders:
                 line = child.stdout.readline()
-                yield json.loads(line) if line else self._ended(folder, child.wait())
+                yield Verdict(*json.loads(line)) if line else Verdict(self._ended(folder, child.wait()))
                 if not line:
                     return
 
@@ -100,19 +109,19 @@ class Trials:
             return f"{folder} takes more than {self._seconds:g} s to load and run: mend it or set QUARTET_TRIAL_S"
         return f"{folder} ended the process that tried it, which {told(code)}: it may take {self._bytes // MB} MB"
 
-    def _found(self, key: str) -> str | None:
+    def _found(self, key: str) -> Verdict | None:
         if key not in self._verdicts and self._metrics.shared is not None:
             with suppress(OSError, ValueError):
-                self._verdicts[key] = json.loads((self._metrics.shared / key).read_text())
+                self._verdicts[key] = Verdict(*json.loads((self._metrics.shared / key).read_text()))
         return self._verdicts.get(key)
 
-    def _note(self, key: str, reason: str) -> None:
-        self._verdicts[key] = reason
+    def _note(self, key: str, verdict: Verdict) -> None:
+        self._verdicts[key] = verdict
         if self._metrics.shared is not None:
             with suppress(OSError):  # then each worker tries for itself
                 ensure(self._metrics.shared)
                 staged = self._metrics.shared / f"{key}.new"
-                staged.write_text(json.dumps(reason))
+                staged.write_text(json.dumps(verdict))
                 staged.replace(self._metrics.shared / key)
 
 
@@ -129,29 +138,33 @@ def main(seconds: str, size: str, *folders: str) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     for folder in folders:
         signal.setitimer(signal.ITIMER_REAL, float(seconds))
-        print(json.dumps(_wrong_with(Path(folder), int(size))), flush=True)
+        print(json.dumps(_verdict(Path(folder), int(size))), flush=True)
 
 
-def _wrong_with(folder: Path, size: int) -> str:
+def _verdict(folder: Path, most: int) -> Verdict:
+    """`most` is the bytes that there are."""
     try:
-        _try(folder)
+        return Verdict("", _try(folder))
+    except BundleError as error:
+        reason = str(error)
     except Exception as error:
-        if any(word in f"{type(error).__name__} {error}" for word in OUT_OF_MEMORY):
-            return f"{folder} takes more than the {size // MB} MB that a worker has"
-        return (
-            str(error) if isinstance(error, BundleError) else f"{folder} does not load: {type(error).__name__}: {error}"
-        )
-    return ""
+        reason = f"{folder} does not load: {type(error).__name__}: {error}"
+    if any(word in reason for word in OUT_OF_MEMORY):
+        reason = f"{folder} takes more than the {most // MB} MB that a worker has"
+    return Verdict(reason)
 
 
-def _try(folder: Path) -> None:
-    """Golden inputs, and the largest batch, of each graph."""
-    bundle = Bundle(folder)
+def _try(folder: Path) -> int:
+    """Golden inputs, and the largest batch, of each graph; the bytes that its sessions take before they run."""
+    bundle, size = Bundle(folder), 0
     for name, graph in bundle.manifest.graphs.items():
         inputs, _ = bundle.golden(name)
-        session = Session(bundle, "cpu", 1, name)
+        before = held()
+        session = Session(bundle, "cpu", 1, name, shares_arena=False)  # which would keep what an earlier one needed
+        size += held() - before
         bundle.check_golden(session.run(inputs), name)
         session.run(repeat_rows(rows_of(inputs)[0], graph.max_batch))
+    return size
 
 
 if __name__ == "__main__":

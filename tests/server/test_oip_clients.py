@@ -41,7 +41,7 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Addre
         QUARTET_THREADS="1",
         QUARTET_WORKERS="2",
     ).wait_until_ready()
-    both = f'quartet_loaded_models{{model="toy-tensors",provider="{PROVIDER}",version="1"}} 2.0'
+    both = f'quartet_loaded_models{{model="toy-ct",provider="{PROVIDER}",version="1"}} 2.0'
     wait_until(lambda: both in httpx.get(f"{running.url}/metrics").text)
     yield f"127.0.0.1:{running.port}", f"127.0.0.1:{port}"
     assert running.stop() == 0, running.log

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from load_tests.in_process import scope_of
-from service.budget import Budget, default_size
+from service.budget import MB, SHARE, Budget, default_size
 from service.engine.repository import Repository
 from service.errors import BodyTooLarge, MemoryFull
 from service.limits import Limits
@@ -91,7 +91,11 @@ def test_without_a_limit_it_is_half_of_the_machine(tmp_path: Path, content: str)
 
 
 def test_processes_share_what_there_is() -> None:
-    assert default_size(1) > default_size(2) > default_size(10**6) > 0
+    assert default_size(1, 0) > default_size(2, 0) > default_size(10**6, 0) > 0
+
+
+def test_what_models_may_come_to_take_is_not_for_requests() -> None:
+    assert default_size(1, 100 * MB) <= default_size(1, 0) - SHARE * 90 * MB
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from load_tests.in_process import scope_of
 from service.engine.repository import Repository
-from tests.conftest import Here, assert_refused, lane_over, npy
+from tests.conftest import Here, assert_refused, in_memory, lane_over, npy
 
 PATH = "/v1/digits/classify?model=toy-digits"
 NPY = {"content-type": "application/x-npy"}
@@ -178,7 +178,7 @@ def test_a_fault_is_answered_without_its_cause(
     repository: Repository, lane: Here, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The graph itself fails: a session whose file promises more than it can do."""
-    model = repository.models["toy-digits"]
+    model = in_memory(repository, "toy-digits")
 
     def explode(inputs: Any) -> Any:
         raise RuntimeError("secret")

@@ -22,7 +22,7 @@ from service.messages import Request
 from service.oip.grpc_server import Call
 from service.stage_pool import Caller
 from service.task import Payload, Prepared
-from tests.conftest import Here, lane_over, npy
+from tests.conftest import Here, in_memory, lane_over, npy
 from tests.service.test_oip_grpc import serving, tensor
 
 ROWS = np.zeros((16, 256, 256), np.float32)  # 4 MB
@@ -122,7 +122,7 @@ def test_refusals_leave_nothing(lane: Here, case: str) -> None:
 
 @pytest.mark.usefixtures("uncollected")
 def test_failed_inference_leaves_nothing(lane: Here, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository.pick("toy-ct", None, None).batcher, "_run", failing)
+    monkeypatch.setattr(in_memory(repository, "toy-ct").batcher, "_run", failing)
 
     async def once() -> None:
         assert await posted(lane, CT, BODY, NPY) == 500

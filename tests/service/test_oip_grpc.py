@@ -20,7 +20,7 @@ from service.oip.grpc_messages import SERVICE, ModelInferRequest
 from service.oip.grpc_server import PortError, listen
 from service.pipeline import Pipeline
 from tests import toys
-from tests.conftest import free_port
+from tests.conftest import free_port, in_memory
 from tests.service.calls import serving
 from tests.service.conftest import BY_DTYPE, TOKEN, loaded
 from tests.service.connections import PATIENCE_S, until
@@ -233,7 +233,7 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind(echoing: Repository) -> 
 
     asked(echoing, ask)
     assert echoing.metrics.in_flight == 0
-    assert echoing.models["toy-tensors"].batcher.queued_rows == 0
+    assert not in_memory(echoing, "toy-tensors").is_busy
 
 
 def test_a_stream_whose_client_goes_away_leaves_nothing_behind(
@@ -253,7 +253,7 @@ def test_a_stream_whose_client_goes_away_leaves_nothing_behind(
 
     asked(echoing, ask)
     assert echoing.metrics.in_flight == 0
-    assert echoing.models["toy-tensors"].batcher.queued_rows == 0
+    assert not in_memory(echoing, "toy-tensors").is_busy
     assert not caplog.records
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from service.bundle import Axis, Bundle, size_of
 from service.engine.batcher import Job
+from service.engine.loaded_model import LoadedModel
 from service.engine.padding import Padding
 from service.engine.repository import Repository
-from service.engine.served_model import ServedModel
 from service.engine.tune import Profile
-from service.metrics import Metrics
+from service.metrics import ModelMetrics
 from service.settings import Settings
 from service.stage_pool import Caller
 from tests import toys
@@ -57,7 +57,7 @@ def test_a_lease_holds_what_padding_takes(lane: Here, repository: Repository) ->
 
 
 def test_an_item_costs_as_much_as_what_it_is_filled_up_to(tmp_path: Path) -> None:
-    model = ServedModel(Bundle(toys.series(tmp_path)), Settings(threads=1), Metrics(), Profile())
+    model = LoadedModel(Bundle(toys.series(tmp_path)), Settings(threads=1), ModelMetrics(), Profile())
     times = []
     for length in (9, 32):
         job = Job({"values": np.ones((1, length), np.float32)}, Caller(monotonic() + 60, lambda: False))
@@ -66,7 +66,7 @@ def test_an_item_costs_as_much_as_what_it_is_filled_up_to(tmp_path: Path) -> Non
     assert times[0] == times[1] > 1
 
 
-async def _outputs(model: ServedModel, job: Job) -> dict[str, np.ndarray]:
+async def _outputs(model: LoadedModel, job: Job) -> dict[str, np.ndarray]:
     return await model.outputs(job)
 
 
@@ -76,7 +76,8 @@ def test_what_fills_a_bucket_is_left_alone(padding: Padding) -> None:
 
 
 def test_items_of_different_lengths_ride_in_one_batch(tmp_path: Path) -> None:
-    model = ServedModel(Bundle(toys.series(tmp_path)), Settings(threads=1), Metrics(), Profile())
+    metrics = ModelMetrics()
+    model = LoadedModel(Bundle(toys.series(tmp_path)), Settings(threads=1), metrics, Profile())
     caller = Caller(monotonic() + 60, lambda: False)
 
     async def together() -> list[dict[str, np.ndarray]]:
@@ -86,7 +87,7 @@ def test_items_of_different_lengths_ride_in_one_batch(tmp_path: Path) -> None:
     answers = asyncio.run(together())
     assert [answer["mean"].tolist() for answer in answers] == [[5], [6], [8]]
     assert [answer["doubled"].shape for answer in answers] == [(1, 5), (1, 6), (1, 8)]
-    assert model.metrics.rows.values()[2] == 1  # one batch, of three or four rows
+    assert metrics.rows.values()[2] == 1  # one batch, of three or four rows
 
 
 def test_a_client_may_leave_the_mask_out(lane: Here) -> None:

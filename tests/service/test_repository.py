@@ -84,7 +84,8 @@ def test_a_new_version_replaces_the_old_and_a_broken_one_does_not(tmp_path: Path
         await repository.refresh()
         assert repository.pick("toy-ct", None).manifest.version == "2"
         job = Job(old.bundle.golden()[0], Caller(float("inf"), lambda: False))
-        old.bundle.check_golden(await old.batcher.submit(job))  # whoever still holds the old one finishes on it
+        assert old.loaded is not None
+        old.bundle.check_golden(await old.loaded.outputs(job))  # whoever still holds the old one finishes on it
         (toys.ct(tmp_path, version="3") / bundle.GRAPH).write_bytes(b"broken")
         await repository.refresh()
         assert repository.pick("toy-ct", None).manifest.version == "2"

@@ -72,7 +72,7 @@ def test_workers_share_verdicts(tmp_path: Path) -> None:
     metrics = Metrics()
     metrics.shared = tmp_path / "shared"
     settings = Settings(models_dir=tmp_path / "models")
-    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder) == ""
+    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder).reason == ""
     shutil.rmtree(folder)
-    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder) == ""
-    assert "is missing" in Trials(settings, metrics).verdict(key_of(folder, "changed"), folder)
+    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder).reason == ""
+    assert "is missing" in Trials(settings, metrics).verdict(key_of(folder, "changed"), folder).reason

@@ -1,4 +1,4 @@
-"""A served model: what it has learned of its graph's speed decides where batches run."""
+"""A loaded model: what it has learned of its graph's speed decides where batches run."""
 
 import asyncio
 from pathlib import Path
@@ -10,15 +10,15 @@ import pytest
 
 from service.bundle import Arrays, Bundle
 from service.engine.batcher import Job
-from service.engine.served_model import ServedModel
+from service.engine.loaded_model import LoadedModel
 from service.engine.tune import Profile
-from service.metrics import Metrics
+from service.metrics import ModelMetrics
 from service.settings import Settings
 from service.stage_pool import Caller
 from tests import toys
 
 
-async def leaves_the_loop(model: ServedModel, inputs: Arrays) -> bool:
+async def leaves_the_loop(model: LoadedModel, inputs: Arrays) -> bool:
     """Whether the event loop goes on while the model runs."""
     asked = asyncio.ensure_future(model.outputs(Job(inputs, Caller(monotonic() + 10, lambda: False))))
     seen = 0
@@ -41,5 +41,5 @@ async def leaves_the_loop(model: ServedModel, inputs: Arrays) -> bool:
 def test_only_what_is_known_to_be_quick_keeps_the_loop(
     tmp_path: Path, bundle: Any, inputs: Arrays, leaves: bool
 ) -> None:
-    model = ServedModel(Bundle(bundle(tmp_path)), Settings(threads=1), Metrics(), Profile())
+    model = LoadedModel(Bundle(bundle(tmp_path)), Settings(threads=1), ModelMetrics(), Profile())
     assert asyncio.run(leaves_the_loop(model, inputs)) == leaves

@@ -1,0 +1,106 @@
+"""How the service starts and what it holds with many models: python -m load_tests.start [--copies 48] [--workers 2]
+
+Copies of the bundles under other names make up the number. Prints the time until every worker is ready, the processor
+time of all processes until then, what they hold together, and the answers to the first request to each model that is
+not in memory yet.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from statistics import median
+from time import monotonic
+from urllib.request import Request, urlopen
+
+import orjson
+import psutil
+
+from load_tests.examples import ExampleRequest, requests_of
+from load_tests.memory import held
+from load_tests.report import table
+from load_tests.servers import START_S
+from load_tests.serving import Serving, within
+from service import bundle
+from service.settings import Settings
+
+SEVERAL = 20  # connections, of which no worker misses all
+
+
+def copy_bundles(source: Path, target: Path, number: int) -> None:
+    """The bundles of `source` as often as it takes to have `number` of them."""
+    for turn in count(1):
+        for one in (bundle.current(source, name) for name in bundle.names(source)):
+            if len(bundle.names(target)) == number:
+                shutil.copy(source / bundle.DEFAULTS, target)
+                return
+            name = one.manifest.name if turn == 1 else f"{one.manifest.name}-{turn}"
+            folder = target / name / one.manifest.version
+            shutil.copytree(one.path, folder)
+            bundle.write_manifest(folder, one.manifest.model_copy(update={"name": name}))
+            bundle.write_current(target, name, one.manifest.version)
+
+
+def first_requests(models: Path, port: int) -> Iterator[ExampleRequest]:
+    """One to each model that is not in memory."""
+    with urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as answer:
+        cold = {model["name"] for model in orjson.loads(answer.read())["models"] if not model["loaded"]}
+    for request in requests_of(models):
+        if request.model in cold:
+            cold.remove(request.model)
+            yield request
+
+
+def seconds(port: int, request: ExampleRequest) -> float:
+    """Until the right answer is there. Raises ValueError for a wrong one."""
+    url = f"http://127.0.0.1:{port}{request.target}"
+    started = monotonic()
+    headers = {"content-type": request.example.media_type, "accept": request.example.accept}
+    with urlopen(Request(url, request.example.body, headers), timeout=60) as given:
+        body = given.read()
+    took = monotonic() - started
+    request.example.check(body)
+    return took
+
+
+def busy(processes: list[psutil.Process]) -> float:
+    """Processor seconds of these and of the children that they had."""
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
+
+
+def measured(models: Path, folder: Path, workers: int) -> dict[str, float]:
+    started = monotonic()
+    serving = Serving(folder, models_dir=models, workers=workers).start()
+    try:
+        within(START_S, lambda: all(serving.is_ready() for _ in range(SEVERAL)))
+        row = {"models": len(bundle.names(models)), "workers": workers, "s until ready": monotonic() - started}
+        row |= {"cpu s until ready": busy(serving.processes()), "MB after the start": held(serving)}
+        requests = list(first_requests(models, serving.port))
+        before = busy(serving.processes())
+        took = [seconds(serving.port, request) for request in requests]
+        each = (busy(serving.processes()) - before) / max(1, len(took))
+        row |= {"not in memory": len(took), "median ms of a first answer": 1e3 * median(took)}
+        row |= {"slowest": 1e3 * max(took), "cpu ms": 1e3 * each, "MB after all": held(serving)}
+    finally:
+        serving.terminate()
+        serving.ended()
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, metavar="N", help="models in all; default: those that are there")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    source = Settings.from_environment().models_dir
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder, "models")
+        models.mkdir()
+        copy_bundles(source, models, options.copies or len(bundle.names(source)))
+        print(table([measured(models, Path(folder), options.workers)]))
+
+
+if __name__ == "__main__":
+    main()
