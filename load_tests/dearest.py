@@ -26,6 +26,7 @@ from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit
 from load_tests.report import table
 from load_tests.serving import Serving
 from service.budget import SHARE
+from service.settings import Settings
 
 LIMIT = 2**30
 SECONDS = 120.0
@@ -100,7 +101,7 @@ def budget() -> int:
         serving = Serving(Path(folder), workers=1).start()
         calm = serving.memory()
         serving.kill()
-    return int(SHARE * (LIMIT - calm))
+    return int(SHARE * (LIMIT - calm - Settings.from_environment().model_memory))
 
 
 def pressed(serving: Serving, seconds: float) -> tuple[list[dict[str, object]], int]:

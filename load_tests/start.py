@@ -9,7 +9,7 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Iterator
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -30,17 +30,18 @@ SEVERAL = 20  # connections, of which no worker misses all
 
 
 def copy_bundles(source: Path, target: Path, number: int) -> None:
-    """The bundles of `source` as often as it takes to have `number` of them."""
-    for turn in count(1):
-        for one in (bundle.current(source, name) for name in bundle.names(source)):
-            if len(bundle.names(target)) == number:
-                shutil.copy(source / bundle.DEFAULTS, target)
-                return
-            name = one.manifest.name if turn == 1 else f"{one.manifest.name}-{turn}"
-            folder = target / name / one.manifest.version
-            shutil.copytree(one.path, folder)
-            bundle.write_manifest(folder, one.manifest.model_copy(update={"name": name}))
-            bundle.write_current(target, name, one.manifest.version)
+    """The bundles of `source`, over and over until there are `number` of them, and its `DEFAULTS`."""
+    names = bundle.names(source)
+    for place in range(number):
+        turn, name = place // len(names) + 1, names[place % len(names)]
+        one = bundle.current(source, name)
+        name = name if turn == 1 else f"{name}-{turn}"
+        folder = target / name / one.manifest.version
+        shutil.copytree(one.path, folder)
+        bundle.write_manifest(folder, one.manifest.model_copy(update={"name": name}))
+        bundle.write_current(target, name, one.manifest.version)
+    with suppress(FileNotFoundError):
+        shutil.copy(source / bundle.DEFAULTS, target)
 
 
 def first_requests(models: Path, port: int) -> Iterator[ExampleRequest]:
@@ -97,7 +98,6 @@ def main() -> None:
     source = Settings.from_environment().models_dir
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
-        models.mkdir()
         copy_bundles(source, models, options.copies or len(bundle.names(source)))
         print(table([measured(models, Path(folder), options.workers)]))
 

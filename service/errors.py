@@ -32,7 +32,7 @@
     │   ├── QueueFull            429   queue_full            as many samples wait for the model as may
     │   ├── MemoryFull           503   memory_full           other requests take up what it needs
     │   ├── Draining             503   draining              the service is going down
-    │   ├── NotReady             503   not_ready             models are still being loaded
+    │   ├── NotReady             503   not_ready             models are being loaded, or this one does not load
     │   └── DeadlineExceeded     504   deadline_exceeded     the time was up
     └── Fault                          our side; the text of the exception stays in the log
         ├── InferenceFailed      500   inference_failed      the model failed on these inputs

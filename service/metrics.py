@@ -49,7 +49,7 @@ FAMILIES = (
     Family(
         "histogram",
         "quartet_stage_seconds",
-        "Seconds that a request spends in a stage.",
+        "Seconds that a request spends in a stage; `queue` has the time in which its model is loaded, too.",
         ("model", "version", "stage"),
         SECONDS,
     ),

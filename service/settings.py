@@ -120,7 +120,7 @@ class Settings(BaseModel):
 
     @property
     def processes(self) -> int:
-        """Server processes, counted: each holds every model, hence the bound and the single one on a GPU."""
+        """Server processes, counted: each holds models of its own, hence the bound and the single one on a GPU."""
         automatic = min(cpu_quota(), MOST_WORKERS) if self.provider == "cpu" else 1
         return self.workers or automatic
 

@@ -67,8 +67,10 @@ class Repository:
 
     @property
     def ready(self) -> bool:
-        """Once every declared model is verified and those that stay are in memory, unless their folder goes away later
-        or one of them turns out not to load."""
+        """Once every declared model is verified and those that stay are in memory.
+
+        Not while their folder is away, nor while one of them turns out not to load.
+        """
         return self._settled and not self.draining and not self._away
 
     @property
@@ -131,7 +133,8 @@ class Repository:
             self._follow_defaults()
             self.models = dict(sorted(self.models.items()))
             await self.residents.trim()
-            self._settled = self._settled or (bool(self.models or self._unloaded.names) and not self._refused)
+            broken = self._refused.keys() - self.models.keys()
+            self._settled = self._settled or (bool(self.models or self._unloaded.names) and not broken)
 
     async def set_loaded(self, name: str, loaded: bool) -> None:
         """Load or unload a model, here now; in the other workers it comes or goes when they look next.

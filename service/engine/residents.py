@@ -1,7 +1,7 @@
-"""Which models are in memory: those that always are, and of the others those asked for last, within a bound.
+"""Which models are in memory: those that always are, and of the others those asked last, within a bound.
 
-A model is loaded in a thread, once for all who wait for it. One at a time is: two would only slow each other down, and
-what they take together could not be bounded.
+A model is loaded in a thread, once for all who wait for it, and after those that are being loaded: side by side they
+would only slow each other down.
 """
 
 import asyncio
@@ -44,8 +44,8 @@ class Residents:
     async def bring(self, model: ServedModel, deadline: float = inf) -> LoadedModel:
         """The model in memory.
 
-        Raises BundleError or ProviderError when it does not load, NotReady when it has not by the deadline (monotonic
-        clock): it is loaded all the same.
+        Raises BundleError or ProviderError when it does not load, DeadlineExceeded when the deadline (monotonic clock)
+        has passed, NotReady when it passes before the model is there: it is loaded all the same.
         """
         if (loaded := model.use()) is not None:
             return loaded

@@ -15,7 +15,7 @@ LAYOUTS = 3  # times a graph's file: its weights, and in the layout of the kerne
 class ServedModel:
     """Its files are verified; its graphs are loaded when somebody asks for them, and may leave memory again.
 
-    All but `load` belongs to the event loop's thread.
+    They come and go on the event loop; only `load` itself is for a thread.
     """
 
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics, profile: Profile, size: int = 0) -> None:
@@ -53,10 +53,9 @@ class ServedModel:
         if not self._retired:
             self.metrics.gauges = loaded.gauges
 
-    def let_go(self) -> LoadedModel | None:
-        """What was in memory: it is freed with the last who holds it."""
-        loaded, self.loaded, self.metrics.gauges = self.loaded, None, None
-        return loaded
+    def let_go(self) -> None:
+        """Of what is in memory: it is freed with the last who holds it."""
+        self.loaded = self.metrics.gauges = None
 
     def retire(self) -> None:
         """It is no longer served. Requests in flight still hold it, and it goes with the last of them."""

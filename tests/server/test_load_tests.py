@@ -11,8 +11,10 @@ import pytest
 from load_tests import bodies
 from load_tests.bench.wrk import Load, LoadError, parse
 from load_tests.report import table
+from load_tests.start import copy_bundles
 from service.bundle import current, names
 from service.tasks import TASKS
+from tests import toys
 from training.data import fashion_mnist
 from training.data.images import Images
 
@@ -61,6 +63,14 @@ def test_locust_finds_a_user_for_each_task() -> None:
     assert found.returncode == 0, found.stderr
     kinds = {None} | {current(PROJECT / "models", name).manifest.task.kind for name in names(PROJECT / "models")}
     assert sorted(json.loads(found.stdout)) == sorted(task.name for task in TASKS if task.kind in kinds)
+
+
+def test_bundles_are_copied_until_there_are_enough(tmp_path: Path) -> None:
+    toys.tensors(tmp_path / "few", "one")
+    toys.ct(tmp_path / "few", "two")
+    copy_bundles(tmp_path / "few", tmp_path / "many", 3)
+    assert names(tmp_path / "many") == ["one", "one-2", "two"]
+    assert current(tmp_path / "many", "one-2").manifest.name == "one-2"
 
 
 def test_the_last_line_of_wrk_holds_the_figures() -> None:

@@ -189,6 +189,23 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
+def test_each_worker_has_a_model_in_memory_once_it_is_asked(toy_server: tuple[Address, Address]) -> None:
+    url = f"http://{toy_server[0]}"
+    images = {"inputs": {"image": IMAGES[:1].tolist()}}
+
+    def holding() -> int:
+        found = re.search(r'quartet_loaded_models{model="toy-wary".*} (\d)', httpx.get(f"{url}/metrics").text)
+        return int(found[1]) if found else 0
+
+    def both_when_asked() -> bool:
+        answer = httpx.post(f"{url}/v1/models/toy-wary/predict", json=images)  # over a connection of its own
+        assert answer.status_code == 200, answer.text
+        return holding() == 2
+
+    assert holding() == 0
+    wait_until(both_when_asked)
+
+
 def test_the_request_in_the_documentation_is_answered(client: httpx.Client) -> None:
     text = (PROJECT / "docs" / "protocol.md").read_text()
     path, body = re.search(r"localhost:3000(\S+/infer) -d '(.*?)'", text, re.DOTALL).groups()  # type: ignore[union-attr]
