@@ -13,7 +13,7 @@ from onnx import helper
 from load_tests.wire import request
 from service import bundle
 from service.bundle import Axis, Tensor, TensorPrediction
-from tests import toys
+from tests.bundle_writer import write
 
 STEP, MILL, PRESS = "step", "mill", "press"
 SIDE, TURNS = 512, 256
@@ -50,7 +50,7 @@ class ModelFolder:
 
 def _step(models: Path, version: int) -> Path:
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    return toys.write(
+    return write(
         models,
         STEP,
         TensorPrediction(),
@@ -68,7 +68,7 @@ def _mill(models: Path) -> Path:
     x = np.random.default_rng(0).normal(size=(2, SIDE)).astype(np.float32)
     names = ["x", *(f"turned{i}" for i in range(1, TURNS)), "y"]
     steps = [helper.make_node("MatMul", [a, "turn"], [b]) for a, b in zip(names, names[1:], strict=False)]
-    return toys.write(
+    return write(
         models,
         MILL,
         TensorPrediction(),
@@ -96,7 +96,7 @@ def _press(models: Path) -> Path:
     y = x
     for _ in range(PRESSES):
         y = np.sin(y)
-    return toys.write(
+    return write(
         models,
         PRESS,
         TensorPrediction(),

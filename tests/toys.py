@@ -1,46 +1,29 @@
 """Tiny bundles, written through the bundle contract, whose arithmetic a test can do itself in NumPy."""
 
-import hashlib
-import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from service import bundle
 from service.bundle import (
-    Arrays,
-    Attribute,
     Axis,
-    CreditScoring,
     CtDenoising,
     DigitClassification,
-    Graph,
     ImageClassification,
     ImageTransformation,
-    Manifest,
-    Metric,
-    Provenance,
-    Quantity,
     SampleGeneration,
-    TabularPrediction,
-    TaskSpec,
     Tensor,
     TensorPrediction,
     TextClassification,
 )
-from training.data.german import ATTRIBUTES
+from tests.bundle_writer import DTYPES, write
+from tests.toy_tables import credit, marks, ranges, table
 
-DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
-ONNX_TYPES = {dtype: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in DTYPES}
-ONNX_TYPES["string"] = onnx.TensorProto.STRING
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
 WEAVE = np.random.default_rng(4).normal(0, 0.01, (784, 3)).astype(np.float32)
-RISK = np.random.default_rng(1).normal(0, 0.01, len(ATTRIBUTES)).astype(np.float32)
 PAINT = np.random.default_rng(2).normal(0, 20, (4, 64)).astype(np.float32)
 
 
@@ -54,11 +37,6 @@ def things(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """What `images` answers to images [N, 28, 28]."""
     scores = np.exp(images.reshape(-1, 784) / 255 @ WEAVE)
     return scores / scores.sum(axis=1, keepdims=True)
-
-
-def default_probability(applicants: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What `credit` answers to encoded applicants [N, 20]."""
-    return 1 / (1 + np.exp(-(applicants @ (RISK / 100))))
 
 
 def painted(latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -166,25 +144,6 @@ def negatives(models: Path, name: str = "toy-negatives", **options: Any) -> Path
         [Tensor(name="image", dtype="float32", shape=side, range=(0, 255))],
         [Tensor(name="negative", dtype="float32", shape=side, range=(0, 255))],
         ({"image": pictures}, {"negative": 255 - pictures}),
-        **options,
-    )
-
-
-def credit(models: Path, name: str = "toy-credit", **options: Any) -> Path:
-    applicants = np.array([[one.range[0] if one.range else 0 for one in ATTRIBUTES]] * 2, np.float32)
-    nodes = [
-        helper.make_node("MatMul", ["applicant", "risk"], ["score"]),
-        helper.make_node("Sigmoid", ["score"], ["default_probability"]),
-    ]
-    return write(
-        models,
-        name,
-        CreditScoring(attributes=ATTRIBUTES, decision_threshold=0.5),
-        nodes,
-        {"risk": RISK / 100},
-        [Tensor(name="applicant", dtype="float32", shape=("batch", len(ATTRIBUTES)))],
-        [Tensor(name="default_probability", dtype="float32", shape=("batch",))],
-        ({"applicant": applicants}, {"default_probability": default_probability(applicants)}),
         **options,
     )
 
@@ -302,78 +261,6 @@ def echo(models: Path, name: str = "toy-echo", **options: Any) -> Path:
     )
 
 
-def table(models: Path, name: str = "toy-table", **options: Any) -> Path:
-    """price = 100 rooms + 50 for a house."""
-    rows = np.array([[2, 0], [5, 1]], np.float32)
-    attributes = (
-        Attribute(name="rooms", description="counted", range=(1, 10)),
-        Attribute(name="kind", description="of building", values=("flat", "house")),
-    )
-    price = Quantity(name="price", description="asked for", unit="thousands")
-    return write(
-        models,
-        name,
-        TabularPrediction(attributes=attributes, quantities=(price,)),
-        [helper.make_node("MatMul", ["row", "worth"], ["values"])],
-        {"worth": np.array([[100], [50]], np.float32)},
-        [Tensor(name="row", dtype="float32", shape=("batch", 2))],
-        [Tensor(name="values", dtype="float32", shape=("batch", 1))],
-        ({"row": rows}, {"values": rows @ np.array([[100], [50]], np.float32)}),
-        **options,
-    )
-
-
-def ranges(models: Path, name: str = "toy-ranges", **options: Any) -> Path:
-    """price = 100 rooms + 50 for a house, give or take 7; both may be left out, and count as -1 then."""
-    rows = np.array([[2, -1], [-1, 1]], np.float32)
-    worth, reach = np.array([[100], [50]], np.float32), np.array([-7, 7], np.float32)
-    attributes = (
-        Attribute(name="rooms", description="counted", range=(1, 10), missing=-1),
-        Attribute(name="kind", description="of building", values=("flat", "house"), missing=-1),
-    )
-    price = Quantity(name="price", description="asked for", unit="thousands")
-    values = rows @ worth
-    nodes = [
-        helper.make_node("MatMul", ["row", "worth"], ["values"]),
-        helper.make_node("Unsqueeze", ["values", "last"], ["middle"]),
-        helper.make_node("Add", ["middle", "reach"], ["interval"]),
-    ]
-    return write(
-        models,
-        name,
-        TabularPrediction(attributes=attributes, quantities=(price,), coverage=0.9),
-        nodes,
-        {"worth": worth, "reach": reach, "last": np.array([2])},
-        [Tensor(name="row", dtype="float32", shape=("batch", 2))],
-        [
-            Tensor(name="values", dtype="float32", shape=("batch", 1)),
-            Tensor(name="interval", dtype="float32", shape=("batch", 1, 2)),
-        ],
-        ({"row": rows}, {"values": values, "interval": values[:, :, None] + reach}),
-        **options,
-    )
-
-
-def marks(models: Path, name: str = "toy-marks", **options: Any) -> Path:
-    """Each of two labels has the probability that the row says; the first applies from 0.3 on, the second from 0.6."""
-    rows = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
-    return write(
-        models,
-        name,
-        TabularPrediction(
-            attributes=tuple(Attribute(name=name, description="its own", range=(0, 1)) for name in ("light", "round")),
-            labels=("lamp", "ball"),
-            thresholds=(0.3, 0.6),
-        ),
-        [helper.make_node("Identity", ["row"], ["probabilities"])],
-        {},
-        [Tensor(name="row", dtype="float32", shape=("batch", 2))],
-        [Tensor(name="probabilities", dtype="float32", shape=("batch", 2))],
-        ({"row": rows}, {"probabilities": rows}),
-        **options,
-    )
-
-
 def series(models: Path, name: str = "toy-series", **options: Any) -> Path:
     """The mean of a series, and the series doubled; padded to 4, 8 or 32 steps with a number that a mask must hide."""
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -458,95 +345,3 @@ def all_of_them(models: Path) -> Path:
     for toy in ALL:
         toy(models)
     return models
-
-
-def write(
-    models: Path,
-    name: str,
-    task: TaskSpec,
-    nodes: list[onnx.NodeProto],
-    constants: dict[str, NDArray[np.generic]],
-    inputs: list[Tensor],
-    outputs: list[Tensor],
-    golden: tuple[Arrays, Arrays],
-    *,
-    version: str = "1",
-    max_batch: int = 8,
-    axes: dict[str, Axis] | None = None,
-    opset: int = 18,
-    changes: Mapping[str, object] | None = None,
-    explanation: tuple[list[onnx.NodeProto], dict[str, NDArray[np.generic]], tuple[Tensor, ...]] | None = None,
-) -> Path:
-    """Write the bundle and make it current; its folder. `changes` are made to its manifest, which may become wrong.
-
-    `explanation` has the nodes, constants and outputs of the graph that explains it.
-    """
-    folder = models / name / version
-    folder.mkdir(parents=True)
-    archive = io.BytesIO()
-    np.savez(archive, **{f"in.{key}": value for key, value in golden[0].items()}, **_outputs(golden[1]))
-    graph = _graph(nodes, constants, inputs, outputs, opset)
-    files = {bundle.GRAPH: graph, bundle.GOLDEN: archive.getvalue(), bundle.CARD: b"# A toy\n"}
-    if explanation:
-        files["explanation.onnx"] = _graph(*explanation[:2], inputs, explanation[2])
-    for file, content in files.items():
-        (folder / file).write_bytes(content)
-    graphs = {bundle.MAIN: Graph(file=bundle.GRAPH, inputs=inputs, outputs=outputs, max_batch=max_batch)}
-    if explanation:
-        graphs[bundle.EXPLANATION] = Graph(file="explanation.onnx", inputs=inputs, outputs=explanation[2], max_batch=16)
-    manifest = Manifest(
-        name=name,
-        version=version,
-        family="classify",
-        description="Arithmetic that a test can redo.",
-        task=task,
-        sha256={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
-        opset=opset,
-        graphs=graphs,
-        axes=axes or {},
-        provenance=PROVENANCE,
-        metrics=(Metric(name="accuracy", value=0.5, low=0.4, high=0.6, count=100),),
-    )
-    bundle.write_manifest(folder, manifest.model_copy(update=dict(changes or {})))
-    bundle.write_current(models, name, version)
-    return folder
-
-
-def _graph(
-    nodes: list[onnx.NodeProto],
-    constants: dict[str, NDArray[np.generic]],
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
-    opset: int = 18,
-) -> bytes:
-    graph = helper.make_graph(
-        nodes,
-        "toy",
-        [_value(tensor) for tensor in inputs],
-        [_value(tensor) for tensor in outputs],
-        [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
-
-
-def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(tensor.name, ONNX_TYPES[tensor.dtype], list(tensor.shape))
-
-
-def _outputs(arrays: Arrays) -> Arrays:
-    return {f"out.{key}": value for key, value in arrays.items()}
-
-
-PROVENANCE = Provenance(
-    recipe="tests/toys.py",
-    command="pytest",
-    git_commit="0000000",
-    seed=0,
-    hyperparameters={},
-    sources=(),
-    libraries={},
-    device="cpu",
-    seconds=0,
-)

@@ -1,9 +1,12 @@
 """The bench asks its competitors about the same pixels, and compares like with like."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from load_tests.bench.ablation.turns import Variant, compare
 
 from load_tests.bench.competitors import COMPETITORS, Competitor
 from load_tests.bench.contender import Contender, close
@@ -70,3 +73,23 @@ def test_json_is_compared_with_json_and_binary_with_binary_where_there_is_one() 
         {"connections": 64, "ours": "JSON", "x Both": 2, "x Neither": 6},
         {"connections": 64, "ours": "npy", "x Both": 4, "x Neither": 8},
     ]
+
+
+def test_an_ablation_tells_how_many_times_the_processor_time_is_without_it() -> None:
+    slow = False
+
+    @contextmanager
+    def without() -> Iterator[None]:
+        nonlocal slow
+        slow = True
+        yield
+        slow = False
+
+    def run() -> int:
+        sum(range(400_000 if slow else 100_000))
+        return 10
+
+    found = compare(Variant(run), Variant(run, without), 9)
+    assert 2 < found["ratio"] < 8
+    assert found["from"] <= found["ratio"] <= found["to"]
+    assert found["without µs"] > found["with µs"]

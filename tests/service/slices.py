@@ -11,11 +11,7 @@ from service.codecs.dicom import Derivation
 from service.limits import Limits
 
 MADE = Derivation("ct-denoiser", "1", "Noise reduced by ct-denoiser 1")
-
-
 LIMITS = Limits(max_rows=32, max_pixels=2**20)
-
-
 SLICE = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
 
 

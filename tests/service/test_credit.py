@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tests import toys
+from tests import toy_tables
 from tests.conftest import Here, assert_refused
 from training.data.german import ATTRIBUTES
 
@@ -52,7 +52,7 @@ def rows(applicants: list[dict[str, str]]) -> list[dict[str, str]]:
 def test_the_score_is_the_graphs_and_decides_by_the_threshold(lane: Here, rows: list[dict[str, str]]) -> None:
     answer = lane("POST", PATH, json={"applicants": [typed(row) for row in rows]}).json()
     scores = [one["default_probability"] for one in answer["predictions"]]
-    np.testing.assert_allclose(scores, toys.default_probability(encoded(rows)), atol=1e-6)
+    np.testing.assert_allclose(scores, toy_tables.default_probability(encoded(rows)), atol=1e-6)
     assert [one["decision"] for one in answer["predictions"]] == ["approve" if p < 0.5 else "decline" for p in scores]
 
 

@@ -20,11 +20,11 @@ from service.oip.grpc_messages import SERVICE, ModelInferRequest
 from service.oip.grpc_server import PortError, listen
 from service.pipeline import Pipeline
 from tests import toys
+from tests.bundle_writer import DTYPES
 from tests.conftest import free_port, in_memory
 from tests.service.calls import serving
 from tests.service.conftest import BY_DTYPE, TOKEN, loaded
 from tests.service.connections import PATIENCE_S, until
-from tests.toys import DTYPES
 
 X, K = np.array([[1, 2, 3], [4, 5, 6.5]], np.float32), np.array([1, 2])
 Y = [3, 5, 7, 10, 12, 15]

@@ -18,8 +18,8 @@ from tritonclient.grpc import service_pb2
 from service.errors import ClientError
 from service.oip.grpc_form import CONTENTS, decode
 from service.oip.grpc_messages import COMPILED, ModelInferRequest, files
+from tests.bundle_writer import DTYPES
 from tests.service.conftest import BY_DTYPE
-from tests.toys import DTYPES
 
 
 @given(st.data())

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from service.engine.repository import Repository
+from tests.bundle_writer import DTYPES
 from tests.conftest import Here
 from tests.service.conftest import BY_DTYPE
-from tests.toys import DTYPES
 
 ECHO, TENSORS = "/v2/models/toy-echo/infer", "/v2/models/toy-tensors/infer"
 LENGTH = "inference-header-content-length"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests import toys
+from tests.bundle_writer import DTYPES
 from tests.conftest import Here, assert_refused
 
 PATH = "/v1/models/toy-tensors/predict"
@@ -79,7 +79,7 @@ def test_slices_over_raw_tensors_have_the_bounds_of_slices(lane: Here) -> None:
 
 def test_whole_numbers_are_taken_to_the_last_digit(protocol: Here) -> None:
     """Float64 has no 2**53 + 1."""
-    inputs: dict[str, Any] = {f"in_{dtype}": [[1, 0, 1]] for dtype in toys.DTYPES}
+    inputs: dict[str, Any] = {f"in_{dtype}": [[1, 0, 1]] for dtype in DTYPES}
     inputs["in_int64"] = [[2**53 + 1, 2**63 - 1, -(2**63)]]
     answer = protocol("POST", "/v1/models/toy-echo/predict", json={"inputs": inputs})
     assert answer.json()["outputs"]["out_int64"] == inputs["in_int64"]

@@ -12,7 +12,7 @@ from service.engine.repository import Repository
 from service.engine.trial import Trials, key_of
 from service.metrics import Metrics
 from service.settings import Settings
-from tests import toys
+from tests import bundle_writer, toys
 
 
 def endless(models: Path) -> Path:
@@ -50,7 +50,7 @@ def greedy(models: Path) -> Path:
 def write(models: Path, name: str, nodes: list[object], constants: Arrays) -> Path:
     x, y = (Tensor(name=one, dtype="float32", shape=("batch", 1)) for one in "xy")
     one: Arrays = {"x": np.ones((1, 1), np.float32)}
-    return toys.write(models, name, TensorPrediction(), nodes, constants, [x], [y], (one, {"y": one["x"]}))  # type: ignore[arg-type]
+    return bundle_writer.write(models, name, TensorPrediction(), nodes, constants, [x], [y], (one, {"y": one["x"]}))  # type: ignore[arg-type]
 
 
 def test_what_never_ends_or_takes_all_memory_is_refused_and_the_others_are_served(tmp_path: Path) -> None:
