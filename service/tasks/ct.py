@@ -19,6 +19,7 @@ from service.messages import DICOM, FORM, JSON, NPY, PNG, RELATED, ZIP, Request
 from service.task import Body, Payload, Prepared, Task
 from service.tasks.ct_examples import examples
 from service.tasks.ct_options import DEIDENTIFY, NOISE, STRENGTH, VIEW, WINDOW, View
+from service.tasks.ct_warnings import warnings_of
 from service.tasks.ct_writers import (
     Context,
     write_array,
@@ -59,12 +60,13 @@ class NoiseFound(BaseModel):
 
 
 class DenoiseAnswer(BaseModel):
-    """Slices [N, H, W] in Hounsfield units, the noise in them, and the root mean square of each one's change."""
+    """Slices [N, H, W] in HU, the noise in them, the root mean square of each one's change, and what is doubtful."""
 
     model: dict[str, str]
     slices: list[list[list[float]]]
     noise_hu: NoiseFound
     change_hu: list[float]
+    warnings: list[str]
 
 
 def read_dicom(request: Request, limits: Limits, _: frozenset[str]) -> Body:
@@ -119,7 +121,8 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
         check_spacing(spacing, task)
     padding = _padding(hu, sources, tensor.range)
     inputs = {tensor.name: hu} | _noise(payload, manifest, hu, padding)
-    context = Context(hu, padding, sources, not sources and samples.ndim == 2, payload.options)
+    doubts = warnings_of(hu, sources, spacing)
+    context = Context(hu, padding, sources, not sources and samples.ndim == 2, payload.options, doubts)
     return Prepared(inputs, context, media_types=_offered(payload, len(hu)), why=_why(payload, len(hu)))
 
 

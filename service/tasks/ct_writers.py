@@ -16,6 +16,8 @@ from service.messages import DICOM, JSON, NPY, PNG, ZIP, Answer
 from service.tasks.ct_options import DEIDENTIFY, NOISE, STRENGTH, VIEW, WINDOW
 from service.tasks.denoised import DIFFERENCE, Denoised
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 
 class Context(NamedTuple):
     """What came: the slices [N, H, W] in HU and as DICOM, where they came so; and whether an array was [H, W]."""
@@ -25,10 +27,15 @@ class Context(NamedTuple):
     sources: list[dicom.Image]
     flat: bool
     options: Mapping[str, Any]
+    warnings: list[str]
 
     def denoised(self, outputs: Arrays, manifest: Manifest) -> Denoised:
         strength = self.options.get(STRENGTH.name, 1.0)
         return Denoised.blended(self.hu, outputs[manifest.outputs[0].name], strength, self.padding)
+
+    def headers(self, denoised: Denoised) -> Headers:
+        """The figures, and each warning as DICOMweb gives them: PS3.18 section 8.4.3."""
+        return (*denoised.headers(), *((b"warning", f'299 quartet "{one}"'.encode()) for one in self.warnings))
 
 
 def write_json(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
@@ -38,35 +45,36 @@ def write_json(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
         "slices": denoised.after,
         "noise_hu": {"before": denoised.noise_before, "after": denoised.noise_after},
         "change_hu": denoised.change,
+        "warnings": context.warnings,
     }
-    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, denoised.headers())
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, context.headers(denoised))
 
 
 def write_array(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
     denoised = context.denoised(outputs, manifest)
-    return Answer(write_npy(denoised.after[0] if context.flat else denoised.after), NPY, denoised.headers())
+    return Answer(write_npy(denoised.after[0] if context.flat else denoised.after), NPY, context.headers(denoised))
 
 
 def write_preview(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
     assert isinstance(manifest.task, CtDenoising)
     denoised, view = context.denoised(outputs, manifest), context.options.get(VIEW.name, "denoised")
     window = context.options.get(WINDOW.name) or (DIFFERENCE if view == "difference" else manifest.task.window)
-    return Answer(pictures.write_png(denoised.picture(view, window)), PNG, denoised.headers())
+    return Answer(pictures.write_png(denoised.picture(view, window)), PNG, context.headers(denoised))
 
 
 def write_dicom(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
     denoised = context.denoised(outputs, manifest)
-    return Answer(next(_derived_files(denoised, context, manifest)), DICOM, denoised.headers())
+    return Answer(next(_derived_files(denoised, context, manifest)), DICOM, context.headers(denoised))
 
 
 def write_series(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
     denoised = context.denoised(outputs, manifest)
-    return Answer(*write_related(_derived_files(denoised, context, manifest), DICOM), denoised.headers())
+    return Answer(*write_related(_derived_files(denoised, context, manifest), DICOM), context.headers(denoised))
 
 
 def write_zip(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
     denoised = context.denoised(outputs, manifest)
-    return Answer(write_archive(_derived_files(denoised, context, manifest), "dcm"), ZIP, denoised.headers())
+    return Answer(write_archive(_derived_files(denoised, context, manifest), "dcm"), ZIP, context.headers(denoised))
 
 
 def _derived_files(denoised: Denoised, context: Context, manifest: Manifest) -> Iterator[bytes]:
@@ -77,7 +85,7 @@ def _derived_files(denoised: Denoised, context: Context, manifest: Manifest) -> 
     for source in context.sources:
         part = slice(first, first + len(source.hu))
         text = f"Noise reduced by {manifest.name} {manifest.version}{''.join(f', {one}' for one in said)}"
-        text += f". {denoised.told(part)} Not for diagnostic use."
+        text = " ".join([f"{text}.", denoised.told(part), *context.warnings, "Not for diagnostic use."])
         derivation = dicom.Derivation(manifest.name, manifest.version, text, ", ".join(said), pseudonyms)
         yield dicom.write_derived(source, denoised.after[part], derivation)
         first = part.stop

@@ -14,14 +14,15 @@ from service.tasks.ct_options import Window
 
 DIFFERENCE: Window = -100.0, 100.0  # HU, from black to white
 
+FIGURES = {
+    "x-noise-before-hu": "Standard deviation of the noise that was found in the slices",
+    "x-noise-after-hu": "The same in the denoised slices",
+    "x-change-hu": "Root mean square of the change that was made",
+}
 HEADERS: Mapping[str, Mapping[str, Any]] = {
     name: {"description": f"{what}, in HU; over all slices, where there are several.", "schema": {"type": "number"}}
-    for name, what in {
-        "x-noise-before-hu": "Standard deviation of the noise that was found in the slices",
-        "x-noise-after-hu": "The same in the denoised slices",
-        "x-change-hu": "Root mean square of the change that was made",
-    }.items()
-}
+    for name, what in FIGURES.items()
+} | {"warning": {"description": "What makes it doubtful that the model helps.", "schema": {"type": "string"}}}
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Denoised:
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         figures = self.noise_before, self.noise_after, self.change
-        return tuple((name.encode(), b"%.2f" % _rms(figure)) for name, figure in zip(HEADERS, figures, strict=True))
+        return tuple((name.encode(), b"%.2f" % _rms(figure)) for name, figure in zip(FIGURES, figures, strict=True))
 
     def told(self, part: slice) -> str:
         """The figures of some slices in words."""

@@ -168,6 +168,35 @@ def test_the_object_tells_what_was_found_and_done(lane: Here, ct_slice: bytes) -
     )
 
 
+DOUBTS: dict[str, tuple[dict[str, Any], str]] = {
+    "no orientation": ({"ImageOrientationPatient": None}, "taken for axial"),
+    "no size of pixels": ({"PixelSpacing": None}, "size of the pixels is not known"),
+    "derived": ({"ImageType": ["DERIVED", "SECONDARY"]}, "its noise may have been changed"),
+    "no units of air": ({"RescaleIntercept": 0}, "may be no Hounsfield units"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_what_is_doubtful_is_answered_with_a_warning(lane: Here, ct_slice: bytes, name: str) -> None:
+    elements, text = DOUBTS[name]
+    dataset, buffer = pydicom.dcmread(io.BytesIO(ct_slice)), io.BytesIO()
+    for element, value in elements.items():
+        setattr(dataset, element, value)
+    dataset.save_as(buffer)
+    response = ask(lane, buffer.getvalue(), DICOM)
+    assert text in response.headers["warning"]
+    assert response.headers["warning"].startswith('299 quartet "')
+    assert text in pydicom.dcmread(io.BytesIO(response.content)).DerivationDescription
+    (warning,) = ask(lane, buffer.getvalue(), DICOM, JSON).json()["warnings"]
+    assert text in warning
+
+
+def test_a_slice_that_was_denoised_here_is_known_again(lane: Here, ct_slice: bytes) -> None:
+    once = ask(lane, ct_slice, DICOM)
+    assert "warning" not in once.headers
+    assert "denoised by this service before" in ask(lane, once.content, DICOM).headers["warning"]
+
+
 def test_several_slices_of_json_are_answered_as_json(lane: Here) -> None:
     assert len(lane("POST", PATH, json={"slices": np.zeros((2, 16, 16)).tolist()}).json()["slices"]) == 2
 

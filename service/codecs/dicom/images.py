@@ -73,6 +73,10 @@ class Image:
         return str(self.dataset.get("SOPClassUID") or CTImageStorage)
 
     @property
+    def derived(self) -> bool:
+        return words(self.dataset, "ImageType")[:1] == ["DERIVED"]
+
+    @property
     def enhanced(self) -> bool:
         return self.sop_class in ENHANCED
 
