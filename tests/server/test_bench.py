@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from load_tests.bench.ablation.turns import Variant, compare
 
+from load_tests.bench.ablation.turns import Variant, compare
 from load_tests.bench.competitors import COMPETITORS, Competitor
 from load_tests.bench.contender import Contender, close
 from load_tests.bench.figures import multiples
