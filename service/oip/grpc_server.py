@@ -13,6 +13,7 @@ from service.http.connection import room_of
 from service.http.keys import Keys
 from service.oip.calls import Call, Calls, Context, message_in
 from service.oip.grpc_messages import HEALTH, REFLECTION, SERVICE, message_class, methods_of
+from service.oip.grpc_tls import credentials
 from service.oip.health import Health
 from service.oip.inference import InferenceService
 from service.oip.reflection import Reflection
@@ -157,7 +158,10 @@ async def listen(pipeline: Pipeline, settings: Settings, keys: Keys | None) -> S
     host = settings.grpc_host.strip("[]")
     address = f"[{host}]:{settings.grpc_port}" if ":" in host else f"{host}:{settings.grpc_port}"
     try:
-        server.add_insecure_port(address)
+        if (secret := credentials(settings)) is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, secret)
     except RuntimeError:
         raise PortError(f"gRPC cannot listen on {address}: is it in use? Set QUARTET_GRPC_PORT or _HOST.") from None
     await server.start()
