@@ -24,7 +24,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test validate clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test play validate clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ image:  ## Build the container image with docker, podman or buildah; ARGS=--cuda
 
 image-test: $(VENV)/.bench  ## Run the image with limits, read-only: every task, the dearest requests, SIGTERM
 	$(BIN)/python -m deploy.image.trial $(ARGS)
+
+play: $(VENV)/.bench  ## Run the rendered Deployment in Podman: every task, SIGTERM
+	$(BIN)/python -m deploy.play $(ARGS)
 
 validate: $(VALIDATION)/.installed  ## Lint and validate the Dockerfile, the chart, the manifests, the rules and the dashboard
 	$(VALIDATION)/bin/python -m deploy.validate $(ARGS)

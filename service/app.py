@@ -8,7 +8,9 @@ from typing import Any
 
 import bentoml
 import orjson
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
+from opentelemetry import trace as otel
 
 from service import __version__
 from service.allocator import give_back_early
@@ -31,6 +33,7 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> Any:
         configure_logging(worker.metrics)
         give_back_early()
+        _send_spans()
         worker.metrics.shared = worker.metrics.shared or folder_of_siblings(Path(tempfile.gettempdir()))
         protocol = FairAccept if settings.processes > 1 else Connection
         protocol.install(settings, worker.metrics.errors)
@@ -38,6 +41,12 @@ class LaneService(bentoml.Service[Any]):  # type: ignore[misc]
 
 
 worker = Worker(settings)
+
+
+def _send_spans() -> None:
+    """To the exporter of BentoML's configuration, where it names one: BentoML keeps the provider to itself."""
+    if BentoMLContainer.tracing.exporter_type.get():
+        otel.set_tracer_provider(BentoMLContainer.tracer_provider.get())
 
 
 def _api(task: Task) -> Any:
