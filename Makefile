@@ -4,6 +4,8 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
 RECIPE ?=
+# A proxy in front: nginx or envoy.
+FRONT ?= nginx
 ARGS ?=
 
 # OpenMP threads that spin while they wait take the cores from everything else.
@@ -24,7 +26,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test play validate clean
+.PHONY: help serve test check format train evaluate bench competitors load faults hostile protocol lock openapi sbom image image-test play validate fronts rolling-update clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -94,6 +96,12 @@ image-test: $(VENV)/.bench  ## Run the image with limits, read-only: every task,
 
 play: $(VENV)/.bench  ## Run the rendered Deployment in Podman: every task, SIGTERM
 	$(BIN)/python -m deploy.play $(ARGS)
+
+fronts: $(VENV)/.bench  ## Two instances behind nginx or Envoy: TLS, HTTP/2, large, slow and broken requests
+	$(BIN)/python -m deploy.fronts $(ARGS) $(FRONT)
+
+rolling-update: $(VENV)/.bench  ## Replace two instances behind a front under load: no request may fail
+	$(BIN)/python -m deploy.fronts --only-update $(ARGS) $(FRONT)
 
 validate: $(VALIDATION)/.installed  ## Lint and validate the Dockerfile, the chart, the manifests, the rules and the dashboard
 	$(VALIDATION)/bin/python -m deploy.validate $(ARGS)

@@ -1,6 +1,7 @@
 """The documentation says what the code does: its tables are compared, its commands are executed.
 
-`python -m tests.test_docs` writes the tables of settings, errors, metrics and routes and the bundle's schema anew.
+`python -m tests.test_docs` writes the tables of settings, errors, metrics and routes, the bundle's schema, the names of
+settings in the chart's and the dashboard anew.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
+from deploy import chart_schema, dashboards
 from service import errors
 from service.bundle import json_schema
 from service.metrics import FAMILIES
@@ -84,6 +86,8 @@ def write() -> None:
     for path, table in TABLES.items():
         before, _, behind = split(path.read_text(encoding="utf-8"), table()[0])
         path.write_text("\n".join([*before, *table(), *behind]) + "\n", encoding="utf-8")
+    for made in (chart_schema, dashboards):
+        made.FILE.write_text(made.text(), encoding="utf-8")
     SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
 
 
