@@ -23,7 +23,8 @@ from training.recipes import regress
 from training.run import CHECKPOINT, Run
 
 EPOCHS = 3
-STEPS = {"aae-semisupervised": 2}  # of each batch, where they are several: one is the adversaries'
+ADVERSARIAL = "aae", "aae-semisupervised", "aae-supervised", "gan", "wgan-gp"
+STEPS = dict.fromkeys(ADVERSARIAL, 2)  # of each batch: one is the adversaries'
 
 
 def one_for_each_loop() -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import GRAPH, Arrays, Metric
+from service.bundle import GRAPH, Arrays, Metric, SampleGeneration, Tolerance
 from service.bundle import Tensor as Declared
 from training.data import Images, Split, mnist
 from training.export.parity import Predictor
@@ -15,6 +16,7 @@ from training.export.store import committed
 from training.measures import generation
 from training.measures.accuracy_score import accuracy_score
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
+from training.recipe import Recipe
 from training.report import pictures
 
 LABELS = 10
@@ -47,9 +49,9 @@ def latents(count: int, size: int, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
 
 
-def examples(size: int) -> Arrays:
-    """Four latent codes for the labels 0, 3, 7 and 9."""
-    return {"latent": latents(4, size, SEED), "label": np.array([0, 3, 7, 9])}
+def examples(size: int, asks: bool) -> Arrays:
+    """Four latent codes, for the labels 0, 3, 7 and 9 where the model asks for one."""
+    return {"latent": latents(4, size, SEED)} | ({"label": np.array([0, 3, 7, 9])} if asks else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,23 @@ class Domain:
 
 DIGITS = Domain(data=mnist, features="digits", judge="convnet", gate="digits")
 COUNT = 10_000  # samples that are measured
+
+
+def recipe(size: int, *, asks: bool = False, domain: Domain = DIGITS, **fields: Any) -> Recipe[Any]:
+    """The recipe of a generator whose codes have `size` numbers, and that is asked for a label or not.
+
+    `fields` are Recipe's, and take precedence.
+    """
+    labels = tuple(str(one) for one in range(LABELS)) if asks else ()
+    usual: dict[str, Any] = {
+        "sources": ("mnist",),
+        "inputs": (latent(size), label()) if asks else (latent(size),),
+        "outputs": (image(),),
+        "evaluate": lambda predict, _: evaluate(predict, domain, size, asks=asks),
+        "examples": lambda: examples(size, asks),
+        "tolerance": Tolerance(atol=1e-2, rtol=1e-4),
+    }
+    return Recipe(task=SampleGeneration(latent_size=size, labels=labels), **(usual | fields))
 
 
 def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool = True, count: int = COUNT) -> Evaluation:

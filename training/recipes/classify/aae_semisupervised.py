@@ -29,6 +29,7 @@ from training.images.augmentation import Affine
 from training.kinds import classification
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
 from training.networks.blocks import MNIST, Standardise
+from training.networks.dense import Discriminator
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
@@ -107,29 +108,6 @@ class Decoder(nn.Module):
     def forward(self, label_BK: Tensor, style_BS: Tensor) -> Tensor:
         pixels: Tensor = self.layers(torch.cat([label_BK, style_BS], 1))
         return pixels.reshape(-1, 28, 28)
-
-
-class Discriminator(nn.Module):
-    """Codes [B, C] to the log-odds [B, 1] that they were drawn from the prior; `noise` keeps it from being certain."""
-
-    def __init__(self, size: int, noise: float) -> None:
-        super().__init__()
-        self.noise = noise
-        self.layers = nn.Sequential(
-            *(nn.Linear(size, 128), nn.LeakyReLU(0.2), nn.Linear(128, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
-        )
-
-    def forward(self, code_BC: Tensor) -> Tensor:
-        log_odds: Tensor = self.layers(code_BC + self.noise * torch.randn_like(code_BC))
-        return log_odds
-
-    def told_apart(self, code_BC: Tensor, drawn_BC: Tensor) -> Tensor:
-        """The discriminator's own loss: `drawn_BC` is from the prior, `code_BC` is not."""
-        return F.softplus(self(code_BC.detach())).mean() + F.softplus(-self(drawn_BC)).mean()
-
-    def deceived(self, code_BC: Tensor) -> Tensor:
-        """The encoder's loss: `code_BC` should pass for a draw from the prior."""
-        return F.softplus(-self(code_BC)).mean()
 
 
 class Autoencoder(nn.Module):

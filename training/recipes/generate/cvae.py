@@ -25,6 +25,7 @@ from training.data import mnist
 from training.export.parity import Predictor
 from training.export.store import committed
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
+from training.networks.dense import Conditioned
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
@@ -49,28 +50,13 @@ class Hyper:
     samples_per_label: int = 500
 
 
-class Conditioned(nn.Module):
-    """A dense layer whose bias depends on the label, then SiLU: features [B, inputs] to [B, outputs].
-
-    The label enters every hidden layer with the weight of the features; as a one-hot input it is drowned by them,
-    and the latent code ends up holding what the label says.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.dense, self.bias = nn.Linear(inputs, outputs), nn.Embedding(LABELS, outputs)
-
-    def forward(self, features: Tensor, label_B: Tensor) -> Tensor:
-        return F.silu(self.dense(features) + self.bias(label_B))
-
-
 class Encoder(nn.Module):
     """Images in [0, 1] [B, 28, 28] and labels [B] to mean and log variance [B, L] of the posterior."""
 
     def __init__(self, hyper: Hyper) -> None:
         super().__init__()
-        self.first = Conditioned(28 * 28, hyper.wide)
-        self.second = Conditioned(hyper.wide, hyper.narrow)
+        self.first = Conditioned(28 * 28, hyper.wide, LABELS)
+        self.second = Conditioned(hyper.wide, hyper.narrow, LABELS)
         self.last = nn.Linear(hyper.narrow, 2 * hyper.latent)
 
     def forward(self, image_BHW: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,8 +70,8 @@ class Decoder(nn.Module):
 
     def __init__(self, hyper: Hyper) -> None:
         super().__init__()
-        self.first = Conditioned(hyper.latent, hyper.narrow)
-        self.second = Conditioned(hyper.narrow, hyper.wide)
+        self.first = Conditioned(hyper.latent, hyper.narrow, LABELS)
+        self.second = Conditioned(hyper.narrow, hyper.wide, LABELS)
         self.last = nn.Linear(hyper.wide, 28 * 28)
 
     def forward(self, latent_BL: Tensor, label_B: Tensor) -> Tensor:

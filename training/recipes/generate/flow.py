@@ -11,12 +11,11 @@ Expected: 99.5 % of the samples read as asked. Run time: 10 minutes on one core.
 
 from torch import nn
 
-from service.bundle import SampleGeneration, Tolerance
+from service.bundle import Tolerance
 from training.data import mnist
 from training.kinds import flow_matching, generation
 from training.kinds.flow_matching import Hyper
 from training.networks.blocks import MNIST
-from training.recipe import Recipe
 from training.run import Run
 
 LATENT = 28 * 28
@@ -29,16 +28,12 @@ def train(run: Run[Hyper]) -> nn.Module:
     return flow_matching.Sampler(flow, run.hyper.steps, GUIDANCE, GUIDED, mean=mean, deviation=deviation)
 
 
-RECIPE = Recipe(
+RECIPE = generation.recipe(
+    LATENT,
+    asks=True,
     description="Draws handwritten digits of a chosen label, by flow matching on MNIST.",
-    task=SampleGeneration(latent_size=LATENT, labels=tuple("0123456789")),
     hyper=Hyper(),
-    sources=("mnist",),
-    inputs=(generation.latent(LATENT), generation.label()),
-    outputs=(generation.image(),),
     train=train,
-    evaluate=lambda predict, _: generation.evaluate(predict, generation.DIGITS, LATENT),
-    examples=lambda: generation.examples(LATENT),
     tolerance=Tolerance(atol=0.1, rtol=1e-4),
     trial={"validation": 100, "batch": 32, "fine": 8, "coarse": 16, "depth": 1, "steps": 2},
 )
