@@ -27,7 +27,7 @@ class Hyper:
     """
 
     seed: int = 1
-    epochs: int = 10
+    epochs: int = 5
     batch: int = 64
     rate: float = 3e-4
     adversary_rate: float = 3e-4
