@@ -110,6 +110,21 @@ def series_of(name: str, kind: str) -> list[str]:
     return [name + suffix for suffix in suffixes]
 
 
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", sorted((PROJECT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_every_link_to_another_page_leads_to_a_heading_of_it(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
 def test_the_published_schema_is_that_of_the_contract() -> None:
     published = json.loads(SCHEMA.read_text(encoding="utf-8"))
     assert published == json.loads(json.dumps(json_schema())), "write it with `python -m tests.test_docs`"

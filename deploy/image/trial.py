@@ -9,6 +9,7 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from time import sleep
+from urllib.request import urlopen
 
 from deploy.engine import EngineError, engine, said
 from deploy.image.__main__ import MATERIALS
@@ -56,7 +57,10 @@ def look_inside(container: Container) -> None:
     materials = json.loads(container.python(f"print(open('{MATERIALS}').read())"))
     require(len(materials["components"]) > 50, f"its bill of materials has {len(materials['components'])} components")
     require(container.healthy(), "its health check passes")
-    require("with 1 worker" in container.log(), "it has as many workers as the limit has CPUs")
+    with urlopen(f"http://127.0.0.1:{container.port}/metrics", timeout=10) as page:
+        require(b"\nquartet_workers 1.0\n" in page.read(), "it has as many workers as the limit has CPUs")
+    lines = container.log().splitlines()
+    require(all(line.startswith("{") for line in lines), f"all {len(lines)} lines of its log are JSON")
 
 
 def ask_everything(container: Container) -> None:

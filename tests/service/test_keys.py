@@ -1,13 +1,17 @@
 """API keys: who has one may ask, as often as it is good for."""
 
+import json
+import logging
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
+from service.engine.repository import Repository
 from service.errors import RateLimited, Unauthorized
 from service.http.keys import Keys, new_key
 from service.settings import SettingsError
+from tests.conftest import lane_over
 
 
 @pytest.fixture
@@ -131,3 +135,16 @@ def test_a_key_is_made_only_for_a_name_that_the_file_may_hold(name: str) -> None
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="QUARTET_API_KEYS"):
         Keys(tmp_path / "nowhere", tmp_path)
+
+
+def test_the_log_knows_whose_key_asked(
+    repository: Repository, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    key, line = new_key("pipeline-7")
+    (tmp_path / "keys").write_text(line)
+    lane = lane_over(repository, access_log="all", api_keys=tmp_path / "keys")
+    lane("POST", "/v1/digits/classify", headers={"x-api-key": key})
+    (told,) = [json.loads(record.message) for record in caplog.records if record.name == "service.access"]
+    assert told["key"] == "pipeline-7"
+    assert key not in caplog.text

@@ -1,5 +1,11 @@
 """Metrics count what happened, in the exposition format, under labels that no request can choose."""
 
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.engine.repository import Repository
-from service.metrics import SECONDS, Histogram
+from service.metrics import SECONDS, Histogram, Metrics
 from tests.conftest import Here, lane_over, npy
 
 ONE = {"content": npy(np.zeros((1, 28, 28))), "headers": {"content-type": "application/x-npy"}}
@@ -85,3 +91,15 @@ def test_a_histogram_counts_each_observation_in_its_bucket(observed: list[float]
     expected = [sum(value <= bound for value in observed) for bound in upper]
     assert np.cumsum(counts).tolist() == expected
     assert total == pytest.approx(sum(observed))
+
+
+def test_a_worker_that_has_died_is_counted_with_what_it_had_counted(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    snapshot = {"counted": [[["quartet_requests", "digits", "1", "ok"], [5]]], "levels": [[["quartet_workers"], [1]]]}
+    (tmp_path / f"{int(gone.stdout)}.json").write_text(json.dumps(snapshot))
+    metrics = Metrics()
+    metrics.shared = tmp_path
+    page = asyncio.run(metrics.page()).decode()
+    assert "\nquartet_lost_workers_total 1.0\n" in page
+    assert "\nquartet_workers 1.0\n" in page
+    assert '\nquartet_requests_total{model="digits",outcome="ok",version="1"} 5.0\n' in page
