@@ -1,8 +1,8 @@
 """What `/metrics` says: four stages per model and version, batch sizes, outcomes, gauges, over all workers.
 
-A prometheus_client histogram costs a lock and a search per observation, a fifth of the lane's rate with four of them.
-Here an observation is a list append; lists are folded into bucket counts in one vectorised step when they grow long
-or when somebody looks. Label values come from loaded models and error classes, never from a request.
+A prometheus_client histogram costs a lock and a search per observation; docs/benchmarks.md has what that makes of a
+request. Here an observation is a list append; lists are folded into bucket counts in one vectorised step when they
+grow long or when somebody looks. Label values come from loaded models and error classes, never from a request.
 
 With several workers each one publishes a snapshot of its series, every second and whenever it is scraped, and the
 scraped one adds up all snapshots. So no counter runs backwards, and what a dead worker had counted stays counted.

@@ -29,8 +29,6 @@ from service.pages import Pages
 from service.pipeline import Pipeline
 from service.settings import Settings
 
-# Requests leave next to no cycles behind; Python's 700 would have it look for them every few requests.
-YOUNG_OBJECTS = 20_000
 PARENT_S = 1.0  # between two looks whether it is there
 
 log = logging.getLogger(__name__)
@@ -157,7 +155,6 @@ class Worker:
         gc.collect()
         gc.freeze()
         self.pipeline.settle_budget()
-        gc.set_threshold(YOUNG_OBJECTS)
         if self.loaded is not None:
             self.loaded()
         await self.repository.watch(self.settings.watch_s)

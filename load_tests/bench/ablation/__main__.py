@@ -25,7 +25,6 @@ from load_tests.report import table
 from service.http.keys import new_key
 from service.http.throttling import Throttled
 from service.tasks import images
-from service.worker import YOUNG_OBJECTS
 
 CREDIT = "credit-logistic", "/v1/credit/score", as_json({"applicants": applicants()[:1]})
 DIGITS = "convnet", "/v1/digits/classify", as_npy(digit(7))
@@ -90,7 +89,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=150, help="where one takes a second, a sixth of them")
     rounds = parser.parse_args().rounds
-    gc.set_threshold(YOUNG_OBJECTS)
     print(table(list(in_process(rounds))), end="\n\n", flush=True)
     print(table(list(over_sockets(max(3, rounds // 6)))), end="\n\n", flush=True)
     print(table(list(sharing.rows(*DIGITS, max(3, rounds // 12)))))
