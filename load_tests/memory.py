@@ -8,12 +8,13 @@ import resource
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from urllib.request import Request, urlopen
 
 import numpy as np
+import psutil
 
 from load_tests.bodies import SLICE_MM, as_npy, slice_hu
 from load_tests.examples import requests_of
@@ -48,7 +49,11 @@ def ask(port: int, target: str, media_type: str, body: bytes) -> None:
 
 def held(serving: Serving) -> int:
     """The proportional set size of all processes in MB: what several share counts once."""
-    return round(sum(process.memory_full_info().pss for process in serving.processes()) / 1e6)
+    size = 0
+    for process in serving.processes():
+        with suppress(psutil.NoSuchProcess):  # one that has tried bundles, and is done
+            size += process.memory_full_info().pss
+    return round(size / 1e6)
 
 
 def wait_until_held(serving: Serving, connections: int) -> None:

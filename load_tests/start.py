@@ -67,8 +67,8 @@ def seconds(port: int, request: ExampleRequest) -> float:
 
 
 def busy(processes: list[psutil.Process]) -> float:
-    """Processor seconds of these and of the children that they had."""
-    return sum(sum(process.cpu_times()[:4]) for process in processes)
+    """Processor seconds of these, and of the children whose end they have seen."""
+    return sum(sum(process.cpu_times()[:4]) for process in processes if process.is_running())
 
 
 def measured(models: Path, folder: Path, workers: int) -> dict[str, float]:

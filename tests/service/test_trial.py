@@ -13,6 +13,7 @@ from service.engine.trial import Trials, key_of
 from service.metrics import Metrics
 from service.settings import Settings
 from tests import bundle_writer, toys
+from tests.service.test_residents import miscalculating
 
 
 def endless(models: Path) -> Path:
@@ -57,12 +58,14 @@ def test_what_never_ends_or_takes_all_memory_is_refused_and_the_others_are_serve
     endless(tmp_path)
     greedy(tmp_path)
     toys.tensors(tmp_path)
+    miscalculating(tmp_path, "toy-wrong")  # nobody has to ask it first
     settings, metrics = Settings(models_dir=tmp_path, threads=1, trial_s=5), Metrics()
     repository = Repository(settings, metrics, Trials(settings, metrics))
     asyncio.run(repository.load())
     assert list(repository.models) == ["toy-tensors"]
     reasons = {entry.name: entry.reason for entry in repository.index()}
     assert "takes more than 5 s" in reasons["toy-endless"]
+    assert "does not reproduce its golden output" in reasons["toy-wrong"]
     assert "more than the" in reasons["toy-greedy"] or "ended the process" in reasons["toy-greedy"], reasons
     assert not repository.ready
 
@@ -72,7 +75,9 @@ def test_workers_share_verdicts(tmp_path: Path) -> None:
     metrics = Metrics()
     metrics.shared = tmp_path / "shared"
     settings = Settings(models_dir=tmp_path / "models")
-    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder).reason == ""
+    verdict = Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder)
+    assert verdict.reason == ""
+    assert 0 < verdict.size < 2**23  # a few numbers, and what the first session takes for all
     shutil.rmtree(folder)
-    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder).reason == ""
+    assert Trials(settings, metrics).verdict(key_of(folder, "as it was"), folder) == verdict
     assert "is missing" in Trials(settings, metrics).verdict(key_of(folder, "changed"), folder).reason
