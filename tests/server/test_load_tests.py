@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 
 from load_tests import bodies
 from load_tests.bench.wrk import Load, LoadError, parse
@@ -15,6 +16,7 @@ from load_tests.start import copy_bundles
 from service.bundle import current, names
 from service.tasks import TASKS
 from tests import toys
+from tests.conftest import Running
 from training.data import fashion_mnist
 from training.data.images import Images
 
@@ -98,3 +100,13 @@ def test_a_table_is_aligned_and_leaves_out_empty_columns() -> None:
         "| ours      | 14,350 |",
         "| echo, npy |   0.25 |",
     ]
+
+
+def test_ct_files_are_denoised_or_refused(server: Running, tmp_path: Path) -> None:
+    for name in ("CT_small.dcm", "MR_small.dcm"):
+        (tmp_path / name).write_bytes(Path(str(get_testdata_file(name))).read_bytes())
+    command = [sys.executable, "-W", "ignore", "-m", "load_tests.ct_files", "--url", server.url, str(tmp_path)]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=True)
+    small, resonance, *_ = ran.stdout.splitlines()
+    assert small == "CT_small.dcm: denoised"
+    assert resonance == "MR_small.dcm: 422 The DICOM object is not a CT image."
