@@ -63,6 +63,10 @@ SELECTION = [
 ]
 MODELS, OPERATION = "models", "operation"  # groups of operations, beside those of the products
 LONGEST_EXAMPLE = 4096  # bytes
+MODEL_HEADERS = {
+    "x-model": {"description": "Which model made an answer that is no JSON.", "schema": {"type": "string"}},
+    "x-model-version": {"description": "Its version.", "schema": {"type": "string"}},
+}
 BINARY = {"type": "string", "format": "binary"}
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -281,7 +285,8 @@ def _answered(task: Task) -> dict[str, Any]:
     json = _reference(task.answer_form.__name__)
     content = {media: {"schema": json if media == JSON else BINARY} for media in task.writers}
     answer: dict[str, Any] = {"description": "OK", "content": content}
-    return answer | ({"headers": task.headers} if task.headers else {})
+    named = MODEL_HEADERS if task.writers.keys() - {JSON} else {}
+    return answer | ({"headers": {**named, **task.headers}} if named or task.headers else {})
 
 
 def _errors(*statuses: str) -> dict[str, Any]:

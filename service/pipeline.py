@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from service.attribution import note
 from service.budget import Budget, Lease, default_size
-from service.bundle import Arrays, size_of
+from service.bundle import Arrays, Manifest, size_of
 from service.engine.batcher import PATIENT, URGENT, Job
 from service.engine.repository import Repository
 from service.engine.served_model import ServedModel
@@ -71,6 +71,7 @@ class Pipeline:
         deadline, priority = self.deadline(request, task.name), priority_of(request)
         if not request.body:
             raise EmptyBody("The request has no body.")
+        task.recognise(request)
         caller, size = Caller(deadline, abandoned, request.lease), len(request.body)
         limits = self.limits(request.lease, deadline)
         reading = run_parser if request.media_type == JSON else run_stage
@@ -80,7 +81,11 @@ class Pipeline:
         prepared = await run_stage(max(size, payload.work), caller, task.prepare, payload, model.manifest, limits)
         media_type = request.choose(prepared.media_types or tuple(task.writers), prepared.why)
         job = Job(prepared.inputs, caller, priority, prepared.graphs)
-        return await self.run(started, model, job, size, task.writers[media_type], prepared.context, model.manifest)
+        write = task.writers[media_type]
+        answer, timing = await self.run(started, model, job, size, write, prepared.context, model.manifest)
+        if media_type != JSON:  # which says it itself
+            answer = answer._replace(headers=(*answer.headers, *headers_of(model.manifest)))
+        return answer, timing
 
     async def run(
         self,
@@ -143,6 +148,11 @@ def _is_finite(numbers: NDArray[Any]) -> bool:
     if numbers.size <= FEW and isfinite(np.vdot(numbers, numbers)):
         return True
     return bool(np.isfinite(numbers).all())
+
+
+def headers_of(manifest: Manifest) -> tuple[tuple[bytes, bytes], ...]:
+    """Which model made an answer that has no place to say so."""
+    return (b"x-model", manifest.name.encode()), (b"x-model-version", manifest.version.encode())
 
 
 def _weight(request: Request) -> int:

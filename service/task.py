@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from service.bundle import MAIN, Arrays, Manifest
 from service.errors import InvalidValue, UnsupportedMedia
 from service.limits import Limits
-from service.messages import Answer, Request, flag, optional_text, refuse_unknown
+from service.messages import CSV, TEXT, Answer, Request, flag, optional_text, refuse_unknown
+from service.recognition import UNSAID, recognise
 
 
 class Body(NamedTuple):
@@ -120,9 +121,7 @@ class Task:
         """Raises a QuartetError for whatever the client got wrong that no model has to be known for."""
         if request.query:
             refuse_unknown(request.query, sorted(self.fields))
-        reader = self.readers.get(request.media_type)
-        if reader is None:
-            raise UnsupportedMedia(f"Send {', '.join(self.readers)}.", "content-type")
+        reader = self._reader(request.media_type)
         body = reader(request, limits, self.fields)
         if not body.fields and not request.query:
             return Payload(body.samples, request.media_type, None, None, {}, body.work)
@@ -133,6 +132,21 @@ class Task:
                 work += option.work if value else 0
         model, version = (_value_of(name, optional_text, body.fields, request.query) for name in ("model", "version"))
         return Payload(body.samples, request.media_type, model, version, options, work)
+
+    def recognise(self, request: Request) -> None:
+        """Where the sender does not say what the body is, go by its first bytes."""
+        if request.media_type in UNSAID:
+            found = recognise(request.body)
+            textual = (one for one in (TEXT, CSV) if found in (TEXT, CSV) and one in self.readers)
+            request.media_type = found if found in self.readers else next(textual, found)
+
+    def _reader(self, media_type: str) -> Reader:
+        """Raises UnsupportedMedia."""
+        reader = self.readers.get(media_type)
+        if reader is None:
+            said = f"{media_type} is not read here: send" if media_type else "Send"
+            raise UnsupportedMedia(f"{said} {', '.join(self.readers)}.", "content-type")
+        return reader
 
 
 def _value_of(

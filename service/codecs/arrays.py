@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from service.caching import short_cache
 from service.errors import BodyTooLarge, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
-from service.messages import repeated
+from service.messages import CSV, JSON, TEXT, repeated
+from service.recognition import recognise
 
 MAGIC = b"\x93NUMPY"
 MAX_AXES = 32
@@ -99,6 +100,8 @@ def _why_not_json(body: bytes) -> str:
     """Why it is no JSON, by a parser that says where."""
     if not body.strip():
         return "There is nothing in the body."
+    if (media := recognise(body)) not in (JSON, CSV, TEXT, ""):
+        return f"Not JSON but {media}: say so in content-type."
     if len(body) <= EXPLAINED:
         try:
             orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
@@ -114,11 +117,15 @@ def parse_object(body: bytes, known: Set[str] | None, limits: Limits) -> dict[st
     """
     document = parse_json(body, limits)
     if not isinstance(document, simdjson.Object):
-        raise InvalidValue("The body must be an object.")
+        raise InvalidValue(f"The body must be an object{_fields_that_are(known)}.")
     fields = fields_of(document)
     if known is not None and not fields.keys() <= known:
-        raise InvalidValue("Unknown field.", min(fields.keys() - known))
+        raise InvalidValue(f"Unknown field: there are {', '.join(sorted(known))}.", min(fields.keys() - known))
     return fields
+
+
+def _fields_that_are(known: Set[str] | None) -> str:
+    return f" with fields among {', '.join(sorted(known))}" if known else ""
 
 
 def read_plain(body: bytes) -> dict[str, Any] | None:

@@ -21,17 +21,19 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 def read_form(request: Request, part: str, known: Set[str]) -> tuple[list[bytes], dict[str, str]]:
     """The contents of all parts named `part`, in order, and every other field as text.
 
-    Raises InvalidValue for a field that is not `known`, and for one that is given twice.
+    Where there is none, all files are taken, whatever they are called. Raises InvalidValue for a field that is not
+    `known`, and for one that is given twice.
     """
     boundary = request.media_parameters.get("boundary")
     if not boundary or not isinstance(boundary, str):  # the extended form of RFC 2231 is parsed to a tuple
         raise MalformedBody("multipart/form-data needs a boundary.", "content-type")
     files: list[bytes] = []
+    others: list[bytes] = []  # under other names
     fields: dict[str, str] = {}
 
     def keep(name: bytes | None, value: bytes) -> None:
         key = (name or b"").decode("utf-8", "replace")
-        if len(files) + len(fields) >= MAX_PARTS:
+        if len(files) + len(others) + len(fields) >= MAX_PARTS:
             raise InvalidValue(f"More than {MAX_PARTS} parts.", key)
         if key == part:
             files.append(value)
@@ -42,7 +44,11 @@ def read_form(request: Request, part: str, known: Set[str]) -> tuple[list[bytes]
 
     def on_file(file: Any) -> None:
         file.file_object.seek(0)
-        keep(file.field_name, file.file_object.read())
+        content = file.file_object.read()
+        if file.field_name == part.encode() or (file.field_name or b"").decode("utf-8", "replace") in known:
+            keep(file.field_name, content)
+        else:
+            others.append(content)
 
     ended: list[bool] = []
     try:
@@ -60,8 +66,11 @@ def read_form(request: Request, part: str, known: Set[str]) -> tuple[list[bytes]
         raise MalformedBody("The multipart body is damaged.") from None
     if not ended:  # a part that was cut off would be left out silently
         raise MalformedBody("The multipart body ends before its last boundary.")
+    if files and others:
+        raise InvalidValue(f"Some files are called {part}, others not: call all of them {part}.", part)
+    files = files or others
     if not files:
-        raise InvalidValue(f"The form has no part named {part!r}.", part)
+        raise InvalidValue(f"The form has no file, and no part named {part}.", part)
     if unknown := fields.keys() - known:
         raise InvalidValue(f"Unknown field: there are {part}, {', '.join(sorted(known))}.", min(unknown))
     return files, fields

@@ -17,6 +17,9 @@ KIND_OF_PAGE, REDUCED, MASK = 254, 1, 4  # TIFF: what a page is, unless it is a 
 MOST_PAGES, MOST_TAGS = 1024, 256  # of a TIFF, and of each page
 MOST_SEGMENTS = 1024  # before the frame of a JPEG
 FEW_CHUNKS, CHUNK = 256, 256  # of a PNG that many, and one more for each so many bytes
+MOST_BLOCKS = 2**18  # of a GIF, 255 bytes each
+BOXES = 2**16  # bytes of a HEIF or AVIF file in which the sizes stand
+VIDEO_PASSES = 4  # what decoding a key frame of a video codec takes, as JPEG's passes count
 CANVASES = 16  # bytes for a pixel of a WebP: the decoder's and Pillow's
 SIZES = {3: "H", 4: "I"}  # of TIFF values
 
@@ -65,7 +68,11 @@ def _directories(data: bytes, order: str) -> Iterator[int]:
 
 
 def is_animated(data: bytes) -> bool:
-    """Whether a PNG or WebP has more than one frame."""
+    """Whether a PNG, GIF, WebP, HEIF or AVIF has more than one frame."""
+    if data.startswith(b"GIF8"):
+        return _gif_frames(data) > 1
+    if data[4:8] == b"ftyp":
+        return data[8:12] in (b"avis", b"msf1", b"hevc")
     if data.startswith(b"\x89PNG"):
         at = data.find(b"acTL", 8, 2**16)
         return 0 < at < data.find(b"IDAT") and data[at + 4 : at + 8] > b"\0\0\0\1"
@@ -79,7 +86,7 @@ def is_animated(data: bytes) -> bool:
 
 
 def look(data: bytes) -> Header | None:
-    """None for what is no PNG, JPEG, WebP, BMP or TIFF, or is cut off in its header."""
+    """None for what is no picture of a kind that is read, or is cut off in its header."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             return _png(data)
@@ -87,6 +94,10 @@ def look(data: bytes) -> Header | None:
             return _jpeg(data)
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             return _webp(data)
+        if data.startswith(b"GIF8"):
+            return _gif(data)
+        if data[4:8] == b"ftyp":
+            return _boxed(data)
         if data.startswith(b"BM"):
             return _bmp(data)
         if data[:4] in (b"II*\0", b"MM\0*"):
@@ -148,6 +159,57 @@ def _webp(data: bytes) -> Header | None:
 
 def _canvas(width: int, height: int) -> Header:
     return Header("WEBP", width, height, beside=CANVASES * width * height)
+
+
+def _gif(data: bytes) -> Header | None:
+    """None as well where the first frame reaches beyond the canvas, which Pillow would enlarge for it."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    at = _gif_frame(data, _after_palette(data, 13, data[10]))
+    if at is None:
+        return None
+    left, top, wide, high = struct.unpack_from("<HHHH", data, at + 1)
+    fits = left + wide <= width and top + high <= height
+    return Header("GIF", width, height, beside=width * height) if fits else None
+
+
+def _gif_frames(data: bytes) -> int:
+    """How many frames there are, as far as two."""
+    first = _gif_frame(data, _after_palette(data, 13, data[10]))
+    if first is None:
+        return 0
+    pixels = _after_palette(data, first + 10, data[first + 9])
+    return 2 if _gif_frame(data, _after_blocks(data, pixels + 1)) is not None else 1
+
+
+def _gif_frame(data: bytes, at: int) -> int | None:
+    """Where the next frame begins, extensions left out."""
+    while at < len(data) and data[at] == 0x21:
+        at = _after_blocks(data, at + 2)
+    return at if at + 10 <= len(data) and data[at] == 0x2C else None
+
+
+def _after_palette(data: bytes, at: int, flags: int) -> int:
+    return at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+
+
+def _after_blocks(data: bytes, at: int) -> int:
+    for _ in range(MOST_BLOCKS):
+        if at >= len(data) or data[at] == 0:
+            break
+        at += 1 + data[at]
+    return at + 1
+
+
+def _boxed(data: bytes) -> Header | None:
+    """Of HEIF or AVIF: the largest of the sizes that the boxes tell, for tiles and previews have theirs, too."""
+    kind = "AVIF" if b"avi" in data[8:64] else "HEIF"
+    width = height = 0
+    at = data.find(b"ispe", 0, BOXES)
+    while at > 0:
+        sides = struct.unpack_from(">II", data, at + 8)
+        width, height = max((width, height), sides, key=lambda one: one[0] * one[1])
+        at = data.find(b"ispe", at + 4, BOXES)
+    return Header(kind, width, height, VIDEO_PASSES, beside=8 * width * height) if width and height else None
 
 
 def _bmp(data: bytes) -> Header:

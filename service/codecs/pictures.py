@@ -9,8 +9,9 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import AvifImagePlugin, Image, PngImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile
 
 from service.codecs.flattening import ENOUGH, STRIP, factor, flat
@@ -19,9 +20,18 @@ from service.errors import BodyTooLarge, InvalidValue, MalformedBody, QuartetErr
 from service.limits import Limits
 
 URL_SAFE = str.maketrans("-_", "+/")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
-NO_PICTURE = "Not a PNG, JPEG, WebP, BMP or TIFF picture, or a damaged one."
+MEDIA_TYPES = (
+    "image/png",
+    "image/jpeg",
+    "image/webp",
+    "image/bmp",
+    "image/tiff",
+    "image/gif",
+    "image/heic",
+    "image/heif",
+    "image/avif",
+)
+NO_PICTURE = "Not a PNG, JPEG, WebP, BMP, TIFF, GIF, HEIC or AVIF picture, or a damaged one."
 SMALL = 10900  # bytes, as `Encoded.work` counts: a smaller picture costs as much
 MOST_PASSES = 64  # over the pixels of a progressive JPEG, of which encoders make about ten
 MOST_WORK = 2**29  # pixels in all passes: a second or two
@@ -49,6 +59,8 @@ SIDEWAYS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
 # Sizes are checked here, against the settings, before a single pixel is decoded. This is for pictures inside other
 # files, which other libraries open: at twice the number Pillow refuses.
 Image.MAX_IMAGE_PIXELS = 64 * 2**20
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 PngImagePlugin.MAX_TEXT_MEMORY = 2**20  # bytes that comments may decompress to
 
 # Pillow warns of damage in every file that has some, and Python remembers each different text for good.
@@ -93,8 +105,7 @@ class Encoded(NamedTuple):
             with Image.open(io.BytesIO(self.data), formats=(self.header.kind,)) as picture:
                 if self.header.page:
                     picture.seek(self.header.page)
-                # A TIFF may lie on its side.
-                if sorted(picture.size) != sorted((self.header.width, self.header.height)):
+                if not self._has_size(picture.size):
                     raise MalformedBody(NO_PICTURE, self.field)
                 if self.header.kind != "WEBP":
                     claimed += self._claim(claimed + _decoding(picture), limits, claimed)
@@ -105,6 +116,13 @@ class Encoded(NamedTuple):
             raise MalformedBody(NO_PICTURE, self.field) from None
         finally:
             limits.release(claimed)
+
+    def _has_size(self, size: tuple[int, int]) -> bool:
+        """Whether it is the header's. A TIFF may lie on its side; of HEIF and AVIF an edge may be cut off."""
+        expected = sorted((self.header.width, self.header.height))
+        if self.header.kind in ("HEIF", "AVIF"):
+            return all(one <= most for one, most in zip(sorted(size), expected, strict=True))
+        return sorted(size) == expected
 
     def _claim(self, size: int, limits: Limits, already: int = 0) -> int:
         """What is claimed of `size` bytes beside what has been."""

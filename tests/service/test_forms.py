@@ -45,9 +45,17 @@ def test_a_part_without_a_filename_counts_too() -> None:
     assert read_form(raw(body), "image", KNOWN) == ([b"bytes"], {})
 
 
-def test_a_form_without_the_part_says_which() -> None:
+def test_files_may_have_any_name() -> None:
+    assert read_form(form([b"x", b"y"]), "dicom", KNOWN) == ([b"x", b"y"], {})
+
+
+def test_a_form_without_a_file_says_which_part_it_lacks() -> None:
     with pytest.raises(InvalidValue) as refusal:
-        read_form(form([b"x"]), "dicom", KNOWN)
+        read_form(
+            raw(b'--frontier\r\ncontent-disposition: form-data; name="model"\r\n\r\nx\r\n--frontier--\r\n'),
+            "dicom",
+            KNOWN,
+        )
     assert refusal.value.field == "dicom"
 
 

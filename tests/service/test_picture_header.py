@@ -14,12 +14,13 @@ from PIL import Image
 
 from service.budget import Budget
 from service.codecs.picture_header import is_animated, look, pages
-from service.codecs.pictures import FORMATS, MOST_PARTS, MOST_PASSES, opened, read
+from service.codecs.pictures import MOST_PARTS, MOST_PASSES, opened, read
 from service.errors import BodyTooLarge, MalformedBody, MemoryFull, TooManyPixels
 from service.limits import Limits
 from tests.conftest import PROJECT
 
 MAX_PIXELS = 2**25
+FORMATS = "PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"  # that Pillow writes
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -57,7 +58,24 @@ def test_the_size_of_every_form_of_webp_is_known(options: dict[str, object]) -> 
     assert header[1:3] == (300, 7)
 
 
-MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP", b"BM", b"II*\0", b"MM\0*"
+def test_a_gif_whose_frame_reaches_beyond_its_canvas_is_not_opened() -> None:
+    whole = encoded(Image.new("L", (16, 16)), "GIF")
+    small = whole[:6] + struct.pack("<HH", 8, 8) + whole[10:]
+    assert look(whole)
+    assert look(small) is None
+
+
+MAGIC = (
+    b"GIF89a",
+    b"\0\0\0\x20ftypavif",
+    b"\0\0\0\x20ftypheic",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"RIFF\0\0\0\0WEBP",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+)
 
 
 @given(st.sampled_from(MAGIC), st.binary())
