@@ -35,8 +35,28 @@ MEANING = (
 NOTES = {
     "classifiers": "The models of clothes, which answer to `/v1/images/classify`, want pictures as Fashion-MNIST has "
     "them: one light piece on black that fills the frame. A picture is made grey and resized, and nothing is inverted: "
-    "clothes on white are read badly."
+    "clothes on white are read badly.",
+    "generators": "Samples are compared with the 10,000 test pictures, in the inner features of `digits`; the floor is "
+    "the Fréchet distance of as many training pictures from them. Precision, recall, density and coverage count five "
+    "neighbours. The accuracy score is that of a network which learned from samples alone, on test pictures. Read: by "
+    "`convnet`, accepted: by `digits`; neither took part in any training of a generator. The rarest digit has that "
+    "share of what was drawn, where an even one would be 10 %. [Samples](samples.md) says how to ask for them.",
 }
+FIGURES = {
+    "generators": {
+        "read as asked": "samples read as asked",
+        "Fréchet distance": "Fréchet distance",
+        "times the floor": "times the floor",
+        "precision": "precision",
+        "recall": "recall",
+        "density": "density",
+        "coverage": "coverage",
+        "accuracy score": "classification accuracy score",
+        "accepted": "accepted samples",
+        "rarest digit": "rarest mode",
+    }
+}
+"""Further columns of a family, and the metrics in them."""
 COLUMNS = "model", "parameters", "kB", "headline figure, 95 % interval", "the source's figure"
 SPEEDS = 1, 64  # rows at once
 ROUNDS, ROUND = 5, 0.2  # of so many seconds
@@ -51,7 +71,7 @@ def page(family: str, speeds: bool = True) -> str:
 
     Raises TableError when there is no model of the family.
     """
-    head = [*COLUMNS, *(f"batch {size}" for size in SPEEDS if speeds)]
+    head = [*COLUMNS, *FIGURES.get(family, ()), *(f"batch {size}" for size in SPEEDS if speeds)]
     table = [row + [f"{speed(found, size):,.0f}" for size in SPEEDS if speeds] for found, row in rows(family)]
     if not table:
         there = ", ".join(other for other in FAMILIES if any(rows(other)))
@@ -78,7 +98,13 @@ def rows(family: str) -> Iterator[tuple[Bundle, list[str]]]:
         if found.manifest.family == FAMILIES[family]:
             size = f"{found.graph.stat().st_size / 1000:,.0f}"
             figure = card.figure(found.manifest.metrics[0])
-            yield found, [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, _source_figure(name)]
+            own = [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, _source_figure(name)]
+            yield found, own + [_value(found, metric) for metric in FIGURES.get(family, {}).values()]
+
+
+def _value(found: Bundle, metric: str) -> str:
+    """A figure of a bundle, without its interval; a dash where it has none of that name."""
+    return next((card.number(one.value) for one in found.manifest.metrics if one.name == metric), "–")
 
 
 def _source_figure(name: str) -> str:
