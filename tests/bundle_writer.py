@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -21,6 +22,17 @@ from service.bundle import (
     TaskSpec,
     Tensor,
 )
+
+
+class Beside(NamedTuple):
+    """A graph beside the main one, with inputs and golden arrays of its own."""
+
+    nodes: list[onnx.NodeProto]
+    constants: dict[str, NDArray[np.generic]]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    golden: tuple[Arrays, Arrays]
+
 
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
 ONNX_TYPES = {dtype: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in DTYPES} | {
@@ -44,6 +56,7 @@ def write(
     opset: int = 18,
     changes: Mapping[str, object] | None = None,
     explanation: tuple[list[onnx.NodeProto], dict[str, NDArray[np.generic]], tuple[Tensor, ...]] | None = None,
+    beside: Mapping[str, Beside] | None = None,
 ) -> Path:
     """Write the bundle and make it current; its folder. `changes` are made to its manifest, which may become wrong.
 
@@ -52,16 +65,25 @@ def write(
     folder = models / name / version
     folder.mkdir(parents=True)
     archive = io.BytesIO()
-    np.savez(archive, **{f"in.{key}": value for key, value in golden[0].items()}, **_outputs(golden[1]))
+    arrays = _golden(golden)
+    for side, other in (beside or {}).items():
+        arrays |= {f"{side}.{key}": value for key, value in _golden(other.golden).items()}
+    np.savez(archive, **arrays)
     graph = _graph(nodes, constants, inputs, outputs, opset)
     files = {bundle.GRAPH: graph, bundle.GOLDEN: archive.getvalue(), bundle.CARD: b"# A toy\n"}
     if explanation:
         files["explanation.onnx"] = _graph(*explanation[:2], inputs, explanation[2])
+    for side, other in (beside or {}).items():
+        files[f"{side}.onnx"] = _graph(*other[:4])
     for file, content in files.items():
         (folder / file).write_bytes(content)
     graphs = {bundle.MAIN: Graph(file=bundle.GRAPH, inputs=inputs, outputs=outputs, max_batch=max_batch)}
     if explanation:
         graphs[bundle.EXPLANATION] = Graph(file="explanation.onnx", inputs=inputs, outputs=explanation[2], max_batch=16)
+    for side, other in (beside or {}).items():
+        graphs[side] = Graph(
+            file=f"{side}.onnx", inputs=tuple(other.inputs), outputs=tuple(other.outputs), max_batch=max_batch
+        )
     manifest = Manifest(
         name=name,
         version=version,
@@ -103,8 +125,9 @@ def _value(tensor: Tensor) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, ONNX_TYPES[tensor.dtype], list(tensor.shape))
 
 
-def _outputs(arrays: Arrays) -> Arrays:
-    return {f"out.{key}": value for key, value in arrays.items()}
+def _golden(arrays: tuple[Arrays, Arrays]) -> Arrays:
+    inputs, outputs = arrays
+    return {f"in.{key}": value for key, value in inputs.items()} | {f"out.{key}": a for key, a in outputs.items()}
 
 
 PROVENANCE = Provenance(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from service.bundle import (
+    ENCODE,
     Axis,
     CtDenoising,
     DigitClassification,
@@ -19,7 +20,7 @@ from service.bundle import (
     TensorPrediction,
     TextClassification,
 )
-from tests.bundle_writer import DTYPES, write
+from tests.bundle_writer import DTYPES, Beside, write
 from tests.toy_tables import credit, marks, ranges, table
 
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
@@ -189,6 +190,7 @@ def told_ct(models: Path, name: str = "toy-told-ct", **options: Any) -> Path:
 
 
 def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
+    """Its `encode` gives the first four pixels, each a hundredth, as the code, and half of the picture for it."""
     latent, label = np.eye(4, dtype=np.float32), np.arange(4)
     nodes = [
         helper.make_node("MatMul", ["latent", "paint"], ["strokes"]),
@@ -201,18 +203,38 @@ def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
     ]
     constants = {"paint": PAINT, "ten": np.float32(10), "hundred": np.float32(100)}
     constants |= {"last": np.array([1]), "square": np.array([-1, 8, 8])}
+    image = Tensor(name="image", dtype="float32", shape=("batch", 8, 8), range=(0, 255))
+    code = Tensor(name="latent", dtype="float32", shape=("batch", 4))
+    number = Tensor(name="label", dtype="int64", shape=("batch",), range=(0, 9))
+    drawn = painted(latent, label)
+    encode = Beside(
+        [
+            helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
+            helper.make_node("MatMul", ["pixels", "first"], ["latent"]),
+            helper.make_node("Mul", ["image", "one_half"], ["reconstruction"]),
+        ],
+        {
+            "flat": np.array([-1, 64]),
+            "first": np.eye(64, 4, dtype=np.float32) / 100,
+            "one_half": np.float32(0.5),
+        },
+        [image, number],
+        [code, image.model_copy(update={"name": "reconstruction"})],
+        (
+            {"image": drawn, "label": label},
+            {"latent": drawn.reshape(-1, 64)[:, :4] / 100, "reconstruction": drawn / 2},
+        ),
+    )
     return write(
         models,
         name,
         SampleGeneration(latent_size=4, labels=tuple("0123456789")),
         nodes,
         constants,
-        [
-            Tensor(name="latent", dtype="float32", shape=("batch", 4)),
-            Tensor(name="label", dtype="int64", shape=("batch",), range=(0, 9)),
-        ],
-        [Tensor(name="image", dtype="float32", shape=("batch", 8, 8), range=(0, 255))],
-        ({"latent": latent, "label": label}, {"image": painted(latent, label)}),
+        [code, number],
+        [image],
+        ({"latent": latent, "label": label}, {"image": drawn}),
+        beside={ENCODE: encode},
         **options,
     )
 

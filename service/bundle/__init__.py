@@ -46,7 +46,7 @@ from service.bundle.manifest import (
     json_schema,
 )
 from service.bundle.record import Arrays, Family, Name, Record, Version, rows_of, size_of
-from service.bundle.signature import EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
+from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import (
     Attribute,
     CreditScoring,
@@ -67,6 +67,7 @@ __all__ = [
     "CARD",
     "CURRENT",
     "DEFAULTS",
+    "ENCODE",
     "EXPLANATION",
     "GOLDEN",
     "GRAPH",

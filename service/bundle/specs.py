@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from service.bundle.record import Record
-from service.bundle.signature import EXPLANATION, MAIN, Graph
+from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Graph
 
 
 class Spec(Record):
@@ -236,11 +236,22 @@ class ImageTransformation(Spec):
 
 
 class SampleGeneration(Spec):
-    """Latent codes (and labels, where the model takes them) -> images."""
+    """Latent codes (and labels, where the model takes them) -> images.
+
+    A graph `encode` takes images (and labels, as the main one does) and gives `latent` [batch, latent_size] and what
+    is drawn of it again, `reconstruction` [batch, height, width].
+    """
 
     kind: Literal["sample-generation"] = "sample-generation"
     latent_size: int = Field(gt=0, le=65536)
     labels: tuple[str, ...] = ()
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        if (encode := graphs.get(ENCODE)) is not None:
+            _require(encode, "latent", self.latent_size)
+            _require(encode, "reconstruction")
+            if len(encode.inputs) != 1 + bool(self.labels):
+                raise ValueError("the graph `encode` must take images, and labels where the main one does")
 
 
 class TensorPrediction(Spec):

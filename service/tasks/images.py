@@ -119,16 +119,22 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     """Float32 [N, H, W] or [N, H, W, 3] of the graph's size; pictures are resized, whatever their proportions."""
     explain, tensor = payload.options.get("explain", False), manifest.inputs[0]
     graphs = graphs_for(explain, manifest)
+    numbers, seen = shown(payload, tensor, limits)
+    return Prepared({tensor.name: numbers}, Context(seen, explain), graphs)
+
+
+def shown(payload: Payload, tensor: Tensor, limits: Limits) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The pictures as the graph takes them, and before they were put in its range."""
     if not isinstance(payload.samples, list):
         numbers = checked(pictures_of(payload, tensor), tensor, limits)
-        return Prepared({tensor.name: numbers}, Context(numbers, explain), graphs)
+        return numbers, numbers
     limits.check_rows(len(payload.samples), "image")
     rows = []
     for encoded in payload.samples:
         limits.check_time()
         rows.append(_resized(encoded.read(limits), tensor.shape[1:]))
-    shown = np.stack(rows)
-    return Prepared({tensor.name: ranged(shown, tensor)}, Context(shown, explain), graphs)
+    seen = np.stack(rows)
+    return ranged(seen, tensor), seen
 
 
 def graphs_for(explain: bool, manifest: Manifest) -> tuple[str, ...]:

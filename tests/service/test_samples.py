@@ -20,7 +20,7 @@ from service.engine.repository import Repository
 from service.errors import InvalidShape, InvalidValue
 from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Request
-from service.tasks import codes, samples
+from service.tasks import codes, encodings, samples
 from tests import toys
 from tests.conftest import Here, assert_refused
 
@@ -245,3 +245,51 @@ def test_a_label_for_a_model_without_any_is_refused_where_it_stands(tmp_path: Pa
     with pytest.raises(InvalidValue) as refused:
         samples.TASK.prepare(body, unlabelled, LIMITS)
     assert refused.value.field == next(iter(wish))
+
+
+ENCODE, RECONSTRUCT = (f"/v1/samples/{verb}?model=toy-samples" for verb in ("encode", "reconstruct"))
+
+
+def test_a_picture_is_encoded_and_its_code_draws_what_it_says(lane: Here) -> None:
+    shown = np.full((2, 8, 8), 50)
+    answer = lane("POST", ENCODE, json={"images": shown.tolist(), "label": 3})
+    assert answer.status_code == 200, answer.text
+    np.testing.assert_allclose(answer.json()["latents"], np.full((2, 4), 0.5), rtol=1e-6)
+    assert len(images(lane, latents=answer.json()["latents"], label=3)) == 2
+
+
+@pytest.mark.parametrize("accept", [PNG, JSON, NPY])
+def test_a_picture_is_drawn_again_in_every_form(lane: Here, accept: str) -> None:
+    wish = {"images": np.full((1, 8, 8), 50).tolist(), "label": "3"}
+    answer = lane("POST", RECONSTRUCT, json=wish, headers={"accept": accept})
+    assert answer.status_code == 200, answer.text
+    if accept == NPY:
+        drawn = np.load(io.BytesIO(answer.content))[0]
+    else:
+        png = answer.content if accept == PNG else base64.b64decode(answer.json()["reconstructions"][0])
+        drawn = read(png, LIMITS).grey
+    np.testing.assert_array_equal(drawn, np.full((8, 8), 25))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "field"),
+    [
+        ({}, "invalid_value", "label"),
+        ({"label": "ten"}, "invalid_value", "label"),
+        ({"label": [1]}, "invalid_value", "label"),
+        ({"label": 1, "images": [[[0, 0], [0, 0]]]}, "invalid_shape", "images"),
+        ({"label": 1, "seed": 1}, "invalid_value", "seed"),
+    ],
+)
+def test_a_picture_that_cannot_be_encoded_is_refused(lane: Here, wanted: Any, code: str, field: str) -> None:
+    blank = {"images": np.full((1, 8, 8), 50).tolist()}
+    assert_refused(lane("POST", ENCODE, json=blank | wanted), 422, code, field)
+
+
+def test_a_model_that_cannot_encode_says_so(tmp_path: Path) -> None:
+    manifest = Bundle(toys.samples(tmp_path)).manifest
+    without = manifest.model_copy(update={"graphs": {"main": manifest.graphs["main"]}})
+    body = encodings.TASK.read(Request(b'{"images": [[[1]]]}', {b"content-type": JSON.encode()}), LIMITS)
+    with pytest.raises(InvalidValue) as refused:
+        encodings.TASK.prepare(body, without, LIMITS)
+    assert refused.value.field == "model"

@@ -1,0 +1,67 @@
+"""Pictures drawn again from their latent codes, by the graph `encode` of a model that draws such pictures."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from service.bundle import Arrays, Manifest
+from service.codecs import pictures
+from service.codecs.arrays import write_npy
+from service.messages import JSON, NPY, PNG, Answer
+from service.task import Example, Task
+from service.tasks import encodings, images
+
+
+class ReconstructAnswer(BaseModel):
+    model: dict[str, str]
+    reconstructions: list[str] = Field(description="PNG pictures in base64.")
+
+
+def write_sheet(outputs: Arrays, _: Any, manifest: Manifest) -> Answer:
+    return Answer(pictures.write_png(pictures.sheet(_pictures(outputs))), PNG)
+
+
+def write_json(outputs: Arrays, _: Any, manifest: Manifest) -> Answer:
+    drawn = [pictures.png_text(picture) for picture in _pictures(outputs)]
+    return Answer(orjson.dumps({"model": manifest.identity, "reconstructions": drawn}))
+
+
+def write_array(outputs: Arrays, _: Any, manifest: Manifest) -> Answer:
+    return Answer(write_npy(_pictures(outputs)), NPY)
+
+
+def _pictures(outputs: Arrays) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = np.rint(np.clip(outputs["reconstruction"], 0, 255)).astype(np.uint8)
+    return levels
+
+
+def examples(manifest: Manifest, _: Arrays, outputs: Arrays) -> Iterator[Example]:
+    yield from encodings.requests(manifest, outputs, _of_count)
+
+
+def _of_count(count: int) -> Callable[[bytes], None]:
+    def check(answer: bytes) -> None:
+        if (given := len(orjson.loads(answer)["reconstructions"])) != count:
+            raise ValueError(f"{given} pictures, not {count}")
+
+    return check
+
+
+TASK = Task(
+    name="reconstruct_samples",
+    path="/v1/samples/reconstruct",
+    summary="Draw pictures again from their latent codes",
+    kind="sample-generation",
+    readers=images.READERS,
+    writers={PNG: write_sheet, JSON: write_json, NPY: write_array},
+    request_form=encodings.EncodeRequest,
+    answer_form=ReconstructAnswer,
+    prepare=encodings.prepare,
+    examples=examples,
+    options=(encodings.LABEL,),
+    part="image",
+)
