@@ -10,7 +10,16 @@ import pytest
 from service import stage_pool
 from service.budget import Budget
 from service.errors import ClientGone, DeadlineExceeded, QueueFull
-from service.stage_pool import INLINE_BYTES, LARGE_JSON, MOST_WAITING, THREADS, Caller, parsed, run_in_thread, run_stage
+from service.stage_pool import (
+    INLINE_BYTES,
+    LARGE_JSON,
+    MOST_WAITING,
+    THREADS,
+    Caller,
+    run_in_thread,
+    run_parser,
+    run_stage,
+)
 
 
 def caller(seconds: float = 60, gone: bool = False, budget: Budget | None = None) -> Caller:
@@ -97,7 +106,7 @@ def test_large_json_is_parsed_one_after_the_other() -> None:
         here.pop()
 
     async def crowd(size: int) -> None:
-        await asyncio.gather(*(parsed(size, caller(), parse) for _ in range(4)))
+        await asyncio.gather(*(run_parser(size, caller(), parse) for _ in range(4)))
 
     asyncio.run(crowd(LARGE_JSON + 1))
     assert at_once == [1] * 4
