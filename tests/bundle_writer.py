@@ -116,7 +116,8 @@ def _graph(
         [_value(tensor) for tensor in outputs],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

@@ -21,6 +21,7 @@ from service.bundle import (
     TextClassification,
 )
 from tests.bundle_writer import DTYPES, Beside, write
+from tests.toy_sequences import forecasts, words
 from tests.toy_tables import credit, marks, ranges, table
 
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
@@ -359,7 +360,24 @@ def sentences(models: Path, name: str = "toy-sentences", **options: Any) -> Path
     )
 
 
-ALL = (digits, wary, images, negatives, credit, ct, samples, tensors, table, ranges, marks, series, texts, sentences)
+ALL = (
+    digits,
+    wary,
+    images,
+    negatives,
+    credit,
+    ct,
+    samples,
+    tensors,
+    table,
+    ranges,
+    marks,
+    series,
+    forecasts,
+    texts,
+    sentences,
+    words,
+)
 NAMES = {f"toy-{toy.__name__}" for toy in ALL}
 
 

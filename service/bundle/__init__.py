@@ -11,6 +11,7 @@
     record      what all records have in common
     signature   tensors, axes and graphs
     specs       what a manifest says of each kind of task
+    words       how a text is taken apart
     manifest    `bundle.json`
     files       a version on disk
 
@@ -57,11 +58,13 @@ from service.bundle.specs import (
     Points,
     Quantity,
     SampleGeneration,
+    SeriesForecasting,
     TabularPrediction,
     TaskSpec,
     TensorPrediction,
     TextClassification,
 )
+from service.bundle.words import Tokeniser, Word
 
 __all__ = [
     "CARD",
@@ -95,6 +98,7 @@ __all__ = [
     "Quantity",
     "Record",
     "SampleGeneration",
+    "SeriesForecasting",
     "Source",
     "Start",
     "TabularPrediction",
@@ -102,8 +106,10 @@ __all__ = [
     "Tensor",
     "TensorPrediction",
     "TextClassification",
+    "Tokeniser",
     "Tolerance",
     "Version",
+    "Word",
     "current",
     "current_version",
     "defaults_of",

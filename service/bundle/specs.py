@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from service.bundle.record import Record
 from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Graph
+from service.bundle.words import Tokeniser
 
 
 class Spec(Record):
@@ -63,16 +64,24 @@ class ImageClassification(_Classification):
 
 
 class TextClassification(_Classification):
-    """Texts [batch] of at most `longest` characters -> one probability per label."""
+    """Texts of at most `longest` characters -> one probability per label.
+
+    The graph takes texts [batch], or with a `tokeniser` their words [batch, words]. One that takes words may also give
+    `contributions` [batch, labels, words], what each word adds to the score of each label.
+    """
 
     kind: Literal["text-classification"] = "text-classification"
     labels: tuple[str, ...]
     longest: int = Field(default=2**16, gt=0)
+    tokeniser: Tokeniser | None = None
 
     def check(self, graphs: Mapping[str, Graph]) -> None:
         super().check(graphs)
-        if [(one.dtype, one.shape) for one in graphs[MAIN].inputs] != [("string", ("batch",))]:
-            raise ValueError("the graph must take one input of texts [batch]")
+        shape = ("batch", "words") if self.tokeniser else ("batch",)
+        if [(one.dtype, one.shape) for one in graphs[MAIN].inputs] != [("string", shape)]:
+            raise ValueError(f"the graph must take one input of texts [{', '.join(shape)}]")
+        if "contributions" in {one.name for one in graphs[MAIN].outputs}:
+            _require(graphs[MAIN], "contributions", len(self.labels), *shape[1:])
 
 
 class Attribute(Record):
@@ -254,6 +263,31 @@ class SampleGeneration(Spec):
                 raise ValueError("the graph `encode` must take images, and labels where the main one does")
 
 
+class SeriesForecasting(Spec):
+    """Histories [batch, steps], any number of equal steps in time -> what comes in the next `horizon` steps.
+
+    Beside the history the graph takes a `mask` [batch, steps], 1 where there is a value. It gives `values` [batch,
+    horizon], and `low` and `high` [batch, levels, horizon], between which a value lies with the probability of each of
+    the `levels`. It scales with the history: no unit is that of the training data. What repeats itself does so after
+    `season` steps.
+    """
+
+    kind: Literal["series-forecasting"] = "series-forecasting"
+    frequency: str
+    season: int = Field(gt=0)
+    horizon: int = Field(gt=0, le=1024)
+    levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        if [(one.name, one.shape) for one in graphs[MAIN].inputs] != [
+            (name, ("batch", "steps")) for name in ("history", "mask")
+        ]:
+            raise ValueError("the graph must take `history` [batch, steps] and `mask` [batch, steps]")
+        _require(graphs[MAIN], "values", self.horizon)
+        for bound in ("low", "high") if self.levels else ():
+            _require(graphs[MAIN], bound, len(self.levels), self.horizon)
+
+
 class TensorPrediction(Spec):
     """Any other model: tensors in and out by the signature."""
 
@@ -270,12 +304,13 @@ TaskSpec = Annotated[
     | CtDenoising
     | ImageTransformation
     | SampleGeneration
+    | SeriesForecasting
     | TensorPrediction,
     Field(discriminator="kind"),
 ]
 
 
-def _require(graph: Graph, name: str, *sides: int) -> None:
+def _require(graph: Graph, name: str, *sides: int | str) -> None:
     """Raises ValueError unless the graph gives `name` [batch, sides...]; more sides may follow."""
     shape = next((tensor.shape for tensor in graph.outputs if tensor.name == name), None)
     if shape is None or shape[1 : 1 + len(sides)] != sides:
