@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, get_args
 
+from onnx import ModelProto
 from torch import nn
 
 from service.bundle import Arrays, Asset, Axis, Family, Metric, TaskSpec, Tensor, Tolerance
@@ -44,7 +45,7 @@ class Recipe(Generic[H]):
     """What a recipe's module declares as `RECIPE`.
 
     train     the *served* module: the network with its pre- and post-processing arithmetic, which takes the
-              tensors of `inputs` in their order and gives those of `outputs`
+              tensors of `inputs` in their order, or what `front` makes of them, and gives those of `outputs`
     evaluate  held-out figures and pictures, measured through the exported graph; a figure of anything else, such as
               models trained again for a cross-validation, says so in its `split` or description
     chosen_by figures of validation data that chose something of the recipe; `evaluate` prints and does not compare them
@@ -56,6 +57,8 @@ class Recipe(Generic[H]):
     variants  hyper-parameters to change for each kind of training that `repeat` compares, the recipe's own first
     spot_check     one of the figures on a part of its samples that is always the same, measured in a second
     axes           what the names in the tensors' shapes mean
+    front          of the served module, a graph that makes what the module takes of `inputs`; nothing where it takes
+                   these. PyTorch has no tensors of texts
     graphs         what lies beside the main graph, by name; `explanation` shows the inside of a classifier
     assets         files that the service reads beside the graphs: by name, the record and the bytes
     source_figure  what the source reports, in its words; nothing where it reports none
@@ -80,6 +83,7 @@ class Recipe(Generic[H]):
     spot_check: Callable[[Predict], Metric] | None = None
     source_figure: str = ""
     axes: dict[str, Axis] = field(default_factory=dict)
+    front: Callable[[nn.Module], ModelProto] | None = None
     graphs: dict[str, SideGraph] = field(default_factory=dict)
     assets: Callable[[], dict[str, tuple[Asset, bytes]]] | None = None
 

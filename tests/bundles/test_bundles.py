@@ -96,6 +96,8 @@ def test_its_golden_outputs_are_reproduced(committed_bundle: Bundle, predict: Pr
 
 def test_it_answers_alike_through_an_io_binding(committed_bundle: Bundle) -> None:
     """As on a GPU, where the arrays are copied; rows come in columns' order here, which no device takes as it is."""
+    if any(tensor.dtype == "string" for tensor in committed_bundle.manifest.inputs):
+        pytest.skip("no device holds texts")
     session = Session(committed_bundle, "cpu", 1)
     inputs, _ = committed_bundle.golden()
     for _ in range(3):

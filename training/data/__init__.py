@@ -4,8 +4,10 @@ from training.data.ct import Volume, chest_ct, phantom_ct
 from training.data.german import german_credit
 from training.data.housing import city_profit, portland_housing
 from training.data.images import CLOTHES, Images, Split, fashion_mnist, mnist, multifeature_digits, small_digits
+from training.data.series import cafe_turnover
 from training.data.sources import SOURCES, Package, Source
 from training.data.store import DataError, Fetched, data_folder, fetch, provenance
+from training.data.texts import Texts, TextSplit, mails, rated_words, snippets
 
 __all__ = [
     "CLOTHES",
@@ -16,17 +18,23 @@ __all__ = [
     "Package",
     "Source",
     "Split",
+    "TextSplit",
+    "Texts",
     "Volume",
+    "cafe_turnover",
     "chest_ct",
     "city_profit",
     "data_folder",
     "fashion_mnist",
     "fetch",
     "german_credit",
+    "mails",
     "mnist",
     "multifeature_digits",
     "phantom_ct",
     "portland_housing",
     "provenance",
+    "rated_words",
     "small_digits",
+    "snippets",
 ]

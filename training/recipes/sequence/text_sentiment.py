@@ -1,0 +1,113 @@
+"""Whether a short text is well or ill disposed, and the words that say so.
+
+Network: an embedding of 32 numbers a word and what people rated the word, two bidirectional LSTM layers of 32 units
+each way, and attention: a text's score is the sum over its words of how much each is looked at times what its place
+says, so every word's part is known. Dropout hides the same hidden units from the state at all steps, the same embedded
+numbers in all words, and whole words. It learns from how people rated texts, and not only from the sign.
+Source: Chollet, Deep Learning with Python, chapter 6 (recurrent dropout, stacked and bidirectional layers); Gal and
+Ghahramani, A theoretically grounded application of dropout in recurrent neural networks, NeurIPS 2016.
+Data: snippets of film reviews that people rated other than neutral (Hutto and Gilbert, ICWSM 2014; shipped under MIT),
+a fifth of them held out and a tenth to validate; tweets, product reviews and editorials from there only to train with.
+Expected: 80 % of the snippets; TF-IDF with logistic regression has 78 %. Run time: 4 minutes on one core.
+Limits: English; it was measured on sentences of film reviews of 2000 or so.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from service.bundle import TextClassification, Tokeniser
+from training.data import rated_words, snippets
+from training.kinds import texts
+from training.networks.recurrent import Recurrent
+from training.run import Run
+
+# B batch, W words, E numbers of an embedding, K labels
+
+TOKENISER = Tokeniser(pattern=r"\w+(?:'\w+)*|[^\w\s]", most=512)
+TASK = TextClassification(labels=("negative", "positive"), longest=10_000, tokeniser=TOKENISER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyper(texts.Hyper):
+    batch: int = 256
+    learning_rate: float = 8e-3
+    average_decay: float = 0.98
+    embedding: int = 32
+    width: int = 32
+    layers: int = 2
+    dropout: float = 0.4
+    hidden_words: float = 0.1
+    sharpness: float = 1.5
+
+
+class Reader(nn.Module):
+    """Identifiers [B, W] to parts of the scores [B, W, K]. `ratings` [V, 2] are of words, and whether there is one."""
+
+    ratings: Tensor
+
+    def __init__(self, ratings: Tensor, hyper: Hyper) -> None:
+        super().__init__()
+        self.register_buffer("ratings", ratings.half())
+        self.embedding = nn.Embedding(len(ratings), hyper.embedding)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        sizes = [hyper.embedding + 2, *[2 * hyper.width] * hyper.layers]
+        self.layers = nn.ModuleList(
+            Recurrent("lstm", size, hyper.width, both_ways=True, dropout=hyper.dropout) for size in sizes[:-1]
+        )
+        self.attention, self.says = nn.Linear(sizes[-1], 1), nn.Linear(sizes[-1], len(TASK.labels), bias=False)
+        self.bias = nn.Parameter(torch.zeros(len(TASK.labels)))
+        self.dropout, self.hidden_words = hyper.dropout, hyper.hidden_words
+
+    def forward(self, identifiers_BW: Tensor) -> Tensor:
+        is_word_BW = identifiers_BW != texts.PADDING
+        length_B = is_word_BW.sum(1).clamp(min=1)
+        x_BWE = self.embedding(identifiers_BW).float()
+        x_BWE = torch.cat([x_BWE, self.ratings[identifiers_BW].float()], 2)
+        if self.training:
+            x_BWE = x_BWE * F.dropout(torch.ones_like(x_BWE[:, :, :1]), self.hidden_words)
+        x_BWE = self._hidden(x_BWE)
+        for layer in self.layers:
+            x_BWE = self._hidden(layer(x_BWE, length_B)[0])
+        looked_at_BW = self.attention(x_BWE)[:, :, 0].masked_fill(~is_word_BW, -1e4).softmax(1)
+        parts_BWK: Tensor = looked_at_BW[:, :, None] * self.says(x_BWE) * is_word_BW[:, :, None]
+        return parts_BWK
+
+    def _hidden(self, x_BWE: Tensor) -> Tensor:
+        return x_BWE * F.dropout(torch.ones_like(x_BWE[:, :1]), self.dropout) if self.training else x_BWE
+
+
+def train(run: Run[Hyper]) -> nn.Module:
+    hyper, split = run.hyper, snippets()
+    words = texts.split_of(TOKENISER, split.train.texts[: hyper.most])
+    rated = rated_words()
+    vocabulary = sorted({*texts.vocabulary_of(words, hyper.least), *(word for word in rated if word.isalpha())})
+    ratings = torch.zeros(texts.FIRST + len(vocabulary), 2)
+    for place, word in enumerate(vocabulary, texts.FIRST):
+        ratings[place] = torch.tensor([rated[word] / 2, 1.0] if word in rated else [0.0, 0.0])
+    positive_N = torch.sigmoid(hyper.sharpness * torch.from_numpy(split.train.ratings[: hyper.most]))
+    held = texts.split_of(TOKENISER, split.validation.texts[: hyper.most])
+    network = texts.fit(
+        run,
+        Reader(ratings, hyper),
+        (texts.identifiers_of(words, vocabulary), torch.stack([1 - positive_N, positive_N], 1)),
+        (texts.identifiers_of(held, vocabulary), torch.from_numpy(split.validation.labels[: hyper.most])),
+    )
+    assert isinstance(network, Reader)
+    network.embedding.half()  # half the size of the bundle, and as good
+    return texts.Served(network, vocabulary)
+
+
+RECIPE = texts.recipe(
+    snippets,
+    TASK,
+    (16, 32, 64, 128, 256, 512),
+    description="Says whether a short text is positive or negative, and which words made it so.",
+    hyper=Hyper(),
+    sources=("rated-snippets",),
+    train=train,
+    trial={"most": 200},
+    source_figure="none: the source reports other texts",
+)
