@@ -30,6 +30,18 @@ def test_the_documented_table_is_that_of_the_committed_bundles() -> None:
     assert all(float(speed.replace(",", "")) > 0 for row in documented[2:] for speed in row[len(table.COLUMNS) :])
 
 
+def test_the_table_of_sequences_is_that_of_the_committed_bundles() -> None:
+    documented = cells((DOCUMENTS / "sequences.md").read_text(encoding="utf-8"))
+    named = table.columns("sequences")
+    advice = "write it with `python -m training table sequences > docs/sequences.md`"
+    assert [row[: len(named)] for row in documented] == cells(table.page("sequences", speeds=False)), advice
+
+
+def test_a_sequence_model_stands_beside_what_was_measured_on_the_same_data() -> None:
+    rows = {found.manifest.name: row for found, row in table.rows("sequences")}
+    assert rows["spam"][-1].startswith("TF-IDF logistic regression 0.9")
+
+
 def test_every_bundle_is_in_the_table_of_its_family() -> None:
     listed = [found.manifest.name for family in table.FAMILIES for found, _ in table.rows(family)]
     assert sorted(listed) == bundle.names(store.models_directory())
@@ -78,9 +90,9 @@ def test_a_bundle_without_a_recipe_is_in_the_table_without_a_figure_of_a_source(
 
 def test_a_family_without_models_is_answered_with_those_that_have_some() -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["table", "sequences"])
-    there = "classifiers, regressors, denoisers, generators"
-    assert stop.value.code == f"there are no sequences in {store.models_directory()}; there are {there}"
+        main(["table", "analyses"])
+    there = "classifiers, regressors, denoisers, generators, sequences"
+    assert stop.value.code == f"there are no analyses in {store.models_directory()}; there are {there}"
 
 
 def test_an_unknown_family_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,8 @@ NOTES = {
     "neighbours. The accuracy score is that of a network which learned from samples alone, on test pictures. Read: by "
     "`convnet`, accepted: by `digits`; neither took part in any training of a generator. The rarest digit has that "
     "share of what was drawn, where an even one would be 10 %. [Samples](samples.md) says how to ask for them.",
+    "sequences": "Texts answer to [`/v1/texts/classify`](texts.md), series to [`/v1/series/forecast`](series.md). Of a "
+    "mean absolute scaled error the least is best.",
 }
 FIGURES = {
     "generators": {
@@ -58,6 +60,8 @@ FIGURES = {
 }
 """Further columns of a family, and the metrics in them."""
 COLUMNS = "model", "parameters", "kB", "headline figure, 95 % interval", "the source's figure"
+BESIDE = "the same of others"  # methods, on the same data: a column of the families whose recipes measure them
+COMPARED = {"sequences"}
 SPEEDS = 1, 64  # rows at once
 ROUNDS, ROUND = 5, 0.2  # of so many seconds
 
@@ -71,7 +75,7 @@ def page(family: str, speeds: bool = True) -> str:
 
     Raises TableError when there is no model of the family.
     """
-    head = [*COLUMNS, *FIGURES.get(family, ()), *(f"batch {size}" for size in SPEEDS if speeds)]
+    head = [*columns(family), *(f"batch {size}" for size in SPEEDS if speeds)]
     table = [row + [f"{speed(found, size):,.0f}" for size in SPEEDS if speeds] for found, row in rows(family)]
     if not table:
         there = ", ".join(other for other in FAMILIES if any(rows(other)))
@@ -91,20 +95,33 @@ def page(family: str, speeds: bool = True) -> str:
     )
 
 
+def columns(family: str) -> tuple[str, ...]:
+    return (*COLUMNS, *FIGURES.get(family, ()), *([BESIDE] if family in COMPARED else []))
+
+
 def rows(family: str) -> Iterator[tuple[Bundle, list[str]]]:
-    """Every bundle of the family by name, with its cells under COLUMNS."""
+    """Every bundle of the family by name, with its cells under `columns`."""
     for name in bundle.names(models_directory()):
         found = committed(name)
         if found.manifest.family == FAMILIES[family]:
             size = f"{found.graph.stat().st_size / 1000:,.0f}"
             figure = card.figure(found.manifest.metrics[0])
             own = [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, _source_figure(name)]
-            yield found, own + [_value(found, metric) for metric in FIGURES.get(family, {}).values()]
+            more = [_value(found, metric) for metric in FIGURES.get(family, {}).values()]
+            yield found, own + more + [_beside(found)] * (family in COMPARED)
 
 
 def _value(found: Bundle, metric: str) -> str:
     """A figure of a bundle, without its interval; a dash where it has none of that name."""
     return next((card.number(one.value) for one in found.manifest.metrics if one.name == metric), "–")
+
+
+def _beside(found: Bundle) -> str:
+    """What the same figure is "of" something else, as a recipe calls it."""
+    headline, *others = found.manifest.metrics
+    start = f"{headline.name} of "
+    compared = [one for one in others if one.name.startswith(start)]
+    return ", ".join(f"{one.name.removeprefix(start)} {card.number(one.value)}" for one in compared) or "none"
 
 
 def _source_figure(name: str) -> str:
