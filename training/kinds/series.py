@@ -35,7 +35,7 @@ YEARS = 2  # of which the season is the mean: chosen on the months that validate
 LEVELS = 0.5, 0.8, 0.95
 TASK = SeriesForecasting(frequency="month", season=SEASON, horizon=HORIZON, levels=LEVELS)
 TRAINING, VALIDATION = 246, 330  # months before these; the 96 from the second on are held out
-TINY = 1e-6  # of the largest value: no history is evener
+TINY, LEAST = 1e-6, 1e-20  # of the largest value, and at all: no history is evener
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def measure(value_BW: Tensor, there_BW: Tensor) -> tuple[Tensor, Tensor, Tensor]
     def mean(x: Tensor, weight: Tensor) -> Tensor:
         return (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
 
-    least_B1 = TINY * value_BW.abs().amax(1, keepdim=True) + 1e-30
+    least_B1 = (TINY * value_BW.abs().amax(1, keepdim=True)).clamp(min=LEAST)
     level_B1 = mean(value_BW[:, -SEASON:], there_BW[:, -SEASON:])
     near_BW = there_BW[:, 1:] * there_BW[:, :-1]
     scale_B1 = mean((value_BW[:, 1:] - value_BW[:, :-1]).abs(), near_BW) + least_B1
@@ -310,9 +310,9 @@ def histories(series: list[NDArray[np.float64]]) -> Arrays:
 
 
 def examples() -> Arrays:
-    """Histories of different lengths, the last from another unit and below 0."""
+    """Histories of different lengths, one from another unit and below 0, and one without anything."""
     series = cafe_turnover()
-    return histories([series[:40], series[100:130], series[200:205], -1000 * series[300:340]])
+    return histories([series[:40], series[100:130], series[200:205], -1000 * series[300:340], np.zeros(20)])
 
 
 def recipe(cell: Cell, **fields: Any) -> Recipe[Any]:
