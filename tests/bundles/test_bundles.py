@@ -9,11 +9,12 @@ import onnxruntime
 import pytest
 
 from service import bundle
-from service.bundle import MAIN, Bundle
+from service.bundle import GRAPH, MAIN, Bundle, Manifest
 from service.engine.session import Session
 from training import recipe
 from training.export.parity import Predictor
 from training.export.store import committed, models_directory
+from training.kinds.generation import DIGITS
 from training.report import card, repeats
 from training.run import recorded
 
@@ -63,10 +64,29 @@ def test_it_was_trained_with_the_hyperparameters_of_the_recipe(committed_bundle:
     assert manifest.provenance.hyperparameters == recorded(declared)
 
 
-def test_what_judged_the_samples_is_there() -> None:
-    judge = committed("convnet").manifest
-    named = f"by convnet {judge.version}, sha256 {judge.sha256['model.onnx']}"
-    assert committed("cvae").manifest.metrics[0].description == named, "python -m training renew cvae"
+def test_what_judged_the_samples_is_there(committed_bundle: Bundle) -> None:
+    manifest = committed_bundle.manifest
+    if manifest.task.kind != "sample-generation":
+        return
+    named = {name: f"by {name} {one.version}, sha256 {one.sha256[GRAPH]}" for name, one in judges().items()}
+    said = {metric.description for metric in manifest.metrics if "sha256" in metric.description}
+    assert said
+    assert said <= set(named.values()), f"python -m training renew {manifest.name}"
+
+
+def judges() -> dict[str, Manifest]:
+    return {name: committed(name).manifest for name in (DIGITS.features, DIGITS.judge)}
+
+
+def test_a_sample_is_the_same_in_every_batch_and_with_every_number_of_threads(committed_bundle: Bundle) -> None:
+    if committed_bundle.manifest.task.kind != "sample-generation":
+        return
+    inputs = {name: np.resize(array, (6, *array.shape[1:])) for name, array in committed_bundle.golden()[0].items()}
+    one, two = (Session(committed_bundle, "cpu", threads) for threads in (1, 2))
+    together = two.run(inputs)["image"]
+    for row in range(6):
+        alone = one.run({name: array[row : row + 1] for name, array in inputs.items()})["image"]
+        np.testing.assert_array_equal(np.rint(alone[0]), np.rint(together[row]))
 
 
 def test_its_graph_is_valid_and_has_the_declared_signature(committed_bundle: Bundle) -> None:

@@ -19,7 +19,7 @@ from training.networks.blocks import MNIST
 from training.run import Run
 
 LATENT = 28 * 28
-GUIDANCE, GUIDED = 0.5, (0.1, 0.5)  # in steps that begin at these times
+GUIDANCE, GUIDED = 1.0, (0.1, 0.5)  # in steps that begin at these times
 
 
 def train(run: Run[Hyper]) -> nn.Module:
