@@ -66,6 +66,11 @@ def test_the_series_is_numbered_and_called_anew(ct_slice: bytes) -> None:
     assert (image.SeriesNumber, image.SeriesDescription) == (1000, "denoised")
 
 
+def test_a_series_that_is_called_denoised_is_not_called_so_twice(ct_slice: bytes) -> None:
+    once = read_image(ct_slice, LIMITS)
+    assert derived(write_derived(once, once.hu, MADE)).SeriesDescription == "denoised"
+
+
 def test_another_setting_makes_another_series(ct_slice: bytes) -> None:
     settings = ("", "strength 0.5")
     series = {derived(ct_slice, MADE._replace(settings=one)).SeriesInstanceUID for one in settings}

@@ -102,6 +102,8 @@ def _series_description(source: Image, derivation: Derivation) -> bytes:
     """The source's own bytes, whatever their character set, and that it is denoised; that alone where they are long."""
     own = source.file.elements.get(0x0008103E)
     text = b"" if own is None or derivation.pseudonyms is not None else own.value.rstrip(b" \0")
+    if text.endswith(DENOISED.strip()):
+        return text
     return (text + DENOISED if len(text) + len(DENOISED) <= LONGEST_NAME else DENOISED).strip()
 
 

@@ -57,6 +57,7 @@ META_UID, PIXEL_DATA = 0x00020010, 0x7FE00010
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 NUMBER_OF_FRAMES = 0x00280008
 PREAMBLE, MAGIC = 128, b"DICM"
+NO_FILE = "Not a DICOM file, or a damaged one."
 
 Elements = dict[int, "Element"]
 
@@ -91,9 +92,9 @@ def parse(data: bytes, limits: Limits, field: str | None) -> File:
         big = syntax == ExplicitVRBigEndian or (not syntax and _looks_big(data, start))
         elements, _ = _Parser(data, explicit, big, field, limits).elements(start, len(data))
     except (struct.error, zlib.error, IndexError, UnicodeDecodeError):
-        raise MalformedBody("The DICOM file is damaged.", field) from None
+        raise MalformedBody(NO_FILE, field) from None
     if not elements:
-        raise MalformedBody("Not a DICOM file, or a damaged one.", field)
+        raise MalformedBody(NO_FILE, field)
     native = ExplicitVRBigEndian if big else ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
     encapsulated = PIXEL_DATA in elements and elements[PIXEL_DATA].fragments
     return File(elements, syntax if encapsulated and syntax else native, big, inflated)

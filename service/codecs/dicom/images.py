@@ -93,7 +93,7 @@ def read_image(data: bytes, limits: Limits, field: str | None = None) -> Image:
         pixels = len(frames) * format.pixels
         if pixels > limits.max_pixels:
             size = f"{format.rows}x{format.columns}" + (f" pixels in {len(frames)} frames" if len(frames) > 1 else "")
-            raise TooManyPixels(f"The slice has {size} pixels, limit {limits.max_pixels}.", field)
+            raise TooManyPixels(f"The slice has {size} pixels, and there is room for {limits.max_pixels}.", field)
         limits.claim(WORKING * format.pixels + HELD * pixels, field)
         image = Image(file, dataset, format, frames, field)
         limits.release(WORKING * format.pixels)
