@@ -100,7 +100,7 @@ def evaluate(
         metrics=(
             _error("mean absolute error", unseen, y_N, unit, "of lines fitted without the row they predict"),
             _error("mean absolute error of the mean", by_mean, y_N, unit, "where no attribute is looked at"),
-            bootstrapped("R2", _explained, unseen, y_N, split="leave-one-out", description="share of the variance"),
+            bootstrapped("R2", explained, unseen, y_N, split="leave-one-out", description="share of the variance"),
             bootstrapped(
                 "distance from the closed form",
                 lambda gap: float(np.abs(gap).mean()),
@@ -125,7 +125,7 @@ def _error(name: str, predicted: NDArray[np.float64], y_N: NDArray[np.float64], 
     return bootstrapped(name, mean, predicted, y_N, unit=unit, split="leave-one-out", description=why)
 
 
-def _explained(predicted: NDArray[np.float64], y_N: NDArray[np.float64]) -> float:
+def explained(predicted: NDArray[np.float64], y_N: NDArray[np.float64]) -> float:
     return 1 - float(np.square(predicted - y_N).sum() / np.square(y_N - y_N.mean()).sum())
 
 

@@ -1,0 +1,128 @@
+"""Who earns over 50,000 dollars a year, from what the census asks.
+
+Model: numbers by the quantile bins that they fill, categories as learned vectors, then four small networks of two
+hidden layers that share nothing but these; the mean of their probabilities. What is missing has a place of its own in
+the graph. Values that may be missing are hidden at random in training.
+Source: Deep Learning basics, tabular chapter: 8 categorical columns, embedded, and 6 numbers.
+Data: 48,842 adults, US census of 1994 (Kohavi and Becker, UCI repository, CC BY 4.0), in the published training and
+test set. A tenth of the training set chose the number of bins, the width and the dropout.
+Expected: AUC 0.92 on the test set. Gradient boosting, as scikit-learn has it with 300 trees, reaches 0.928 there.
+Run time: three minutes on one core.
+Limits: not for decisions about people. Income of 1994 in dollars of then; sex and race are among the attributes, and
+the data hold the injustice of their time.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import nn
+
+from service.bundle import Arrays, Metric, TabularPrediction, Tensor
+from training.data.adult import ATTRIBUTES, MISSING, People, adult_census
+from training.kinds import rows, tabular
+from training.kinds.rows import Hyper
+from training.measures.evaluation import Evaluation, Predict, auroc, bootstrapped, calibration_error, proportion
+from training.measures.scoring import auc, draw_reliability, draw_roc
+from training.recipe import Recipe
+from training.run import Run
+
+HYPER = Hyper(epochs=20, bins=32, hidden_values=0.03)
+SHARES = "not over 50,000 dollars", "over 50,000 dollars"
+
+
+@cache
+def people() -> tuple[People, People]:
+    return adult_census()
+
+
+def train(run: Run[Hyper]) -> nn.Module:
+    known, _ = people()
+    return rows.Event(
+        rows.fit(run, ATTRIBUTES, known.rows, known.earns[:, None].astype(np.float32), rows.binary_loss, 1)
+    )
+
+
+@cache
+def boosted() -> NDArray[np.float64]:
+    """The probability on the test set by gradient boosting, which treats what is missing its own way."""
+    known, held = people()
+    categories = [i for i, one in enumerate(ATTRIBUTES) if one.values]
+    model = HistGradientBoostingClassifier(
+        categorical_features=categories, learning_rate=0.06, max_iter=300, early_stopping=False, random_state=0
+    )
+    x, new = (np.where(part.rows == MISSING, np.nan, part.rows) for part in (known, held))
+    return np.asarray(model.fit(x, known.earns).predict_proba(new)[:, 1])
+
+
+def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
+    known, held = people()
+    probability, other = predict({"row": held.rows})["probabilities"][:, 1].astype(np.float64), boosted()
+    lacking = (held.rows == MISSING).any(1)
+    right = int(((probability > 0.5) == held.earns).sum())
+    return Evaluation(
+        metrics=(
+            _auroc("AUC", probability, held.earns, "area under the ROC curve"),
+            _auroc("AUC, boosting", other, held.earns, "of scikit-learn's histogram gradient boosting, 300 trees"),
+            bootstrapped(
+                "AUC less boosting's",
+                lambda p, q, y: auc(p, y) - auc(q, y),
+                probability,
+                other,
+                held.earns,
+                resamples=200,
+                description="on the same people",
+            ),
+            _auroc(
+                "AUC, something missing", probability[lacking], held.earns[lacking], "of people with a value missing"
+            ),
+            proportion("accuracy", right, len(held.earns), description="decision at a probability of 1/2"),
+            bootstrapped(
+                "calibration error",
+                lambda p, y: calibration_error(p, y, bins=10),
+                probability,
+                held.earns,
+                resamples=200,
+                description="10 bins",
+            ),
+        ),
+        pictures={
+            "roc": draw_roc({"boosting": (other, held.earns), "this model": (probability, held.earns)}),
+            "reliability": draw_reliability(probability, held.earns, 0.5),
+        },
+        reference=rows.reference(ATTRIBUTES, known.rows),
+    )
+
+
+def _auroc(name: str, probability: NDArray[np.float64], earns: NDArray[np.int64], description: str) -> Metric:
+    return auroc(name, probability[earns == 1], probability[earns == 0], description=description)
+
+
+def spot_check(predict: Predict) -> Metric:
+    """The AUC on the first 4,000 people of the test set."""
+    _, held = people()
+    probability = predict({"row": held.rows[:4000]})["probabilities"][:, 1].astype(np.float64)
+    return _auroc("AUC", probability, held.earns[:4000], "area under the ROC curve")
+
+
+def examples() -> Arrays:
+    """Four of the test set, one with values that are missing."""
+    _, held = people()
+    lacking = int(np.flatnonzero((held.rows == MISSING).any(1))[0])
+    return {"row": held.rows[[0, 1, 2, lacking]]}
+
+
+RECIPE = Recipe(
+    description="Probability that a person earns over 50,000 dollars a year, from what the census asks.",
+    task=TabularPrediction(attributes=ATTRIBUTES, labels=SHARES),
+    hyper=HYPER,
+    sources=("adult",),
+    inputs=(tabular.row_of(ATTRIBUTES),),
+    outputs=(Tensor(name="probabilities", dtype="float32", shape=("batch", 2), range=(0, 1), description="by label"),),
+    train=train,
+    evaluate=evaluate,
+    examples=examples,
+    spot_check=spot_check,
+    source_figure="none reported",
+)
