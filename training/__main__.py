@@ -105,6 +105,12 @@ def renew(name: str) -> None:
     print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
 
 
+def update(name: str, rows: Path) -> None:
+    """Let the committed bundle learn the rows of a CSV without training anew; the result is the current version."""
+    written = store.update(recipe.load(name), committed(name), rows)
+    print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+
+
 def prune(name: str) -> None:
     """Remove every version of a bundle but the current one."""
     print(f"{name}: removed {', '.join(store.prune(name)) or 'nothing'}")
@@ -175,6 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
     command(renew, "renew", "measure a committed bundle again and keep the figures, as a new version", one)
+    updating = command(update, "update", "let a bundle learn the rows of a CSV, as a new version", one)
+    updating.add_argument("rows", type=Path, metavar="ROWS.csv")
     command(prune, "prune", "remove the versions of a bundle that are not the current one", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")

@@ -14,7 +14,7 @@ from typing import Any, Generic, get_args
 from onnx import ModelProto
 from torch import nn
 
-from service.bundle import Arrays, Asset, Axis, Family, Metric, TaskSpec, Tensor, Tolerance
+from service.bundle import Arrays, Asset, Axis, Bundle, Family, Metric, TaskSpec, Tensor, Tolerance
 from training import recipes
 from training.measures.evaluation import Evaluation, Predict
 from training.run import H, Run
@@ -41,6 +41,15 @@ class SideGraph:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a bundle becomes that has learned more rows: the served module, its figures, and the assets that change."""
+
+    module: nn.Module
+    evaluation: Evaluation
+    assets: dict[str, tuple[Asset, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe(Generic[H]):
     """What a recipe's module declares as `RECIPE`.
 
@@ -61,6 +70,7 @@ class Recipe(Generic[H]):
                    these. PyTorch has no tensors of texts
     graphs         what lies beside the main graph, by name; `explanation` shows the inside of a classifier
     assets         files that the service reads beside the graphs: by name, the record and the bytes
+    update         from a bundle and a file of new rows, without training anew; nothing where that cannot be
     source_figure  what the source reports, in its words; nothing where it reports none
     module         the recipe's module, which `load` fills in
     """
@@ -86,6 +96,7 @@ class Recipe(Generic[H]):
     front: Callable[[nn.Module], ModelProto] | None = None
     graphs: dict[str, SideGraph] = field(default_factory=dict)
     assets: Callable[[], dict[str, tuple[Asset, bytes]]] | None = None
+    update: Callable[[Bundle, Path], Learned] | None = None
 
     module: str = ""
 

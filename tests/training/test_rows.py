@@ -27,7 +27,7 @@ def features(*rows: tuple[float, float, float]) -> torch.Tensor:
 def test_a_number_fills_its_bins_from_the_lowest() -> None:
     known, half, beyond = features((2, 0, 1), (1, 0, 1), (9, 0, 1))[:, :4].sum(1).tolist()
     assert 0 < half < known < beyond
-    assert features((50, 0, 1))[0, :4].tolist() == features((9, 0, 1))[0, :4].tolist()
+    assert torch.allclose(*features((50, 0, 1), (9, 0, 1)), atol=1e-6)
 
 
 def test_a_missing_number_is_not_the_least_one() -> None:
@@ -47,7 +47,7 @@ def test_an_interval_is_widened_until_it_covers_new_rows() -> None:
         seen, new = generator.normal(size=(2, 99)).astype(np.float32)
         reach = 0.5 + widening(np.full(99, -0.5, np.float32), np.full(99, 0.5, np.float32), seen)
         covered.append((np.abs(new) <= reach).mean())
-    assert np.mean(covered) == np.clip(np.mean(covered), COVERAGE - 0.005, COVERAGE + 0.015)
+    assert COVERAGE - 0.005 < np.mean(covered) < COVERAGE + 0.015
 
 
 def test_the_census_has_its_published_sizes_and_gaps() -> None:

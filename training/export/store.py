@@ -31,6 +31,7 @@ from service.bundle import (
     Manifest,
     Metric,
     Provenance,
+    Source,
     Start,
 )
 from training import data
@@ -40,7 +41,7 @@ from training.export.parity import Predictor, check_parity
 from training.recipe import Recipe
 from training.report import card, pictures, repeats
 from training.report.repeats import Repeats
-from training.run import H, Run, recorded
+from training.run import H, Run, RunError, recorded
 
 HASH = re.compile("[0-9a-f]{40}")  # of a commit, and nothing that says that the sources differed from it
 LIBRARIES = "numpy", "onnx", "onnxruntime", "torch"
@@ -69,6 +70,11 @@ def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:
 def renew(recipe: Recipe[Any], before: Bundle) -> Bundle:
     """A new version of a bundle with the same graphs, measured and described as the recipe does it now."""
     return _publish(recipe.name, lambda stage: _refill(stage, recipe, before))
+
+
+def update(recipe: Recipe[Any], before: Bundle, rows: Path) -> Bundle:
+    """A new version of a bundle that has learned the rows of a file beside those that it knows."""
+    return _publish(recipe.name, lambda stage: _fill_learned(stage, recipe, before, rows))
 
 
 def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
@@ -114,17 +120,16 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
     graphs, golden = _write_graphs(stage, recipe, module)
     predict = Predictor(stage / GRAPH)
     np.savez_compressed(stage / GOLDEN, allow_pickle=False, **golden)
-    assets = _write_assets(stage, recipe)
+    assets = _write_assets(stage, recipe.assets() if recipe.assets else {})
     evaluation = recipe.evaluate(predict, run.hyper)
     _write_pictures(stage, {"learning-curve": pictures.learning_curve(run.curve), **evaluation.pictures})
-    files = [GOLDEN, *(graph.file for graph in graphs.values()), *(asset.file for asset in assets.values())]
     manifest = Manifest(
         name=recipe.name,
         version=_version(),
         family=recipe.family,
         description=recipe.description,
         task=recipe.task,
-        sha256={name: bundle.file_sha256(stage / name) for name in files},
+        sha256=_hashes(stage, graphs, assets),
         opset=OPSET,
         graphs=graphs,
         axes=recipe.axes,
@@ -156,6 +161,54 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
     )
     _describe(stage, recipe, manifest)
     return manifest
+
+
+def _fill_learned(stage: Path, recipe: Recipe[Any], before: Bundle, rows: Path) -> Manifest:
+    """What `_fill` writes, of a module that an update made; the learning curve is that of the training before."""
+    if recipe.update is None:
+        raise RunError(f"{recipe.name} cannot learn rows one by one: train it, python -m training run {recipe.name}")
+    learned = recipe.update(before, rows)
+    graphs, golden = _write_graphs(stage, recipe, learned.module.eval())
+    np.savez_compressed(stage / GOLDEN, allow_pickle=False, **golden)
+    assets = _write_assets(stage, learned.assets)
+    shutil.copyfile(before.path / card.FIRST_PICTURE, stage / card.FIRST_PICTURE)
+    _write_pictures(stage, learned.evaluation.pictures)
+    manifest = before.manifest.model_copy(
+        update={
+            "version": _version(),
+            "sha256": _hashes(stage, graphs, assets),
+            "graphs": graphs,
+            "assets": assets,
+            "provenance": _updated(recipe, before.manifest, rows),
+            "metrics": learned.evaluation.metrics,
+        }
+    )
+    _describe(stage, recipe, manifest)
+    return manifest
+
+
+def _updated(recipe: Recipe[Any], before: Manifest, rows: Path) -> Provenance:
+    """How a bundle came to be that learned the rows of a file."""
+    given = Source(
+        name=rows.name,
+        package=rows.name,
+        sha256=bundle.file_sha256(rows),
+        licence="not stated",
+        address="a file that was given to the command",
+    )
+    return before.provenance.model_copy(
+        update={
+            "command": shlex.join(["python", "-m", "training", "update", recipe.name, rows.name]),
+            "exported_at": git_commit(),
+            "start": Start(version=before.version, sha256=before.sha256[GRAPH]),
+            "sources": (*before.provenance.sources, given),
+        }
+    )
+
+
+def _hashes(stage: Path, graphs: dict[str, Graph], assets: dict[str, Asset]) -> dict[str, str]:
+    files = [GOLDEN, *(graph.file for graph in graphs.values()), *(asset.file for asset in assets.values())]
+    return {name: bundle.file_sha256(stage / name) for name in files}
 
 
 def _version() -> str:
@@ -213,8 +266,7 @@ def _write_checked(recipe: Recipe[Any], module: nn.Module, examples: Arrays, pat
     check_parity(recipe, module, examples, path)
 
 
-def _write_assets(stage: Path, recipe: Recipe[Any]) -> dict[str, Asset]:
-    found = recipe.assets() if recipe.assets else {}
+def _write_assets(stage: Path, found: dict[str, tuple[Asset, bytes]]) -> dict[str, Asset]:
     for asset, content in found.values():
         (stage / asset.file).write_bytes(content)
     return {name: asset for name, (asset, _) in found.items()}

@@ -147,8 +147,9 @@ class Houses:
                 price, interval = given["values"], given["interval"]
             else:
                 again = Run(f"{self.name}/folds/{number}", hyper, fresh=True)
+                model = fit(again, self.attributes, x[known], y[known]).cpu()
                 with torch.no_grad():
-                    outputs = fit(again, self.attributes, x[known], y[known])(torch.from_numpy(x[held]))
+                    outputs = model(torch.from_numpy(x[held]))
                 price, interval = (output.numpy() for output in outputs)
             found.append(
                 Prediction(
