@@ -9,8 +9,10 @@ from onnx import helper
 
 from service.bundle import (
     Attribute,
+    Axis,
     CreditScoring,
     Quantity,
+    SalesForecasting,
     TabularPrediction,
     Tensor,
 )
@@ -112,5 +114,42 @@ def marks(models: Path, name: str = "toy-marks", **options: Any) -> Path:
         [Tensor(name="row", dtype="float32", shape=("batch", 2))],
         [Tensor(name="probabilities", dtype="float32", shape=("batch", 2))],
         ({"row": rows}, {"probabilities": rows}),
+        **options,
+    )
+
+
+def sales(models: Path, name: str = "toy-sales", **options: Any) -> Path:
+    """The chance is the mean of the draws, the middle of the year's total what was reached and a mean month."""
+    history = np.arange(72, dtype=np.float32).reshape(2, 3, 12)
+    state, drawn = np.array([[9, 100, 186], [0, 0, 50]], np.float32), np.full((2, 12, 4), 0.25, np.float32)
+    nodes = [
+        helper.make_node("ReduceMean", ["uniform", "inner"], ["chance"], keepdims=0),
+        helper.make_node("Unsqueeze", ["chance", "last"], ["probability"]),
+        helper.make_node("ReduceMean", ["history", "inner"], ["month"], keepdims=0),
+        helper.make_node("Gather", ["state", "second"], ["reached"], axis=1),
+        helper.make_node("Add", ["month", "reached"], ["total"]),
+        helper.make_node("Unsqueeze", ["total", "both"], ["quantiles"]),
+    ]
+    total = history.mean((1, 2)) + state[:, 1]
+    return write(
+        models,
+        name,
+        SalesForecasting(options=("even",), quantiles=(0.5,), draws=8),
+        nodes,
+        {"inner": np.array([1, 2]), "last": np.array([1]), "second": np.array(1), "both": np.array([1, 2])},
+        [
+            Tensor(name="history", dtype="float32", shape=("batch", "years", 12)),
+            Tensor(name="state", dtype="float32", shape=("batch", 3)),
+            Tensor(name="uniform", dtype="float32", shape=("batch", 12, "draws")),
+        ],
+        [
+            Tensor(name="probability", dtype="float32", shape=("batch", 1)),
+            Tensor(name="quantiles", dtype="float32", shape=("batch", 1, 1)),
+        ],
+        (
+            {"history": history, "state": state, "uniform": drawn},
+            {"probability": drawn.mean((1, 2))[:, None], "quantiles": total[:, None, None]},
+        ),
+        axes={"years": Axis(least=2, most=5), "draws": Axis(most=64)},
         **options,
     )

@@ -22,7 +22,7 @@ from service.bundle import (
 )
 from tests.bundle_writer import DTYPES, Beside, write
 from tests.toy_sequences import forecasts, words
-from tests.toy_tables import credit, marks, ranges, table
+from tests.toy_tables import credit, marks, ranges, sales, table
 
 INK = np.random.default_rng(0).normal(0, 0.01, (784, 10)).astype(np.float32)
 WEAVE = np.random.default_rng(4).normal(0, 0.01, (784, 3)).astype(np.float32)
@@ -372,6 +372,7 @@ ALL = (
     table,
     ranges,
     marks,
+    sales,
     series,
     forecasts,
     texts,

@@ -288,6 +288,27 @@ class SeriesForecasting(Spec):
             _require(graphs[MAIN], bound, len(self.levels), self.horizon)
 
 
+class SalesForecasting(Spec):
+    """Months of earlier years and what this year has reached -> the chance of a target, and quantiles of the total.
+
+    The graph takes `history` [batch, years, 12], `state` [batch, 3] - months passed, reached, target - and `uniform`
+    [batch, 12, draws], and gives `probability` [batch, options] and `quantiles` [batch, options, quantiles]. The
+    options are ways to draw the months that are left; the service draws `draws` times.
+    """
+
+    kind: Literal["sales-forecasting"] = "sales-forecasting"
+    options: tuple[str, ...] = Field(min_length=1)
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
+    draws: int = Field(default=10_000, ge=1, le=100_000)
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        given = {one.name: one.shape[1:] for one in graphs[MAIN].inputs}
+        if given != {"history": ("years", 12), "state": (3,), "uniform": (12, "draws")}:
+            raise ValueError("the graph must take `history`, `state` and `uniform`, as the kind says")
+        _require(graphs[MAIN], "probability", len(self.options))
+        _require(graphs[MAIN], "quantiles", len(self.options), len(self.quantiles))
+
+
 class TensorPrediction(Spec):
     """Any other model: tensors in and out by the signature."""
 
@@ -305,6 +326,7 @@ TaskSpec = Annotated[
     | ImageTransformation
     | SampleGeneration
     | SeriesForecasting
+    | SalesForecasting
     | TensorPrediction,
     Field(discriminator="kind"),
 ]

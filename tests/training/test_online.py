@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.bundle import Bundle
 from service.engine.repository import Repository
 from service.metrics import Metrics
 from service.settings import Settings
@@ -81,10 +82,10 @@ def test_a_service_that_runs_answers_by_the_new_version(models: Path, rows: Path
 
     async def served() -> list[str]:
         await repository.load()
-        first = repository.models["online-linear"].current.manifest.version
+        first = repository.models["online-linear"].manifest.version
         main(["update", "online-linear", str(rows)])
         await repository.refresh()
-        return [first, repository.models["online-linear"].current.manifest.version]
+        return [first, repository.models["online-linear"].manifest.version]
 
     first, second = asyncio.run(served())
     assert second == committed("online-linear").manifest.version != first
