@@ -16,7 +16,7 @@ try:
     from training.export.parity import Predictor
     from training.export.store import committed, export, models_directory
     from training.measures import evaluation, scenes
-    from training.report import card, repeats, table
+    from training.report import card, repeats, table, tabular
     from training.retraining import Retraining
     from training.run import Run, RunError, recorded
 except ModuleNotFoundError as missing:
@@ -136,8 +136,8 @@ def _render(found: Bundle) -> str:
 
 
 def show_table(family: str, speeds: bool) -> None:
-    """Print the document about a family's committed models."""
-    print(table.page(family, speeds), end="")
+    """Print the document about a family's committed models, or about those of tables."""
+    print(tabular.page() if family == tabular.NAME else table.page(family, speeds), end="")
 
 
 def measure_scenes(count: int, developing: bool) -> None:
@@ -191,7 +191,8 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")
     measuring.add_argument("--developing", action="store_true", help="of digits that may choose something")
     showing = command(show_table, "table", "one table of a family's committed models")
-    showing.add_argument("family", choices=table.FAMILIES, metavar="FAMILY", help=", ".join(table.FAMILIES))
+    families = [*table.FAMILIES, tabular.NAME]
+    showing.add_argument("family", choices=families, metavar="FAMILY", help=", ".join(families))
     showing.add_argument("--no-speeds", dest="speeds", action="store_false", help="measure nothing")
     return parser
 

@@ -10,7 +10,7 @@ from tests import toys
 from training.__main__ import main
 from training.export import store
 from training.recipes.classify.fashion_cnn import FashionNet
-from training.report import table
+from training.report import table, tabular
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 
@@ -99,3 +99,15 @@ def test_an_unknown_family_is_answered_with_those_there_are(capsys: pytest.Captu
     with pytest.raises(SystemExit):
         main(["table", "clusterers"])
     assert "'classifiers'" in capsys.readouterr().err
+
+
+def test_the_documented_table_of_tabular_models_is_that_of_the_committed_bundles() -> None:
+    page = (DOCUMENTS / "tabular.md").read_text(encoding="utf-8")
+    assert page == tabular.page(), "write it with `python -m training table tabular > docs/tabular.md`"
+
+
+def test_other_models_on_the_same_rows_stand_beside_ours() -> None:
+    manifest = store.committed("credit").manifest
+    assert [one.name for one in tabular.rivals(manifest)] == [
+        f"cross-validated AUC, {rival}" for rival in ("logistic, L2", "random forest", "boosting")
+    ]

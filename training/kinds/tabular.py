@@ -99,7 +99,7 @@ def evaluate(
     return Evaluation(
         metrics=(
             _error("mean absolute error", unseen, y_N, unit, "of lines fitted without the row they predict"),
-            _error("mean absolute error of the mean", by_mean, y_N, unit, "where no attribute is looked at"),
+            _error("mean absolute error, the mean", by_mean, y_N, unit, "where no attribute is looked at"),
             bootstrapped("R2", explained, unseen, y_N, split="leave-one-out", description="share of the variance"),
             bootstrapped(
                 "distance from the closed form",

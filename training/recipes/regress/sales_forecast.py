@@ -172,6 +172,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
         clustered(f"coverage, {option}", held_YCO[since:, :, i], split="1990 to 1993", description=described)
         for i, option in enumerate(OPTIONS)
     ]
+    own = coverages.pop().model_copy(update={"name": "coverage", "description": f"{described}; by `adjusted`"})
     longer = [
         clustered(f"coverage, {option}", held_YCO[:, :, i], split="1985 to 1993", description=described).model_copy(
             update={"name": f"coverage over nine years, {option}"}
@@ -192,7 +193,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     chances = worked_example(predict)
     example = [_chance(option, chance) for option, chance in zip(OPTIONS[:2], chances, strict=False)]
     return Evaluation(
-        metrics=(*reversed(coverages), *longer, *example, *errors),
+        metrics=(own, *coverages, *longer, *example, *errors),
         pictures={"back-test": draw(found)},
         reference=(histogram("month", years(), np.quantile(years(), np.linspace(0, 1, 11))),),
     )
