@@ -24,7 +24,7 @@ from tests.conftest import Running
 CONFIGURATION, SCHEMA = PROJECT / "docs" / "configuration.md", PROJECT / "docs" / "bundle.schema.json"
 ERRORS, METRICS = PROJECT / "docs" / "errors.md", PROJECT / "docs" / "metrics.md"
 ROUTES = PROJECT / "docs" / "routes.md"
-ENDPOINTS = "ct", "digits", "images", "samples", "tables", "tensors", "texts", "series"
+ENDPOINTS = "ct", "digits", "images", "sales", "samples", "tables", "tensors", "texts", "series"
 PAGES = PROJECT / "README.md", *(PROJECT / "docs" / f"{name}.md" for name in ENDPOINTS)
 ADDRESS = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost):3000")
 
