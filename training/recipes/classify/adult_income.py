@@ -23,8 +23,8 @@ from service.bundle import Arrays, Metric, TabularPrediction, Tensor
 from training.data.adult import ATTRIBUTES, MISSING, People, adult_census
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
-from training.measures.evaluation import Evaluation, Predict, auroc, bootstrapped, calibration_error, proportion
-from training.measures.scoring import auc, draw_reliability, draw_roc
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, calibration_error, proportion
+from training.measures.scoring import auc, delong_auc, draw_reliability, draw_roc
 from training.recipe import Recipe
 from training.run import Run
 
@@ -63,8 +63,8 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     right = int(((probability > 0.5) == held.earns).sum())
     return Evaluation(
         metrics=(
-            _auroc("AUC", probability, held.earns, "area under the ROC curve"),
-            _auroc("AUC, boosting", other, held.earns, "of scikit-learn's histogram gradient boosting, 300 trees"),
+            _area("AUC", probability, held.earns, "area under the ROC curve"),
+            _area("AUC, boosting", other, held.earns, "of scikit-learn's histogram gradient boosting, 300 trees"),
             bootstrapped(
                 "AUC less boosting's",
                 lambda p, q, y: auc(p, y) - auc(q, y),
@@ -74,7 +74,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
                 resamples=200,
                 description="on the same people",
             ),
-            _auroc(
+            _area(
                 "AUC where something is missing",
                 probability[lacking],
                 held.earns[lacking],
@@ -98,15 +98,15 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     )
 
 
-def _auroc(name: str, probability: NDArray[np.float64], earns: NDArray[np.int64], description: str) -> Metric:
-    return auroc(name, probability[earns == 1], probability[earns == 0], description=description)
+def _area(name: str, probability: NDArray[np.float64], earns: NDArray[np.int64], description: str) -> Metric:
+    return delong_auc(name, probability[earns == 1], probability[earns == 0], description=description)
 
 
 def spot_check(predict: Predict) -> Metric:
     """The AUC on the first 4,000 people of the test set."""
     _, held = people()
     probability = predict({"row": held.rows[:4000]})["probabilities"][:, 1].astype(np.float64)
-    return _auroc("AUC", probability, held.earns[:4000], "area under the ROC curve")
+    return _area("AUC", probability, held.earns[:4000], "area under the ROC curve")
 
 
 def examples() -> Arrays:
