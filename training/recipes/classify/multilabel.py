@@ -8,8 +8,9 @@ Why this one: it is a benchmark of classification with several labels, its label
 and it has a published split; other tables at hand have labels that exclude each other or that nothing foretells.
 Data: 645 recordings of H. J. Andrews forest, Oregon (Briggs et al., MLSP 2013 challenge), 322 to train on and 323 held
 out, as Mulan publishes them; a licence is not stated. Nearly half have none of the birds.
-Expected: mean AUC of the species 0.87, beside logistic regression and a forest for each species. Five folds of the
-training set chose the threshold, the same for all species, and the settings of the network.
+Expected: mean AUC of the species 0.82; logistic regression for each species comes to 0.86 and a forest to 0.85, no more
+than chance above it. In five folds of the training set, which chose the threshold and the settings of the network, it
+was ahead of logistic regression, 0.78 to 0.77; less dropout with more epochs gave most of that.
 Run time: two minutes on one core.
 Limits: 19 birds of one forest in two summers, and microphones that were used there. Of some species fewer than ten
 recordings are held out. The measures come from a program that the challenge brought, not from this service.
