@@ -7,8 +7,8 @@ Source: F. Chollet, Deep Learning with Python, scalar regression with K-fold val
 folds alone, the mean absolute error reported.
 Data: 2,930 houses sold from 2006 to 2010, 38 of their 73 attributes (De Cock, Journal of Statistics Education 19, 2011;
 a licence is not stated).
-Expected: mean absolute error 14,500 dollars over five folds, as good as gradient boosting on the same folds, 14,900. The
-interval of 90 % holds 90 % of the prices.
+Expected: mean absolute error 14,500 dollars over five folds, as good as gradient boosting on the same folds, 14,900.
+The interval of 90 % holds 90 % of the prices.
 Run time: two minutes on one core. The served model is that of the first fold: a fifth of the houses is unknown to it.
 Limits: one town, in the years around a fall of prices. Intervals are right on average: for a house unlike most, not.
 """
