@@ -5,8 +5,13 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle import Attribute, Quantity
 from training.data.sources import CITY_PROFIT, PORTLAND_HOUSING, Source
 from training.data.store import fetch
+
+PROFIT_UNIT = "ten thousand dollars"
+CITY = (Attribute(name="population", description="of the city", unit="ten thousand people", range=(0, 100)),)
+PROFIT = (Quantity(name="profit", description="of a food truck there", unit=PROFIT_UNIT),)
 
 
 def city_profit() -> NDArray[np.float64]:

@@ -16,17 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from service.bundle import Arrays, Attribute, Quantity, TabularPrediction
+from service.bundle import Arrays, TabularPrediction
 from training.data import city_profit
+from training.data.housing import CITY, PROFIT, PROFIT_UNIT
 from training.kinds import tabular
 from training.kinds.tabular import Hyper
 from training.measures.evaluation import Evaluation, Predict
 from training.recipe import Recipe
 from training.run import Run
 
-UNIT = "ten thousand dollars"
-ATTRIBUTES = (Attribute(name="population", description="of the city", unit="ten thousand people", range=(0, 100)),)
-PROFIT = (Quantity(name="profit", description="of a food truck there", unit=UNIT),)
 HYPER = Hyper(standardise=False)
 
 
@@ -42,7 +40,7 @@ def train(run: Run[Hyper]) -> nn.Module:
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return tabular.evaluate(predict, *cities(), ATTRIBUTES, UNIT)
+    return tabular.evaluate(predict, *cities(), CITY, PROFIT_UNIT)
 
 
 def examples() -> Arrays:
@@ -51,10 +49,10 @@ def examples() -> Arrays:
 
 RECIPE = Recipe(
     description="Profit of a food truck, from the population of the city.",
-    task=TabularPrediction(attributes=ATTRIBUTES, quantities=PROFIT),
+    task=TabularPrediction(attributes=CITY, quantities=PROFIT),
     hyper=HYPER,
     sources=("city-profit",),
-    inputs=(tabular.row_of(ATTRIBUTES),),
+    inputs=(tabular.row_of(CITY),),
     outputs=(tabular.values_of(PROFIT),),
     train=train,
     evaluate=evaluate,

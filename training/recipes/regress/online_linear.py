@@ -13,6 +13,7 @@ Limits: as `linear-profit`. Old rows are never forgotten: where the world change
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from service.bundle import Arrays, Asset, Bundle, Metric, TabularPrediction
+from training.data import city_profit
+from training.data.housing import CITY, PROFIT, PROFIT_UNIT
 from training.kinds import online, tabular
 from training.kinds.online import Course, Gram, NewtonStep, Statistics
 from training.kinds.tabular import Line
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
 from training.recipe import Learned, Recipe
-from training.recipes.regress.linear_profit import ATTRIBUTES, PROFIT, UNIT, cities
 from training.run import Run
 
 
@@ -39,6 +41,13 @@ class Hyper:
 
 
 ORDERS = 50
+
+
+@cache
+def cities() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Populations [97, 1], and profits [97]."""
+    table = city_profit()
+    return table[:, :1], table[:, 1]
 
 
 def train(run: Run[Hyper]) -> nn.Module:
@@ -86,7 +95,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
                 "distance from the closed form",
                 lambda gap: float(np.abs(gap).mean()),
                 apart,
-                unit=UNIT,
+                unit=PROFIT_UNIT,
                 split="training",
                 description="mean over the rows: what the order of learning leaves",
             ),
@@ -102,7 +111,7 @@ def learned(course: Course) -> tuple[Metric, ...]:
             "mean absolute error",
             np.mean,
             np.abs(course.errors),
-            unit=UNIT,
+            unit=PROFIT_UNIT,
             split="streamed",
             description="of each row before it was learned",
         ),
@@ -129,13 +138,13 @@ def examples() -> Arrays:
     return {"row": cities()[0][:4].astype(np.float32)}
 
 
-TASK = TabularPrediction(attributes=ATTRIBUTES, quantities=PROFIT)
+TASK = TabularPrediction(attributes=CITY, quantities=PROFIT)
 RECIPE = Recipe(
     description="Profit of a food truck, from the population of the city, learned one city at a time.",
     task=TASK,
     hyper=Hyper(),
     sources=("city-profit",),
-    inputs=(tabular.row_of(ATTRIBUTES),),
+    inputs=(tabular.row_of(CITY),),
     outputs=(tabular.values_of(PROFIT),),
     train=train,
     evaluate=evaluate,
