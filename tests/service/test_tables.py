@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service import bundle
-from service.bundle import Attribute
+from service.bundle import Attribute, Quantity, TabularPrediction
+from service.tasks.tables import examples_of
 from tests import toys
 from tests.conftest import Here, assert_refused
 
@@ -73,3 +75,12 @@ def test_a_bundle_that_lacks_what_its_manifest_promises_is_refused(
     (folder / bundle.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(bundle.BundleError, match=says):
         bundle.Bundle(folder)
+
+
+def test_an_example_in_csv_has_no_number_that_may_be_one_of_thousands() -> None:
+    spec = TabularPrediction(
+        attributes=(Attribute(name="rooms", description="counted", range=(0, 10)),),
+        quantities=(Quantity(name="price", description="asked for"),),
+    )
+    _, table = examples_of(spec, "rows", np.array([[1.125], [2.5]]), lambda _: None)
+    assert table.body == b"rooms\n1.1250\n2.5\n"
