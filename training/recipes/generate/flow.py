@@ -35,5 +35,6 @@ RECIPE = generation.recipe(
     hyper=Hyper(),
     train=train,
     tolerance=Tolerance(atol=0.1, rtol=1e-4),
+    max_batch=16,
     trial={"validation": 100, "batch": 32, "fine": 8, "coarse": 16, "depth": 1, "steps": 2},
 )
