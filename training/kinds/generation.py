@@ -70,7 +70,7 @@ class Domain:
 
 
 DIGITS = Domain(data=mnist, features="digits", judge="convnet", gate="digits")
-COUNT = 10_000  # samples that are measured
+COUNT = 5_000  # samples that are measured
 
 
 def recipe(size: int, *, asks: bool = False, domain: Domain = DIGITS, **fields: Any) -> Recipe[Any]:
