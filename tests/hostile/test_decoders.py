@@ -23,7 +23,6 @@ from service.codecs.pictures import read, read_base64
 from service.errors import QuartetError
 from service.http.tracing import Trace
 from service.limits import Limits
-from service.messages import FORM as FORM_TYPE
 from service.messages import Request, parse_media_type, preferred
 from service.oip import grpc_form, rest
 from service.oip.grpc_messages import ModelInferRequest
@@ -47,7 +46,7 @@ FORM = requests(content_type="multipart/form-data; boundary=edge")
 
 
 def reading(task: Task, media_type: str) -> Callable[[bytes], Any]:
-    parameters = "; boundary=edge" if media_type == FORM_TYPE else ""
+    parameters = "; boundary=edge" if media_type.startswith("multipart/") else ""
     return lambda data: task.read(requests(content_type=media_type + parameters)(data), LIMITS)
 
 
