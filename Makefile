@@ -46,7 +46,7 @@ format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-train: $(VENV)/.dev  ## Train RECIPE=name and write its bundle
+train: $(VENV)/.dev  ## Train RECIPE=name and write a candidate beside the served version
 	$(BIN)/python -m training run $(RECIPE) $(ARGS)
 
 evaluate: $(VENV)/.dev  ## Measure the bundle of RECIPE=name again

@@ -8,6 +8,7 @@ quartet ask credit applicants.csv --explain
 quartet ask ct slice.dcm -o denoised.dcm
 quartet samples --label 7 --count 16 -o sevens.png
 quartet train convnet                           train a model; the same as `python -m training run`
+quartet release status                          which versions are served; promote, rollback, history, prune
 quartet tune [NAME...] [--output profile.json]  measure how each model runs best on this machine
 quartet key NAME                                make an API key
 
@@ -40,6 +41,8 @@ def main() -> None:
     try:
         if command in (["ask"], ["samples"]):  # whose options depend on the tasks
             ask(command + words)
+        elif command == ["release"]:
+            release(words)
         elif command == ["train"]:
             train(words)
         else:
@@ -106,6 +109,16 @@ def list_models(url: str | None) -> None:
     try:
         print_models(url)
     except AskError as error:
+        sys.exit(f"quartet: {error}")
+
+
+def release(words: list[str]) -> None:
+    from service.bundle import BundleError
+    from service.release.command import main
+
+    try:
+        main(words)
+    except BundleError as error:
         sys.exit(f"quartet: {error}")
 
 

@@ -116,6 +116,12 @@ class Settings(BaseModel):
     timeouts_s: PerEndpoint = Field({}, description="The same for single endpoints, such as `denoise_ct=120`.")
     body_timeout_s: float = Field(20.0, gt=0, le=3600, description="Time the body of a request may take to arrive.")
     watch_s: float = Field(1.0, gt=0, le=3600, description="How often the models folder is looked at for new versions.")
+    keep_versions: int = Field(
+        3,
+        ge=1,
+        description="Versions of a model that `python -m service release prune` leaves, the latest ones, and on top of"
+        " them the one that is served and the one before it.",
+    )
     trial_s: float = Field(
         60.0, gt=0, le=3600, description="Time that a new version may take in the process that tries it first."
     )

@@ -47,12 +47,24 @@ def bring_data(names: list[str]) -> None:
         print(f"{name}: {data.fetch(name).path}")
 
 
-def train(name: str, device: str, fresh: bool, start: str | None) -> None:
-    """Train, export and measure; the new bundle becomes the current one."""
+def train(name: str, device: str, fresh: bool, start: str | None, promote: bool) -> None:
+    """Train, export and measure; the new bundle is a candidate, or with `promote` the version that is served."""
     chosen = recipe.load(name)
     run = Run(name, chosen.hyper, device=device, fresh=fresh) if start is None else _warm(chosen, start, device, fresh)
-    written = export(chosen, chosen.train(run), run)
-    print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+    _offer(export(chosen, chosen.train(run), run), promote)
+
+
+def _offer(candidate: Bundle, promote: bool) -> None:
+    """Show its figures, and serve it where `promote` says so."""
+    name, version = candidate.manifest.name, candidate.manifest.version
+    print(f"{candidate.path}: {', '.join(card.figure(metric) for metric in candidate.manifest.metrics)}")
+    if not promote:
+        print(f"nothing that is served has changed; to serve it: python -m service release promote {name} {version}")
+        return
+    from service.release import Release, whoever  # what a training imports counts as what made its bundle
+
+    Release(models_directory(), name).promote(version, whoever(), "python -m training --promote")
+    print(f"{name} {version} is served now")
 
 
 def _warm(chosen: recipe.Recipe[Any], start: str, device: str, fresh: bool) -> Run[Any]:
@@ -91,8 +103,8 @@ def evaluate(name: str) -> None:
         sys.exit(f"{name} is not what its bundle says: {'; '.join(wrong)}")
 
 
-def renew(name: str) -> None:
-    """Measure the committed bundle again, and make of its graphs and the new figures the current version.
+def renew(name: str, promote: bool) -> None:
+    """Measure the committed bundle again, and make of its graphs and the new figures a version.
 
     For figures that depend on another bundle, which has changed, and for what a recipe measures anew. Raises RunError
     where the recipe would train otherwise than the bundle was.
@@ -101,14 +113,12 @@ def renew(name: str) -> None:
     made = found.manifest.provenance
     if recorded(chosen.hyper_from(made.start)) != made.hyperparameters:
         raise RunError(f"{name} has other hyper-parameters than its bundle: python -m training run {name}")
-    written = store.renew(chosen, found)
-    print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+    _offer(store.renew(chosen, found), promote)
 
 
-def update(name: str, rows: Path) -> None:
-    """Let the committed bundle learn the rows of a CSV without training anew; the result is the current version."""
-    written = store.update(recipe.load(name), committed(name), rows)
-    print(f"{written.path}: {', '.join(card.figure(metric) for metric in written.manifest.metrics)}")
+def update(name: str, rows: Path, promote: bool) -> None:
+    """Let the committed bundle learn the rows of a CSV without training anew; the result is a candidate."""
+    _offer(store.update(recipe.load(name), committed(name), rows), promote)
 
 
 def prune(name: str) -> None:
@@ -164,15 +174,16 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(action=action)
         return added
 
-    one, training = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
+    one, training, making = (argparse.ArgumentParser(add_help=False) for _ in range(3))
     one.add_argument("name", metavar="NAME")
     training.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    making.add_argument("--promote", action="store_true", help="serve the new version at once")
     training.add_argument("--fresh", action="store_true", help="start over instead of going on")
 
     command(list_recipes, "list", "the recipes and their figures")
     fetching = command(bring_data, "data", "fetch data sources, all by default")
     fetching.add_argument("names", nargs="*", metavar="NAME")
-    running = command(train, "run", "train a recipe and write its bundle; goes on where it was stopped", one, training)
+    running = command(train, "run", "train a recipe: a candidate; goes on where it was stopped", one, training, making)
     running.add_argument("--from", dest="start", metavar="VERSION", help="begin with its weights, or those of CURRENT")
     repeating = command(
         repeat, "repeat", "train under several seeds and in every variant: mean and spread", one, training
@@ -180,10 +191,10 @@ def _parser() -> argparse.ArgumentParser:
     repeating.add_argument("--seeds", type=_count, default=3, help="two or more, from the recipe's own on; default 3")
     repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
     command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
-    command(renew, "renew", "measure a committed bundle again and keep the figures, as a new version", one)
-    updating = command(update, "update", "let a bundle learn the rows of a CSV, as a new version", one)
+    command(renew, "renew", "measure a committed bundle again: a candidate of the same graphs", one, making)
+    updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")
-    command(prune, "prune", "remove the versions of a bundle that are not the current one", one)
+    command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")
     command(render_card, "card", "write a bundle's card again", one)

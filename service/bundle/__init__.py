@@ -2,6 +2,7 @@
 
     models/DEFAULTS                       the model that answers for each kind where a request names none
     models/<name>/CURRENT                 the version that is served, replaced atomically
+    models/<name>/RELEASES                how it came to be served, where `service.release` was used
     models/<name>/<version>/bundle.json   the manifest: everything the service needs to know
                             model.onnx    the main graph, arithmetic pre- and post-processing included
                             *.onnx        further graphs, as the manifest names them
@@ -26,6 +27,7 @@ from service.bundle.files import (
     GOLDEN,
     GRAPH,
     MANIFEST,
+    RELEASES,
     Bundle,
     BundleError,
     current,
@@ -33,6 +35,8 @@ from service.bundle.files import (
     defaults_of,
     file_sha256,
     names,
+    read_bounded,
+    replace_text,
     write_current,
     write_manifest,
 )
@@ -46,7 +50,7 @@ from service.bundle.manifest import (
     Tolerance,
     json_schema,
 )
-from service.bundle.record import Arrays, Family, Name, Record, Version, rows_of, size_of
+from service.bundle.record import NAME, VERSION, Arrays, Family, Name, Record, Version, rows_of, size_of
 from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import (
     Attribute,
@@ -77,6 +81,9 @@ __all__ = [
     "GRAPH",
     "MAIN",
     "MANIFEST",
+    "NAME",
+    "RELEASES",
+    "VERSION",
     "Arrays",
     "Asset",
     "Attribute",
@@ -118,6 +125,8 @@ __all__ = [
     "file_sha256",
     "json_schema",
     "names",
+    "read_bounded",
+    "replace_text",
     "rows_of",
     "size_of",
     "write_current",

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from service.bundle.manifest import GOLDEN as GOLDEN
 from service.bundle.manifest import Manifest, Tolerance
-from service.bundle.record import NAME, Arrays
+from service.bundle.record import NAME, VERSION, Arrays
 from service.bundle.signature import MAIN
 
 MANIFEST, GRAPH, CARD = "bundle.json", "model.onnx", "card.md"
-CURRENT, DEFAULTS = "CURRENT", "DEFAULTS"
+CURRENT, DEFAULTS, RELEASES = "CURRENT", "DEFAULTS", "RELEASES"
 MOST_POINTER, MOST_MANIFEST, MOST_CARD, MOST_ASSET = 1024, 16 * 2**20, 16 * 2**20, 64 * 2**20  # bytes
 
 
@@ -155,7 +155,7 @@ def current_version(models: Path, name: str) -> str:
         raise BundleError(f"{models / name / CURRENT} is missing: write the version to serve into it") from None
     except (OSError, UnicodeDecodeError) as error:  # of a folder that may not be entered, too
         raise BundleError(f"{models / name / CURRENT} cannot be read: {type(error).__name__}") from None
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", version):
+    if not re.fullmatch(VERSION, version):
         raise BundleError(f"{models / name / CURRENT} holds {version[:80]!r}, which is no version")
     return version
 
@@ -201,9 +201,16 @@ def _is_model(folder: Path) -> bool:
 
 def write_current(models: Path, name: str, version: str) -> None:
     """Point `CURRENT` at `version` in one rename, so that a reader sees the old version or the new, never half."""
-    target = models / name / CURRENT
+    replace_text(models / name / CURRENT, version + "\n")
+
+
+def replace_text(target: Path, text: str) -> None:
+    """Write a whole file in one rename; what is there already stays when the disk is full or the power goes."""
     staged = target.with_suffix(f".{os.getpid()}")
-    staged.write_text(version + "\n", encoding="utf-8")
+    with staged.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     staged.replace(target)
 
 

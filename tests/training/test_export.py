@@ -55,9 +55,15 @@ def test_the_bundle_is_whole(exported: Exported) -> None:
     assert Bundle(exported.bundle.path).manifest == exported.bundle.manifest
 
 
-def test_it_is_the_current_version_and_the_one_before_stays_until_it_is_pruned(exported: Exported) -> None:
+def test_it_is_a_candidate_and_the_served_version_stays(exported: Exported) -> None:
     home = exported.bundle.path.parent
     assert {path.name for path in home.iterdir()} == {"CURRENT", OLD, exported.bundle.path.name}
+    assert bundle.current_version(home.parent, "convnet") == OLD
+
+
+def test_pruned_of_all_but_the_served_version_it_is_as_it_was_committed(exported: Exported) -> None:
+    home = exported.bundle.path.parent
+    bundle.write_current(home.parent, "convnet", exported.bundle.path.name)
     assert store.prune("convnet") == [OLD]
     assert {path.name for path in home.iterdir()} == {"CURRENT", exported.bundle.path.name}
     assert store.committed("convnet").path == exported.bundle.path

@@ -98,7 +98,7 @@ def test_renew_makes_a_version_with_the_same_graph_and_fresh_figures(copied: Pat
     before = store.committed("convnet").manifest
     claimed = before.metrics[0].model_copy(update={"value": 0.9999})
     (copied / "bundle.json").write_text(before.model_copy(update={"metrics": (claimed,)}).model_dump_json())
-    main(["renew", "convnet"])
+    main(["renew", "convnet", "--promote"])
     after = store.committed("convnet")
     assert after.manifest.version > before.version
     assert after.manifest.sha256 == before.sha256

@@ -55,7 +55,8 @@ def toy(runs: Path) -> Recipe[Any]:
 
     short = dataclasses.replace(chosen, hyper=hyper, variants=variants, evaluate=evaluate)
     run = Run(short.name, hyper)
-    store.export(short, short.train(run), run)
+    written = store.export(short, short.train(run), run)
+    bundle.write_current(store.models_directory(), short.name, written.manifest.version)
     return short
 
 

@@ -1,4 +1,4 @@
-"""Bundles written by training: staged, checked the way the service will use them, and made the current ones."""
+"""Bundles written by training: staged, checked the way the service will use them, and put beside the served ones."""
 
 import dataclasses
 import datetime
@@ -55,14 +55,14 @@ def committed(name: str) -> Bundle:
     """The bundle that `models/<name>/CURRENT` names. Raises BundleError when there is none or it is corrupt."""
     models = models_directory()
     if name not in bundle.names(models):
-        raise BundleError(f"there is no bundle of {name} in {models} yet: python -m training run {name}")
+        raise BundleError(f"no bundle of {name} is served from {models} yet: python -m training run {name}")
     return bundle.current(models, name)
 
 
 def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:
-    """Write, check and measure the bundle of a trained module, make it the current one and drop the one before.
+    """Write, check and measure the bundle of a trained module: a candidate, beside the version that is served.
 
-    The repeats of the one before go along where it is of the same training.
+    The repeats of that one go along where it is of the same training.
     """
     return _publish(recipe.name, lambda stage: _fill(stage, recipe, module.cpu().eval(), run))
 
@@ -78,7 +78,7 @@ def update(recipe: Recipe[Any], before: Bundle, rows: Path) -> Bundle:
 
 
 def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
-    """Make what `fill` writes into a folder the current version. Others stay until `prune` takes them away.
+    """Make what `fill` writes into a folder a version. Which one is served stays as it is.
 
     It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there.
     """
@@ -93,16 +93,22 @@ def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
         shutil.rmtree(stage, ignore_errors=True)
     exported = Bundle(home / manifest.version)
     exported.check_golden(Predictor(exported.graph)(exported.golden()[0]))
-    bundle.write_current(models_directory(), name, manifest.version)
     return exported
 
 
 def prune(name: str) -> list[str]:
-    """Remove every version but the current one; their names. Raises BundleError when there is no current one."""
-    kept = committed(name).path
-    others = sorted(path for path in kept.parent.iterdir() if path.is_dir() and path != kept)
-    for other in others:
-        shutil.rmtree(other)
+    """Remove every version but the current one, and the history of releases; their names.
+
+    For a folder whose earlier versions git keeps. Raises BundleError when there is no current one.
+    """
+    from service.release.ledger import held  # what a training imports counts as what made its bundle
+
+    with held(committed(name).path.parent):
+        kept = committed(name).path
+        (kept.parent / bundle.RELEASES).unlink(missing_ok=True)
+        others = sorted(path for path in kept.parent.iterdir() if path.is_dir() and path != kept)
+        for other in others:
+            shutil.rmtree(other)
     return [other.name for other in others]
 
 

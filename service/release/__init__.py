@@ -1,0 +1,13 @@
+"""Which version of a model is served: how another takes its place, and the way back.
+
+    ledger    models/<name>/RELEASES, who changed what when, and the lock
+    release   promotion, roll back, pruning
+    command   `python -m service release`
+
+`CURRENT` alone says what is served. The ledger tells how that came about.
+"""
+
+from service.release.ledger import Entry, ReleaseError
+from service.release.release import Release, tried, whoever
+
+__all__ = ["Entry", "Release", "ReleaseError", "tried", "whoever"]

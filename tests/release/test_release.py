@@ -1,0 +1,145 @@
+"""A promotion serves another version and a roll back the one before; nothing else moves what is served."""
+
+import os
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
+import pytest
+
+from service.bundle import CURRENT, RELEASES, Bundle, BundleError, write_current
+from service.release import Release, ReleaseError
+from service.release.command import main
+from tests import toys
+
+NAME = "toy-digits"
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    """Of a model with the versions 1 to 3, of which the first is served."""
+    for version in ("1", "2", "3"):
+        toys.digits(tmp_path, version=version)
+    write_current(tmp_path, NAME, "1")
+    return Release(tmp_path, NAME)
+
+
+def moved(release: Release, version: str) -> None:
+    release.promote(version, "ada", check=whole)
+
+
+def back(release: Release) -> str:
+    return release.rollback("ada", check=whole).after
+
+
+def whole(folder: Path) -> None:
+    Bundle(folder)
+
+
+def test_a_promotion_is_kept_with_who_when_why_from_and_to(release: Release) -> None:
+    release.promote("2", "ada", "more digits")
+    assert release.served == "2"
+    (entry,) = release.history
+    assert (entry.who, entry.action, entry.before, entry.after, entry.reason) == (
+        "ada",
+        "promote",
+        "1",
+        "2",
+        "more digits",
+    )
+    assert entry.when.endswith("Z")
+
+
+def test_the_first_version_of_a_model_is_promoted_from_nothing(release: Release) -> None:
+    (release.home / CURRENT).unlink()
+    moved(release, "1")
+    assert (release.served, release.way_back, release.history[0].before) == ("1", None, None)
+
+
+def test_a_roll_back_goes_further_back_each_time(release: Release) -> None:
+    moved(release, "2")
+    moved(release, "3")
+    assert [back(release), back(release)] == ["2", "1"]
+    with pytest.raises(ReleaseError, match="no version of toy-digits was served before: promote one of 3, 2, 1"):
+        back(release)
+    moved(release, "3")
+    assert release.way_back == "1"
+
+
+def test_a_version_that_does_not_answer_as_it_should_is_not_served(release: Release) -> None:
+    golden = release.home / "2" / "golden.npz"
+    golden.write_bytes(golden.read_bytes() + b"x")
+    with pytest.raises(BundleError, match="does not have the sha256"):
+        release.promote("2", "ada")
+    assert (release.served, release.history) == ("1", ())
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("1", "is served already"), ("7", "has no version '7': it has 3, 2, 1"), ("../x", "has no")]
+)
+def test_what_cannot_be_promoted_is_told(release: Release, version: str, said: str) -> None:
+    with pytest.raises(ReleaseError, match=said):
+        moved(release, version)
+
+
+@pytest.mark.parametrize("name", ["toy-none", "../toy-digits", ""])
+def test_a_model_that_is_not_there_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ReleaseError, match="there is no model"):
+        Release(tmp_path, name)
+
+
+def test_of_two_operators_at_once_one_is_told(release: Release) -> None:
+    other = os.open(release.home, os.O_RDONLY)
+    flock(other, LOCK_EX)
+    for change in (lambda: moved(release, "2"), lambda: back(release), lambda: release.prune(1)):
+        with pytest.raises(ReleaseError, match="somebody else is releasing toy-digits"):
+            change()
+    os.close(other)
+    moved(release, "2")
+
+
+def test_a_version_written_by_hand_shows_in_the_history_and_may_be_rolled_back(release: Release) -> None:
+    moved(release, "2")
+    write_current(release.models, NAME, "3")
+    assert [entry.action for entry in release.history] == ["promote", "written by hand"]
+    assert back(release) == "2"
+
+
+def test_a_damaged_history_is_told_and_what_is_served_stays(release: Release) -> None:
+    (release.home / RELEASES).write_text("{")
+    with pytest.raises(ReleaseError, match="RELEASES cannot be read .*: restore it, or remove it"):
+        moved(release, "2")
+    assert release.served == "1"
+
+
+def test_pruning_keeps_the_latest_the_served_one_and_the_way_back(release: Release) -> None:
+    for version in ("9", "10", "11"):
+        toys.digits(release.models, version=version)
+    write_current(release.models, NAME, "1")
+    moved(release, "3")
+    assert release.prune(2) == ["2", "9"]
+    assert release.versions == ["1", "3", "10", "11"]
+    assert back(release) == "1"
+    assert release.prune(1) == ["3", "10"]
+
+
+def test_the_commands_tell_the_whole_story(
+    release: Release, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(release.models))
+    monkeypatch.setenv("QUARTET_KEEP_VERSIONS", "1")
+    main(["promote", NAME, "2", "--reason", "more digits", "--who", "ada"])
+    main(["status"])
+    shown = capsys.readouterr().out
+    assert "promote by ada, from 1 to 2: more digits" in shown
+    assert "toy-digits: serves 2" in shown
+    assert "the way back: 1" in shown
+    assert "other versions: 3, 1" in shown
+    main(["rollback", NAME, "--who", "bob"])
+    main(["history", NAME])
+    told = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split(" ", 1)[1] for line in told] == [
+        "rollback by bob, from 2 to 1",
+        "promote by ada, from 1 to 2: more digits",
+    ]
+    main(["prune", NAME])
+    assert capsys.readouterr().out == "toy-digits: removed 2\n"
