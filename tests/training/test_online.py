@@ -66,7 +66,7 @@ def test_what_is_remembered_survives_its_file() -> None:
 
 def test_an_update_is_what_all_rows_together_give(models: Path, rows: Path) -> None:
     before = committed("online-linear")
-    main(["update", "online-linear", str(rows)])
+    main(["update", "online-linear", str(rows), "--promote"])
     after = committed("online-linear")
     x, y = cities()
     theta = normal_equation(np.vstack([x, NEW[:, :1]]), np.concatenate([y, NEW[:, 1]]))
@@ -83,7 +83,7 @@ def test_a_service_that_runs_answers_by_the_new_version(models: Path, rows: Path
     async def served() -> list[str]:
         await repository.load()
         first = repository.models["online-linear"].manifest.version
-        main(["update", "online-linear", str(rows)])
+        main(["update", "online-linear", str(rows), "--promote"])
         await repository.refresh()
         return [first, repository.models["online-linear"].manifest.version]
 
