@@ -76,7 +76,7 @@ def fate(client: httpx.Client, file: File) -> str:
     if file.media_type == DICOM:
         before, after = (read_image(body, LIMITS).hu for body in (file.body, answer.content))
     else:
-        before, after = (np.load(io.BytesIO(body)) for body in (file.body, answer.content))
+        before, after = (np.load(io.BytesIO(body), allow_pickle=False) for body in (file.body, answer.content))
     if before.shape != after.shape:
         raise ValueError(f"{after.shape} for {before.shape}")
     warning = f", warning: {answer.headers['warning']}" if "warning" in answer.headers else ""
