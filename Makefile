@@ -26,7 +26,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench ablation competitors load faults hostile protocol lock openapi sbom image image-test play validate fronts rolling-update clean
+.PHONY: help serve test check format train evaluate bench ablation batch-demo competitors load faults hostile protocol lock openapi sbom image image-test play validate fronts rolling-update clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ ablation: $(VENV)/.bench  ## Measure what was written by hand with and without i
 
 competitors: $(VENV)/.bench  ## Install what bench compares with, each in an environment of its own
 	$(BIN)/python -m load_tests.bench.competitors $(ARGS)
+
+batch-demo: $(VENV)/.dev  ## Score a million applicants in a job that is killed half-way
+	$(BIN)/python -m load_tests.bulk $(ARGS)
 
 load: $(VENV)/.bench  ## Locust without its page, against a service on $(HOST):$(PORT)
 	$(BIN)/locust --locustfile load_tests/locustfile.py --headless --host http://$(HOST):$(PORT) \

@@ -26,6 +26,7 @@ from deploy.helm_binaries import HelmError, helm
 
 DEPLOY = Path(__file__).parent
 CHART, RENDERED = DEPLOY / "helm" / "quartet", DEPLOY / "kubernetes" / "quartet.yaml"
+BATCH_JOB = DEPLOY / "kubernetes" / "batch-job.yaml"
 RULES, RULE_TESTS = CHART / "files" / "rules.yaml", DEPLOY / "prometheus" / "rules_test.yaml"
 DASHBOARD, KSERVE = DEPLOY / "grafana" / "quartet.json", DEPLOY / "kserve" / "inferenceservice.yaml"
 VERSIONS = "1.27", "1.32", "1.37"
@@ -144,6 +145,7 @@ def unknown(given: Any, known: Any, path: str = "") -> Iterator[str]:
 def manifests(program: Path) -> Iterator[str]:
     if RENDERED.read_text(encoding="utf-8") != FIRST + rendered(program, []):
         yield f"{RENDERED} is not what the chart renders: make validate ARGS=--write"
+    yield from object_complaints(yaml.safe_load(BATCH_JOB.read_text(encoding="utf-8")))
 
 
 def kserve() -> Iterator[str]:

@@ -7,6 +7,7 @@ quartet ask digits photo.jpg                    send a file to the task that it 
 quartet ask credit applicants.csv --explain
 quartet ask ct slice.dcm -o denoised.dcm
 quartet samples --label 7 --count 16 -o sevens.png
+quartet batch credit applicants.csv scored.csv  a job of any size, on all cores; goes on where it was killed
 quartet train convnet                           train a model; the same as `python -m training run`
 quartet release status                          which versions are served; promote, rollback, history, prune
 quartet tune [NAME...] [--output profile.json]  measure how each model runs best on this machine
@@ -43,6 +44,8 @@ def main() -> None:
             ask(command + words)
         elif command == ["release"]:
             release(words)
+        elif command == ["batch"]:
+            work_through(words)
         elif command == ["train"]:
             train(words)
         else:
@@ -100,6 +103,16 @@ def ask(words: list[str]) -> None:
     try:
         main(words)
     except AskError as error:
+        sys.exit(f"quartet: {error}")
+
+
+def work_through(words: list[str]) -> None:
+    from service.bulk.command import main
+    from service.bulk.sources import BulkError
+
+    try:
+        sys.exit(main(words))
+    except BulkError as error:
         sys.exit(f"quartet: {error}")
 
 

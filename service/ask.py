@@ -82,8 +82,7 @@ def add(tasks: Any, name: str, task: Task) -> None:
         parser.add_argument(
             "files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(task.readers)}; - is stdin"
         )
-        for option in task.options:
-            _add_option(parser, option)
+        add_options(parser, task)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=f"{', '.join(task.writers)}, by its suffix")
     parser.add_argument("--url", help=f"of the service; else {URL}, else http://127.0.0.1:3000")
     parser.add_argument("--key", help=f"API key; else {KEY}")
@@ -98,6 +97,11 @@ def _example(name: str, task: Task) -> str:
 def _suffix(media: str) -> str:
     known = {found: suffix for suffix, found in reversed(SUFFIXES.items())}
     return known.get(media) or mimetypes.guess_extension(media) or ""
+
+
+def add_options(parser: argparse.ArgumentParser, task: Task) -> None:
+    for option in task.options:
+        _add_option(parser, option)
 
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
