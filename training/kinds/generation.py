@@ -143,7 +143,7 @@ def _accepted(gate: str, samples: Samples) -> Metric:
 def _likeness(samples: Samples, data: Split, model: str) -> tuple[Metric, ...]:
     """The distance of samples from the test pictures, and how much of them they cover, in a classifier's features."""
     count = min(len(samples), len(data.test))
-    shown = data.test.pixels[:count], _some(data.train, count)[0], samples[:count]
+    shown = _some(data.test, count)[0], _some(data.train, count)[0], samples[:count]
     real, train, fake = (features(committed(model), rows.astype(np.float32)) for rows in shown)
     floor = generation.frechet(train, real)
     distance = generation.frechet_metric("Fréchet distance", fake, real, split="samples", description=_named(model))
@@ -158,7 +158,7 @@ def _likeness(samples: Samples, data: Split, model: str) -> tuple[Metric, ...]:
 
 
 def _some(images: Images, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels and labels of `count` images, drawn at random but always the same."""
+    """Pixels and labels of `count` images, drawn at random but always the same: neighbours were written alike."""
     rows = np.random.default_rng(SEED).permutation(len(images))[:count]
     return images.pixels[rows], images.labels[rows]
 
