@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydicom import dcmread
 
 from load_tests.wire import Reply
+from service.codecs.related import read_related
+from service.messages import DICOM, Request
 
 
 def objections(path: str, reply: Reply | None) -> Iterator[str]:
@@ -81,12 +84,32 @@ DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "deflate": zlib.decompress,
     "zstd": lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body),
 }
+
+
+def _read_related(reply: Reply) -> None:
+    request = Request(reply.body, {b"content-type": reply.headers["content-type"].encode()})
+    for part in read_related(request, DICOM):
+        _ = dcmread(io.BytesIO(part)).pixel_array
+
+
+def _read_zip(reply: Reply) -> None:
+    with zipfile.ZipFile(io.BytesIO(reply.body)) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"{damaged} is damaged")
+
+
+def _read_picture(reply: Reply) -> None:
+    Image.open(io.BytesIO(reply.body)).load()
+
+
 READERS = {
     "text/plain": lambda reply: list(text_string_to_metric_families(reply.body.decode())),
     "text/html": lambda reply: reply.body.decode(),
     "application/json": _read_json,
     "application/x-npy": lambda reply: np.load(io.BytesIO(reply.body), allow_pickle=False),
-    "image/png": lambda reply: Image.open(io.BytesIO(reply.body)).load(),
+    **dict.fromkeys(("image/png", "image/webp", "image/gif"), _read_picture),
+    "multipart/related": _read_related,
+    "application/zip": _read_zip,
     "application/dicom": lambda reply: dcmread(io.BytesIO(reply.body)).pixel_array,
     "application/octet-stream": _read_binary,
 }
