@@ -25,6 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from service.budget import Budget
+from service.drift import Watch, compare
 from service.shared_folder import ensure
 
 STAGES = ("decode", "queue", "infer", "encode")
@@ -32,6 +33,7 @@ SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 FOLD_AT = 4096
 KEPT_VERSIONS = 3
+WINDOW = "window"  # counts by bin, of which the metrics of drift are made
 
 # (family, label values...) -> numbers that add up over workers: [value], or bucket counts and their sum.
 Series = dict[tuple[str, ...], list[float]]
@@ -87,6 +89,30 @@ FAMILIES = (
     Family("gauge", "quartet_memory_budget_bytes", "What the requests of the workers may hold together."),
     Family("gauge", "quartet_memory_held_bytes", "What they hold of it."),
     Family("gauge", "quartet_workers", "Workers that are alive."),
+    Family(
+        "gauge",
+        "quartet_drift_rows",
+        "Rows in the window that a feature or an output is watched in.",
+        ("model", "version", "feature"),
+    ),
+    Family(
+        "gauge",
+        "quartet_drift_psi",
+        "Population stability index of that window against the training data.",
+        ("model", "version", "feature"),
+    ),
+    Family(
+        "gauge",
+        "quartet_drift_expected_psi",
+        "Its mean where nothing has drifted.",
+        ("model", "version", "feature"),
+    ),
+    Family(
+        "gauge",
+        "quartet_drift_p_value",
+        "How often chance alone differs as much where nothing has drifted.",
+        ("model", "version", "feature"),
+    ),
 )
 
 
@@ -134,6 +160,7 @@ class ModelMetrics:
         self.outcomes: Counter[str] = Counter()
         self.evictions = 0
         self.gauges: Callable[[], Gauges] | None = None
+        self.watch: Watch | None = None
 
     def answered(self, decode_s: float, encode_s: float) -> None:
         """Called once per request that got its answer."""
@@ -214,14 +241,37 @@ class Metrics(Collector):
         families = self.collect()
         return await asyncio.to_thread(generate_latest, _Scrape(families))
 
+    def windows(self, name: str, version: str) -> dict[str, list[float]]:
+        """Of all workers: rows in each bin, by feature. The others' are up to a second old."""
+        total = self._levels()
+        self._add_others(total)
+        return {key[3]: values for key, values in total.items() if key[:3] == (WINDOW, name, version)}
+
     def _families(self, total: Series) -> Iterator[Metric]:
+        self._add_others(total)
+        total |= self._drift(total)
+        for family in FAMILIES:
+            yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
+
+    def _add_others(self, total: Series) -> None:
         total["quartet_lost_workers",] = [0]
         for path in self.shared.glob("*.json") if self.shared else ():
             if path.stem != str(os.getpid()):
                 with suppress(OSError, ValueError):  # of a worker that could not write all of it
                     _add(total, path)
-        for family in FAMILIES:
-            yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
+
+    def _drift(self, total: Series) -> Series:
+        series: Series = {}
+        for (kind, *key), counts in total.items():
+            model = self.models.get((key[0], key[1])) if kind == WINDOW else None
+            if model is None or model.watch is None:
+                continue
+            series["quartet_drift_rows", *key] = [sum(counts)]
+            if found := compare(model.watch.histograms[key[2]].counts, counts):
+                series["quartet_drift_psi", *key] = [found.psi]
+                series["quartet_drift_expected_psi", *key] = [found.expected]
+                series["quartet_drift_p_value", *key] = [found.p_value]
+        return series
 
     def _counted(self) -> Series:
         """What only grows."""
@@ -256,6 +306,8 @@ class Metrics(Collector):
             series["quartet_memory_budget_bytes",] = [self.budget.size]
             series["quartet_memory_held_bytes",] = [self.budget.held]
         for key, model in list(self.models.items()):
+            windows = model.watch.counts() if model.watch is not None else {}
+            series |= {(WINDOW, *key, feature): [*counts] for feature, counts in windows.items() if any(counts)}
             if model.gauges is None:
                 continue
             now = model.gauges()

@@ -10,8 +10,9 @@ from pydantic.json_schema import models_json_schema
 
 import service
 from service.bundle import Bundle, BundleError, Manifest, Metric
+from service.drift import DriftReport
 from service.http.keys import is_open
-from service.messages import CSV, FORM, JSON, TEXT
+from service.messages import CSV, FORM, JSON, PNG, TEXT
 from service.oip import openapi_paths as protocol
 from service.task import Option, Task
 from service.tasks import TASKS
@@ -126,7 +127,7 @@ def document(
             task.describe(schemas, manifests)
     _tidy(schemas)
     paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests, defaults, examples)} for one in TASKS}
-    paths |= {path: {"get": _page(page)} for path, page in PAGES.items()} | protocol.paths()
+    paths |= {path: {"get": _page(path, page)} for path, page in PAGES.items()} | protocol.paths()
     components: dict[str, Any] = {"schemas": schemas}
     if keyed:
         components["securitySchemes"] = KEY_SCHEMES
@@ -213,6 +214,7 @@ class Page(NamedTuple):
     media: str
     form: type[BaseModel] | None = None
     tag: str = OPERATION
+    others: tuple[str, ...] = ()  # media types that `accept` may ask for
 
 
 PAGES = {
@@ -221,6 +223,15 @@ PAGES = {
     ),
     "/v1/models/{name}": Page(
         "show_model", "Show a model", "Its signature, figures, provenance and card.", JSON, ModelDescription, MODELS
+    ),
+    "/v1/models/{name}/drift": Page(
+        "show_drift",
+        "Show how far from its training data a model is asked",
+        "Of each feature and output that the bundle has a histogram of, over all workers.",
+        JSON,
+        DriftReport,
+        MODELS,
+        (PNG,),
     ),
     "/livez": Page("livez", "Ask whether the process is alive", "A restart helps where it does not answer.", TEXT),
     "/readyz": Page(
@@ -234,16 +245,18 @@ PAGES = {
 }
 
 
-def _page(page: Page) -> dict[str, Any]:
+def _page(path: str, page: Page) -> dict[str, Any]:
     content = {page.media: {"schema": _reference(page.form.__name__)} if page.form else {"schema": {"type": "string"}}}
+    content |= {media: {"schema": BINARY} for media in page.others}
+    failures = ("404", "406", "503") if page.others else ("404", "503")
     described: dict[str, Any] = {
         "operationId": page.operation_id,
         "summary": page.summary,
         "description": page.description,
         "tags": [page.tag],
-        "responses": {"200": {"description": "OK", "content": content}} | _errors("404", "503"),
+        "responses": {"200": {"description": "OK", "content": content}} | _errors(*failures),
     }
-    return described | ({"parameters": [_name_parameter()]} if page.form is ModelDescription else {})
+    return described | ({"parameters": [_name_parameter()]} if "{name}" in path else {})
 
 
 def _operation(

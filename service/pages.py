@@ -13,15 +13,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service import openapi
 from service.bundle import MAIN, Manifest
+from service.codecs.bars import Panel, draw
+from service.drift import FeatureDrift, report
 from service.engine.repository import Repository
 from service.engine.served_model import ServedModel
-from service.errors import NotReady, UnknownModel
+from service.errors import NotAcceptable, NotReady, UnknownModel
 from service.http.exchange import Scope
 from service.http.throttling import Throttled
-from service.messages import Answer
+from service.messages import JSON, PNG, Answer, preferred
 from service.metrics import Metrics
 
-MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})")
+MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})(/drift)?")
 
 # Swagger UI comes with BentoML, which serves it below /static_content: the page needs no other host. All addresses are
 # relative, for a proxy may have put a prefix before them.
@@ -52,6 +54,7 @@ Page = Callable[[], Awaitable[Answer]]
 class Pages:
     def __init__(self, repository: Repository, metrics: Metrics) -> None:
         self.repository = repository
+        self._metrics = metrics
         self._exposition = Throttled(metrics.page)
         self._document = b""
         self._described: list[tuple[str, str, str | None]] | None = None
@@ -71,7 +74,7 @@ class Pages:
         if path == "/openapi.json":
             return partial(self.openapi, prefix_of(scope))
         if page is None and (match := MODEL_PATH.fullmatch(path)):
-            return partial(self.model, match[1])
+            return partial(self.drift, match[1], _accept(scope)) if match[2] else partial(self.model, match[1])
         return page
 
     async def docs(self) -> Answer:
@@ -121,6 +124,29 @@ class Pages:
         model = self.repository.pick(name, None)
         described = _summary(model) | _manifest(model.manifest) | {"card": model.card}
         return Answer(orjson.dumps(described))
+
+    async def drift(self, name: str, accept: bytes) -> Answer:
+        """Raises UnknownModel, NotAcceptable."""
+        media_type = preferred(accept, (JSON, PNG))
+        if media_type is None:
+            raise NotAcceptable(f"The answer can be {JSON} or {PNG}.", "accept")
+        model = self.repository.pick(name, None)
+        told = report(model.manifest, model.watch, self._metrics.windows(name, model.manifest.version))
+        if media_type == JSON:
+            return Answer(told.model_dump_json().encode())
+        headers = (b"x-model", name.encode()), (b"x-model-version", model.manifest.version.encode())
+        return Answer(await asyncio.to_thread(draw, [_panel(one) for one in told.features]), PNG, headers)
+
+
+def _accept(scope: Scope) -> bytes:
+    return b", ".join(value for name, value in scope["headers"] if name == b"accept") or b"*/*"
+
+
+def _panel(one: FeatureDrift) -> Panel:
+    words = (
+        f"{one.rows} rows: too few" if one.psi is None else f"{one.rows} rows, PSI {one.psi:.3f}, p {one.p_value:.2g}"
+    )
+    return Panel(one.feature, words, one.reference, one.counts or ())
 
 
 def _playground() -> dict[str, Page]:

@@ -125,6 +125,9 @@ class Settings(BaseModel):
     trial_s: float = Field(
         60.0, gt=0, le=3600, description="Time that a new version may take in the process that tries it first."
     )
+    drift_window_s: float = Field(
+        86400.0, ge=60, le=31 * 86400, description="How far back drift looks (docs/drift.md), in seconds."
+    )
     drain_delay_s: float = Field(
         0.0, ge=0, le=600, description="Time between SIGTERM, when `/readyz` fails, and the end of accepting requests."
     )

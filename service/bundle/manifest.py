@@ -62,7 +62,11 @@ class Metric(Record):
 
 
 class Histogram(Record):
-    """Distribution of a feature in the training data, the reference that drift is measured against."""
+    """Distribution of a feature or an output in the training data, the reference that drift is measured against.
+
+    `feature` is the name of an attribute, of an input or output [batch], or of one of the quantities; `probabilities`,
+    which stands for the place of the likeliest label; or begins with `mean `, the mean of the first input over an item.
+    """
 
     feature: str
     edges: tuple[float, ...]

@@ -7,6 +7,7 @@ from queue import SimpleQueue
 from time import perf_counter
 
 from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
+from service.drift import Watch
 from service.engine.batcher import Batcher, Job, Observer
 from service.engine.padding import Padding
 from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
@@ -24,11 +25,16 @@ class LoadedModel:
     It lives as long as somebody holds it: requests in flight finish on one that has been replaced or has made room.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings, metrics: ModelMetrics, profile: Profile) -> None:
-        """Raises BundleError or ProviderError. Takes seconds: call it in a thread."""
+    def __init__(
+        self, bundle: Bundle, settings: Settings, metrics: ModelMetrics, profile: Profile, watch: Watch | None = None
+    ) -> None:
+        """`watch` counts what the main graph gets and gives.
+
+        Raises BundleError or ProviderError. Takes seconds: call it in a thread.
+        """
         self.tuning, sessions = start_sessions(bundle, settings, profile)
         self.provider = sessions[0].provider
-        self.main = LoadedGraph(bundle, MAIN, sessions, self.tuning, settings, metrics.batch)
+        self.main = LoadedGraph(bundle, MAIN, sessions, self.tuning, settings, metrics.batch, watch)
         self.graphs = {MAIN: self.main} | {
             name: self._beside(bundle, name, settings) for name in bundle.manifest.graphs if name != MAIN
         }
@@ -86,6 +92,7 @@ class LoadedGraph:
         tuning: Tuning,
         settings: Settings,
         observe: Observer,
+        watch: Watch | None = None,
     ) -> None:
         """Raises BundleError when the graph does not give its golden outputs."""
         manifest, graph = bundle.manifest, bundle.manifest.graphs[name]
@@ -99,8 +106,9 @@ class LoadedGraph:
             Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None
         )
         self._item = elements(inputs) if graph.axes else 0
+        run = sessions[0].run if len(sessions) == 1 else Pool(sessions).run
         self.batcher = Batcher(
-            sessions[0].run if len(sessions) == 1 else Pool(sessions).run,
+            run if watch is None else watch.watching(run),
             ThreadPoolExecutor(tuning.instances, thread_name_prefix=f"{manifest.name}-{name}"),
             max_batch=tuning.max_batch,
             max_queue_rows=settings.max_queue_rows,

@@ -3,6 +3,7 @@
 from time import perf_counter
 
 from service.bundle import Bundle, BundleError
+from service.drift import Watch
 from service.engine.loaded_model import LoadedModel
 from service.engine.session import ProviderError, provider_of
 from service.engine.tune import Profile
@@ -23,6 +24,7 @@ class ServedModel:
         self.bundle, self.manifest, self.card = bundle, bundle.manifest, bundle.card
         self.metrics = metrics.model(self.manifest.name, self.manifest.version)
         tuned = profile.models.get(self.manifest.name)
+        self.watch = self.metrics.watch = Watch(self.manifest, settings.drift_window_s)
         self.size = (size or LAYOUTS * bundle.graphs_size) * (tuned.instances if tuned else 1)
         self.loaded: LoadedModel | None = None
         self.used_at = perf_counter()
@@ -42,7 +44,7 @@ class ServedModel:
         """Verify the files once more, run every graph. Raises BundleError, ProviderError. Call it in a thread."""
         try:
             self.bundle.verify()
-            return LoadedModel(self.bundle, self._settings, self.metrics, self._profile)
+            return LoadedModel(self.bundle, self._settings, self.metrics, self._profile, self.watch)
         except (BundleError, ProviderError):
             raise
         except Exception as error:
@@ -60,3 +62,5 @@ class ServedModel:
     def retire(self) -> None:
         """It is no longer served. Requests in flight still hold it, and it goes with the last of them."""
         self._retired, self.metrics.gauges = True, None
+        if self.metrics.watch is self.watch:
+            self.metrics.watch = None
