@@ -24,8 +24,10 @@ ROWS = {
     "Traffic and errors": ("requests", "in_flight_requests", "errors", "request_seconds"),
     "Stages, batches and queues": ("stage_seconds", "batch_rows", "queued_rows", "running_rows"),
     "Versions and providers": ("loaded_models", "failed_loads", "session_threads"),
+    "Drift": ("drift_rows", "drift_psi", "drift_expected_psi", "drift_p_value"),
     "Processes": ("workers", "lost_workers", "cpu_seconds", "memory_bytes", "memory_budget_bytes", "memory_held_bytes"),
 }
+APART = {"drift_psi": "max", "drift_expected_psi": "max", "drift_p_value": "min"}  # what replicas do not add up to
 UNITS = {"seconds": "s", "bytes": "bytes"}
 
 
@@ -44,7 +46,11 @@ def legend(labels: tuple[str, ...]) -> str:
 
 
 def summed(expression: str, labels: tuple[str, ...]) -> str:
-    return f"sum by ({', '.join(labels)}) ({expression})" if labels else f"sum({expression})"
+    return gathered("sum", expression, labels)
+
+
+def gathered(how: str, expression: str, labels: tuple[str, ...]) -> str:
+    return f"{how} by ({', '.join(labels)}) ({expression})" if labels else f"{how}({expression})"
 
 
 def panel(family: Family) -> Panel:
@@ -56,7 +62,8 @@ def panel(family: Family) -> Panel:
         rate = f"rate({series(family.name, '_total')}{RATE})"
         return Panel(f"{title}, per second", "short", ((summed(rate, labels), legend(labels)),))
     if family.kind == "gauge":
-        return Panel(title, unit, ((summed(series(family.name), labels), legend(labels)),))
+        how = APART.get(family.name.removeprefix("quartet_"), "sum")
+        return Panel(title, unit, ((gathered(how, series(family.name), labels), legend(labels)),))
     kept = tuple(label for label in labels if label != "version")
     rate = summed(f"rate({series(family.name, '_bucket')}{RATE})", ("le", *kept))
     quantiles = ((f"histogram_quantile({share}, {rate})", f"{legend(kept)} p{share * 100:g}") for share in (0.5, 0.99))

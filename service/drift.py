@@ -1,29 +1,23 @@
 """Drift: how far what a model gets and gives lately is from its training data, whose histograms its bundle has.
 
-Each worker counts the rows of every batch into the bins of these histograms, block by block of a sliding window; no
-value outlives its batch. The counts of all workers add up. From few rows nothing is told, neither how they compare nor
-where they lie: it would tell of single ones.
+Each worker counts in a window of its own (`watch`), and the counts add up. Of few rows nothing is told, neither how
+they compare nor where they lie: it would tell of single ones.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import erfc, exp, lgamma, log, sqrt
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from service.bundle import Arrays, Histogram, Manifest
+from service.bundle import Histogram, Manifest
+from service.watch import Watch
 
-BLOCKS = 24  # of a window
 LEAST_ROWS = 50  # from which on something is told
 LEAST_EXPECTED = 5  # of a bin, or chi-squared says nothing of it
 PRIOR = 0.5  # rows that every bin is given, for an empty one has no logarithm
-
-Column = Callable[[Arrays, Arrays], NDArray[Any]]  # one number per row, of inputs and outputs
-Clock = Callable[[], float]
 
 
 class Comparison(NamedTuple):
@@ -52,96 +46,6 @@ class DriftReport(BaseModel):
     window_s: float
     features: list[FeatureDrift]
     unwatched: list[str] = Field(description="Histograms of the bundle that speak of nothing the service can see.")
-
-
-class Watch:
-    """The window of one version in this worker."""
-
-    def __init__(self, manifest: Manifest, window_s: float, clock: Clock = time.monotonic) -> None:
-        found = {one.feature: (one, _column(one.feature, manifest)) for one in manifest.reference}
-        watched = {name: (one, column) for name, (one, column) in found.items() if column is not None}
-        self.histograms = {name: histogram for name, (histogram, _) in watched.items()}
-        self.unwatched = [name for name in found if name not in watched]
-        self.window_s, self._clock = window_s, clock
-        self._columns = [column for _, column in watched.values()]
-        self._edges = _inner_edges(list(self.histograms.values()))
-        self._above = np.zeros((BLOCKS, *self._edges.shape), np.int64)  # rows at or above each edge
-        self._rows = np.zeros(BLOCKS, np.int64)
-        self._block = 0
-        self._lock = Lock()  # batches may run in threads
-
-    def watching(self, run: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
-        """`run`, whose inputs and outputs are counted; `run` itself where there is nothing to count."""
-
-        def watched(inputs: Arrays) -> Arrays:
-            outputs = run(inputs)
-            self.observe(inputs, outputs)
-            return outputs
-
-        return watched if self._columns else run
-
-    def observe(self, inputs: Arrays, outputs: Arrays) -> None:
-        """Count the rows of a batch."""
-        numbers_NF = np.array([column(inputs, outputs) for column in self._columns], np.float32).T
-        above = (numbers_NF[:, :, None] >= self._edges).sum(0)  # NaN is below every edge
-        with self._lock:
-            block = self._turn()
-            self._above[block] += above
-            self._rows[block] += len(numbers_NF)
-
-    def counts(self) -> dict[str, list[int]]:
-        """Rows of the window in each bin, by feature."""
-        with self._lock:
-            self._turn()
-            above, rows = self._above.sum(0), int(self._rows.sum())
-        cumulative = np.pad(above, ((0, 0), (1, 1)))
-        cumulative[:, 0] = rows
-        counts = -np.diff(cumulative, axis=1)
-        return {
-            name: row[: len(one.counts)].tolist()
-            for (name, one), row in zip(self.histograms.items(), counts, strict=True)
-        }
-
-    def _turn(self) -> int:
-        """Where to count now; blocks that the window has left are empty again."""
-        block = int(self._clock() * BLOCKS / self.window_s)
-        passed = min(block - self._block, BLOCKS)
-        if passed > 0:
-            stale = np.arange(block - passed + 1, block + 1) % BLOCKS
-            self._above[stale], self._rows[stale] = 0, 0
-            self._block = block
-        return block % BLOCKS
-
-
-def _column(feature: str, manifest: Manifest) -> Column | None:
-    """Where a feature is found in a batch: by the rule that `Histogram` tells of its name."""
-    task, first = manifest.task, manifest.inputs[0]
-    attributes = [one.name for one in getattr(task, "attributes", ())]
-    quantities = [one.name for one in getattr(task, "quantities", ())]
-    if feature in attributes:
-        place, name = attributes.index(feature), first.name
-        return lambda inputs, _: inputs[name][:, place]
-    if any(one.name == feature and one.shape == ("batch",) and one.dtype != "string" for one in manifest.inputs):
-        return lambda inputs, _: inputs[feature]
-    if any(one.name == feature and one.shape == ("batch",) for one in manifest.outputs):
-        return lambda _, outputs: outputs[feature]
-    if feature in quantities:
-        place = quantities.index(feature)
-        return lambda _, outputs: outputs["values"][:, place]
-    if feature == "probabilities" and "probabilities" in {one.name for one in manifest.outputs}:
-        return lambda _, outputs: outputs["probabilities"].argmax(1)
-    if feature.startswith("mean ") and first.dtype != "string" and all(isinstance(one, int) for one in first.shape[1:]):
-        return lambda inputs, _: inputs[first.name].reshape(len(inputs[first.name]), -1).mean(1)
-    return None
-
-
-def _inner_edges(histograms: Sequence[Histogram]) -> NDArray[np.float32]:
-    """The edges between bins [features, edges], as precise as what the graph takes; infinite where there are fewer."""
-    most = max((len(one.edges) - 2 for one in histograms), default=0)
-    edges = np.full((len(histograms), most), np.inf, np.float32)
-    for row, one in zip(edges, histograms, strict=True):
-        row[: len(one.edges) - 2] = one.edges[1:-1]
-    return edges
 
 
 def compare(reference: Sequence[float], seen: Sequence[float]) -> Comparison | None:

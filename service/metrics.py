@@ -25,8 +25,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from service.budget import Budget
-from service.drift import Watch, compare
+from service.drift import compare
 from service.shared_folder import ensure
+from service.watch import Watch
 
 STAGES = ("decode", "queue", "infer", "encode")
 SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in (1, 2.5, 5)), 10)

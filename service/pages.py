@@ -143,10 +143,8 @@ def _accept(scope: Scope) -> bytes:
 
 
 def _panel(one: FeatureDrift) -> Panel:
-    words = (
-        f"{one.rows} rows: too few" if one.psi is None else f"{one.rows} rows, PSI {one.psi:.3f}, p {one.p_value:.2g}"
-    )
-    return Panel(one.feature, words, one.reference, one.counts or ())
+    told = "too few" if one.psi is None else f"PSI {one.psi:.3f}, p {one.p_value:.2g}"
+    return Panel(one.feature, f"{one.rows} rows: {told}", one.reference, one.counts or ())
 
 
 def _playground() -> dict[str, Page]:

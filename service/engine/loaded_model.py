@@ -7,7 +7,6 @@ from queue import SimpleQueue
 from time import perf_counter
 
 from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
-from service.drift import Watch
 from service.engine.batcher import Batcher, Job, Observer
 from service.engine.padding import Padding
 from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
@@ -15,6 +14,7 @@ from service.engine.tune import Profile, Tuning
 from service.metrics import Gauges, ModelMetrics
 from service.quota import cpu_quota
 from service.settings import Settings
+from service.watch import Watch
 
 LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
 

@@ -3,12 +3,12 @@
 from time import perf_counter
 
 from service.bundle import Bundle, BundleError
-from service.drift import Watch
 from service.engine.loaded_model import LoadedModel
 from service.engine.session import ProviderError, provider_of
 from service.engine.tune import Profile
 from service.metrics import Metrics
 from service.settings import Settings
+from service.watch import Watch
 
 LAYOUTS = 3  # times a graph's file: its weights, and in the layout of the kernels. Measured are 2 to 5
 

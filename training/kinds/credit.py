@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from service.bundle import Histogram, Metric
 from service.bundle import Tensor as Signature
 from training.data.german import ATTRIBUTES, Applicants, applicants
-from training.measures.evaluation import Predict, bootstrapped, histogram, proportion
+from training.measures.evaluation import Predict, bootstrapped, histogram, outcomes, proportion
 from training.measures.scoring import auc
 from training.report.pictures import BLUE, ORANGE, png
 
@@ -109,14 +109,18 @@ def held_out_metrics(risk: NDArray[np.floating], default: NDArray[np.int64]) -> 
     )
 
 
-def reference(attributes_NA: NDArray[np.float32]) -> Iterator[Histogram]:
-    """One bin per category or small whole number; a tenth of the applicants in each bin of the others."""
+def reference(attributes_NA: NDArray[np.float32], risk_N: NDArray[np.floating]) -> Iterator[Histogram]:
+    """One bin per category or small whole number; a tenth of the applicants in each bin of the others.
+
+    `risk_N` is what the model gives for them.
+    """
     for attribute, values in zip(ATTRIBUTES, attributes_NA.T, strict=True):
         low, high = attribute.range or (0, len(attribute.values) - 1)
         edges = np.arange(low - 0.5, high + 1)
         if len(edges) > 12:
             edges = np.unique([low, *np.quantile(values, np.linspace(0.1, 0.9, 9)), high])
         yield histogram(attribute.name, values, edges)
+    yield outcomes("default_probability", risk_N)
 
 
 def draw_effects(predict: Predict, known: Applicants) -> bytes:

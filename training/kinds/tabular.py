@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from service.bundle import Attribute, Metric, Quantity
 from service.bundle import Tensor as Declared
-from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, outcomes
 from training.report.pictures import BLUE, png
 from training.run import Run
 
@@ -89,13 +89,18 @@ def left_out(x_NA: NDArray[np.float64], y_N: NDArray[np.float64]) -> NDArray[np.
 
 
 def evaluate(
-    predict: Predict, x_NA: NDArray[np.float64], y_N: NDArray[np.float64], attributes: tuple[Attribute, ...], unit: str
+    predict: Predict,
+    x_NA: NDArray[np.float64],
+    y_N: NDArray[np.float64],
+    attributes: tuple[Attribute, ...],
+    quantity: Quantity,
 ) -> Evaluation:
     """Errors where each row was left out, beside the mean of the others', and the distance from the closed form."""
+    unit, given_N = quantity.unit, predict({"row": x_NA.astype(np.float32)})["values"][:, 0]
     unseen = left_out(x_NA, y_N)
     by_mean = (y_N.sum() - y_N) / (len(y_N) - 1)
     intercept, *slopes = normal_equation(x_NA, y_N)
-    apart = predict({"row": x_NA.astype(np.float32)})["values"][:, 0] - (intercept + x_NA @ slopes)
+    apart = given_N - (intercept + x_NA @ slopes)
     return Evaluation(
         metrics=(
             _error("mean absolute error", unseen, y_N, unit, "of lines fitted without the row they predict"),
@@ -111,9 +116,12 @@ def evaluate(
             ),
         ),
         pictures={"left-out-rows": draw(unseen, y_N, unit)},
-        reference=tuple(
-            histogram(one.name, column, np.unique(np.quantile(column, np.linspace(0, 1, 6))))
-            for one, column in zip(attributes, x_NA.T, strict=True)
+        reference=(
+            *(
+                histogram(one.name, column, np.unique(np.quantile(column, np.linspace(0, 1, 6))))
+                for one, column in zip(attributes, x_NA.T, strict=True)
+            ),
+            outcomes(quantity.name, given_N),
         ),
     )
 

@@ -151,6 +151,11 @@ def histogram(feature: str, values: ArrayLike, edges: Iterable[float]) -> Histog
     return Histogram(feature=feature, edges=bounds, counts=tuple(int(count) for count in counts))
 
 
+def outcomes(output: str, values: NDArray[np.floating]) -> Histogram:
+    """How what a model gives for its training data is distributed, a tenth in each bin."""
+    return histogram(output, values, np.unique(np.quantile(values, np.linspace(0, 1, 11))))
+
+
 def differences(before: tuple[Metric, ...], after: tuple[Metric, ...]) -> list[str]:
     """Where two measurements of one model disagree, in words.
 

@@ -154,7 +154,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
             "reliability-cross-validated": draw_reliability(unseen_risk, everyone.default, THRESHOLD),
             "effects-on-log-odds": draw_effects(predict, known),
         },
-        reference=tuple(reference(known.attributes)),
+        reference=tuple(reference(known.attributes, predict({"applicant": known.attributes})["default_probability"])),
     )
 
 

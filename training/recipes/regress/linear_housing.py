@@ -43,7 +43,7 @@ def train(run: Run[Hyper]) -> nn.Module:
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return tabular.evaluate(predict, *houses(), ATTRIBUTES, "dollars")
+    return tabular.evaluate(predict, *houses(), ATTRIBUTES, *PRICE)
 
 
 def examples() -> Arrays:

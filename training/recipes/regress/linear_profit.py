@@ -18,7 +18,7 @@ from torch import nn
 
 from service.bundle import Arrays, TabularPrediction
 from training.data import city_profit
-from training.data.housing import CITY, PROFIT, PROFIT_UNIT
+from training.data.housing import CITY, PROFIT
 from training.kinds import tabular
 from training.kinds.tabular import Hyper
 from training.measures.evaluation import Evaluation, Predict
@@ -40,7 +40,7 @@ def train(run: Run[Hyper]) -> nn.Module:
 
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    return tabular.evaluate(predict, *cities(), CITY, PROFIT_UNIT)
+    return tabular.evaluate(predict, *cities(), CITY, *PROFIT)
 
 
 def examples() -> Arrays:
