@@ -55,16 +55,32 @@ def train(name: str, device: str, fresh: bool, start: str | None, promote: bool)
 
 
 def _offer(candidate: Bundle, promote: bool) -> None:
-    """Show its figures, and serve it where `promote` says so."""
+    """Show its figures; with `promote`, serve it if it passes its gate."""
     name, version = candidate.manifest.name, candidate.manifest.version
     print(f"{candidate.path}: {', '.join(card.figure(metric) for metric in candidate.manifest.metrics)}")
     if not promote:
-        print(f"nothing that is served has changed; to serve it: python -m service release promote {name} {version}")
+        print(f"nothing that is served has changed; to serve it:\n  python -m training gate {name} {version}")
+        print(f"  python -m service release promote {name} {version}")
         return
-    from service.release import Release, whoever  # what a training imports counts as what made its bundle
+    gate(name, version)
+    from service.release import Release, whoever
 
     Release(models_directory(), name).promote(version, whoever(), "python -m training --promote")
     print(f"{name} {version} is served now")
+
+
+def gate(name: str, version: str | None) -> None:
+    """Judge a candidate, the latest by default, beside what is served. Exits with 1 where it has not passed."""
+    from service.release import Release, verdict  # what a training imports counts as what made its bundle
+    from training.gate.gate import judge, latest
+
+    chosen, release = recipe.load(name), Release(models_directory(), name)
+    version = version or latest(release)
+    found = judge(chosen, release, version)
+    verdict.write(release.home / version, found)
+    print(f"{name} {version} beside {found.against or 'nothing'}\n{found.text}")
+    if not found.passed:
+        sys.exit(f"{name} {version} has not passed its gate")
 
 
 def _warm(chosen: recipe.Recipe[Any], start: str, device: str, fresh: bool) -> Run[Any]:
@@ -177,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     one, training, making = (argparse.ArgumentParser(add_help=False) for _ in range(3))
     one.add_argument("name", metavar="NAME")
     training.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    making.add_argument("--promote", action="store_true", help="serve the new version at once")
+    making.add_argument("--promote", action="store_true", help="serve the new version if it passes its gate")
     training.add_argument("--fresh", action="store_true", help="start over instead of going on")
 
     command(list_recipes, "list", "the recipes and their figures")
@@ -194,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     command(renew, "renew", "measure a committed bundle again: a candidate of the same graphs", one, making)
     updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")
+    gating = command(gate, "gate", "judge a candidate beside the served version, figure by figure", one)
+    gating.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest that is not served")
     command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")

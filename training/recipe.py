@@ -17,6 +17,7 @@ from torch import nn
 from service.bundle import Arrays, Asset, Axis, Bundle, Family, Metric, TaskSpec, Tensor, Tolerance
 from training import recipes
 from training.measures.evaluation import Evaluation, Predict
+from training.measures.paired import Rows
 from training.run import H, Run
 
 
@@ -65,6 +66,7 @@ class Recipe(Generic[H]):
               `train` always begins with random ones
     variants  hyper-parameters to change for each kind of training that `repeat` compares, the recipe's own first
     spot_check     one of the figures on a part of its samples that is always the same, measured in a second
+    rows           of the headline figure, where it is a share: each by itself, to compare two models row by row
     axes           what the names in the tensors' shapes mean
     front          of the served module, a graph that makes what the module takes of `inputs`; nothing where it takes
                    these. PyTorch has no tensors of texts
@@ -91,6 +93,7 @@ class Recipe(Generic[H]):
     warm: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     spot_check: Callable[[Predict], Metric] | None = None
+    rows: Callable[[Predict], Rows] | None = None
     source_figure: str = ""
     axes: dict[str, Axis] = field(default_factory=dict)
     front: Callable[[nn.Module], ModelProto] | None = None

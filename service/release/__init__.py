@@ -1,6 +1,7 @@
 """Which version of a model is served: how another takes its place, and the way back.
 
     ledger    models/<name>/RELEASES, who changed what when, and the lock
+    verdict   models/<name>/<version>/gate.json, whether a candidate may be served
     release   promotion, roll back, pruning
     command   `python -m service release`
 

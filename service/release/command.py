@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterator
 
 from service.bundle import names
+from service.release import verdict
 from service.release.ledger import Entry, ReleaseError
 from service.release.release import Release, whoever
 from service.settings import Settings
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     promoting = commands.add_parser("promote", description="serve a version")
     promoting.add_argument("name", metavar="NAME")
     promoting.add_argument("version", metavar="VERSION")
+    promoting.add_argument("--force", action="store_true", help="without a passed gate, for a --reason")
     promoting.set_defaults(run=promote)
     back = commands.add_parser("rollback", description="serve what was served before")
     back.add_argument("name", metavar="NAME")
@@ -62,13 +64,20 @@ def show(given: argparse.Namespace, settings: Settings) -> None:
             print(f"  since {told(release.history[-1])}")
         if release.way_back:
             print(f"  the way back: {release.way_back}")
-        if others := [version for version in reversed(release.versions) if version != release.served]:
-            print(f"  other versions: {', '.join(others)}")
+        others = [version for version in reversed(release.versions) if version != release.served]
+        if others:
+            print("  other versions:")
+        for version in others:
+            print(f"    {version}, {gated(release, version)}")
+
+
+def gated(release: Release, version: str) -> str:
+    return verdict.objection(release.home / version, release.served) or "its gate was passed"
 
 
 def promote(given: argparse.Namespace, settings: Settings) -> None:
     release = Release(settings.models_dir, given.name)
-    print(told(release.promote(given.version, given.who, given.reason)))
+    print(told(release.promote(given.version, given.who, given.reason, force=given.force)))
 
 
 def roll_back(given: argparse.Namespace, settings: Settings) -> None:

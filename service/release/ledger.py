@@ -29,7 +29,7 @@ class Entry(Record):
 
     when: str
     who: str
-    action: Literal["promote", "rollback", "written by hand"]
+    action: Literal["promote", "forced promote", "rollback", "written by hand"]
     before: Version | None
     after: Version
     reason: str = ""

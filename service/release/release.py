@@ -12,7 +12,7 @@ from typing import Literal
 from service.bundle import MANIFEST, NAME, VERSION, Bundle, BundleError, write_current
 from service.engine.trial import Trials
 from service.metrics import Metrics
-from service.release import ledger
+from service.release import ledger, verdict
 from service.release.ledger import LONGEST, Entry, Ledger, ReleaseError
 from service.settings import Settings
 
@@ -62,15 +62,32 @@ class Release:
         """The version that a roll back would serve."""
         return self._way_back(ledger.read(self.home))
 
-    def promote(self, version: str, who: str, reason: str = "", check: Callable[[Path], None] = tried) -> Entry:
-        """Serve `version`, once `check` has found nothing against it."""
+    def promote(
+        self,
+        version: str,
+        who: str,
+        reason: str = "",
+        *,
+        force: bool = False,
+        check: Callable[[Path], None] = tried,
+    ) -> Entry:
+        """Serve `version`, whose gate was passed, once `check` has found nothing against it.
+
+        `force` does without the gate, and not without a reason.
+        """
+        if force and not reason.strip():
+            raise ReleaseError("without a passed gate there must be a reason: --force --reason TEXT")
         with ledger.held(self.home):
             found = ledger.read(self.home)
             if version not in self.versions:
                 raise ReleaseError(f"{self.name} has no version {version[:80]!r}: it has {_listed(self.versions)}")
             if version == self.served:
                 raise ReleaseError(f"{self.name} {version} is served already")
-            return self._move(found, "promote", version, who, reason, check)
+            if not force and (objection := verdict.objection(self.home / version, self.served)):
+                raise ReleaseError(
+                    f"{self.name} {version} stays a candidate, {objection}, or give --force --reason TEXT"
+                )
+            return self._move(found, "forced promote" if force else "promote", version, who, reason, check)
 
     def rollback(self, who: str, reason: str = "", check: Callable[[Path], None] = tried) -> Entry:
         """Serve what was served before; a second time, what was served before that."""
@@ -103,7 +120,7 @@ class Release:
     def _move(
         self,
         found: Ledger,
-        action: Literal["promote", "rollback"],
+        action: Literal["promote", "forced promote", "rollback"],
         version: str,
         who: str,
         reason: str,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle import CURRENT, RELEASES, Bundle, BundleError, write_current
-from service.release import Release, ReleaseError
+from service.bundle import CURRENT, MANIFEST, RELEASES, Bundle, BundleError, file_sha256, write_current
+from service.release import Release, ReleaseError, verdict
 from service.release.command import main
+from service.release.verdict import Check, Verdict
 from tests import toys
 
 NAME = "toy-digits"
@@ -24,7 +25,7 @@ def release(tmp_path: Path) -> Release:
 
 
 def moved(release: Release, version: str) -> None:
-    release.promote(version, "ada", check=whole)
+    release.promote(version, "ada", "as a test", force=True, check=whole)
 
 
 def back(release: Release) -> str:
@@ -36,12 +37,12 @@ def whole(folder: Path) -> None:
 
 
 def test_a_promotion_is_kept_with_who_when_why_from_and_to(release: Release) -> None:
-    release.promote("2", "ada", "more digits")
+    release.promote("2", "ada", "more digits", force=True)
     assert release.served == "2"
     (entry,) = release.history
     assert (entry.who, entry.action, entry.before, entry.after, entry.reason) == (
         "ada",
-        "promote",
+        "forced promote",
         "1",
         "2",
         "more digits",
@@ -69,7 +70,7 @@ def test_a_version_that_does_not_answer_as_it_should_is_not_served(release: Rele
     golden = release.home / "2" / "golden.npz"
     golden.write_bytes(golden.read_bytes() + b"x")
     with pytest.raises(BundleError, match="does not have the sha256"):
-        release.promote("2", "ada")
+        release.promote("2", "ada", "as a test", force=True)
     assert (release.served, release.history) == ("1", ())
 
 
@@ -100,7 +101,7 @@ def test_of_two_operators_at_once_one_is_told(release: Release) -> None:
 def test_a_version_written_by_hand_shows_in_the_history_and_may_be_rolled_back(release: Release) -> None:
     moved(release, "2")
     write_current(release.models, NAME, "3")
-    assert [entry.action for entry in release.history] == ["promote", "written by hand"]
+    assert [entry.action for entry in release.history] == ["forced promote", "written by hand"]
     assert back(release) == "2"
 
 
@@ -127,19 +128,56 @@ def test_the_commands_tell_the_whole_story(
 ) -> None:
     monkeypatch.setenv("QUARTET_MODELS_DIR", str(release.models))
     monkeypatch.setenv("QUARTET_KEEP_VERSIONS", "1")
-    main(["promote", NAME, "2", "--reason", "more digits", "--who", "ada"])
+    main(["promote", NAME, "2", "--force", "--reason", "more digits", "--who", "ada"])
     main(["status"])
     shown = capsys.readouterr().out
-    assert "promote by ada, from 1 to 2: more digits" in shown
+    assert "forced promote by ada, from 1 to 2: more digits" in shown
     assert "toy-digits: serves 2" in shown
     assert "the way back: 1" in shown
-    assert "other versions: 3, 1" in shown
+    assert "3, there is no verdict on it: run `python -m training gate toy-digits 3`" in shown
     main(["rollback", NAME, "--who", "bob"])
     main(["history", NAME])
     told = capsys.readouterr().out.splitlines()[1:]
     assert [line.split(" ", 1)[1] for line in told] == [
         "rollback by bob, from 2 to 1",
-        "promote by ada, from 1 to 2: more digits",
+        "forced promote by ada, from 1 to 2: more digits",
     ]
     main(["prune", NAME])
     assert capsys.readouterr().out == "toy-digits: removed 2\n"
+
+
+def judged(release: Release, version: str, against: str | None = "1", passed: bool = True) -> None:
+    manifest = file_sha256(release.home / version / MANIFEST)
+    checks = (Check(name="size", passed=passed, text="9 bytes"),)
+    verdict.write(release.home / version, Verdict(against=against, manifest=manifest, when="now", checks=checks))
+
+
+def test_a_passed_gate_is_enough(release: Release) -> None:
+    judged(release, "2")
+    assert release.promote("2", "ada", check=whole).action == "promote"
+
+
+@pytest.mark.parametrize(
+    ("against", "passed", "said"),
+    [("1", False, "not passed: size"), ("3", True, "compared with 3, and 1 is served now")],
+)
+def test_a_gate_that_failed_or_is_of_another_time_is_not_enough(
+    release: Release, against: str, passed: bool, said: str
+) -> None:
+    judged(release, "2", against, passed)
+    with pytest.raises(ReleaseError, match=said):
+        release.promote("2", "ada", check=whole)
+
+
+def test_a_verdict_on_other_files_does_not_count(release: Release) -> None:
+    judged(release, "2")
+    (release.home / "3" / verdict.GATE).write_bytes((release.home / "2" / verdict.GATE).read_bytes())
+    with pytest.raises(ReleaseError, match="on another manifest"):
+        release.promote("3", "ada", check=whole)
+
+
+def test_without_a_gate_there_must_be_a_reason(release: Release) -> None:
+    with pytest.raises(ReleaseError, match="there is no verdict on it: run `python -m training gate toy-digits 2`"):
+        release.promote("2", "ada", check=whole)
+    with pytest.raises(ReleaseError, match="there must be a reason"):
+        release.promote("2", "ada", " ", force=True, check=whole)

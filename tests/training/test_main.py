@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service import bundle
 from training import recipe
 from training.__main__ import main
 from training.export import store
@@ -98,7 +99,9 @@ def test_renew_makes_a_version_with_the_same_graph_and_fresh_figures(copied: Pat
     before = store.committed("convnet").manifest
     claimed = before.metrics[0].model_copy(update={"value": 0.9999})
     (copied / "bundle.json").write_text(before.model_copy(update={"metrics": (claimed,)}).model_dump_json())
-    main(["renew", "convnet", "--promote"])
+    main(["renew", "convnet"])
+    candidate = max(path.name for path in copied.parent.iterdir() if path.is_dir())
+    bundle.write_current(copied.parents[1], "convnet", candidate)
     after = store.committed("convnet")
     assert after.manifest.version > before.version
     assert after.manifest.sha256 == before.sha256

@@ -19,6 +19,7 @@ from service.bundle import Arrays, DigitClassification, ImageClassification, Met
 from service.bundle import Tensor as Declared
 from training.data import Images, Split
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
+from training.measures.paired import Rows, classes
 from training.networks.blocks import Views
 from training.recipe import Recipe
 from training.report import pictures
@@ -211,6 +212,18 @@ def spot_check(data: Callable[[], Split], count: int = 2000) -> Callable[[Predic
     return check
 
 
+def rows(data: Callable[[], Split], labels: Sequence[object]) -> Callable[[Predict], Rows]:
+    """Which test images are classified correctly, and how the classes fare."""
+
+    def answered(predict: Predict) -> Rows:
+        test = data().test
+        return classes(
+            predict({"image": test.pixels.astype(np.float32)})["probabilities"].argmax(1), test.labels, labels
+        )
+
+    return answered
+
+
 def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassification, **fields: Any) -> Recipe[Any]:
     """The recipe of a classifier of `data`, with what all of them have; `fields` are Recipe's, and take precedence."""
     usual: dict[str, Any] = {
@@ -219,6 +232,7 @@ def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassific
         "evaluate": lambda predict, _: evaluate(predict, data(), task.labels),
         "examples": lambda: first(data().train),
         "spot_check": spot_check(data),
+        "rows": rows(data, task.labels),
         "trial": {"validation": 100},
     }
     return Recipe(task=task, **(usual | fields))

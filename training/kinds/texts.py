@@ -25,6 +25,7 @@ from service.bundle import Tensor as Declared
 from training.data import Texts, TextSplit
 from training.export.graph import IR_VERSION, OPSET
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
+from training.measures.paired import Rows, classes
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
@@ -252,6 +253,14 @@ def spot_check(data: Callable[[], TextSplit], tokeniser: Tokeniser, count: int) 
     return check
 
 
+def rows(predict: Predict, split: TextSplit, task: TextClassification) -> Rows:
+    """Which test texts are classified correctly, and how the labels fare."""
+    assert task.tokeniser is not None
+    answers = dict(ask(predict, split_of(task.tokeniser, split.test.texts)))
+    answer = np.array([answers[i]["probabilities"].argmax() for i in range(len(answers))])
+    return classes(answer, split.test.labels, task.labels)
+
+
 def examples(data: Callable[[], TextSplit], tokeniser: Tokeniser, count: int = 6) -> Arrays:
     """Short training texts of every label."""
     train: Texts = data().train
@@ -281,6 +290,7 @@ def recipe(
         "axes": {"words": Axis(most=tokeniser.most, buckets=buckets)},
         "front": front,
         "evaluate": lambda predict, _: evaluate(predict, data(), task),
+        "rows": lambda predict: rows(predict, data(), task),
         "examples": lambda: examples(data, tokeniser),
         "max_batch": 32,
     }

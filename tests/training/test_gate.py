@@ -1,0 +1,140 @@
+"""A candidate passes its gate where it is as good as what is served, and else is told what it lacks."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bundle import CURRENT, Bundle, Metric, write_manifest
+from service.release import Release, verdict
+from training import recipe
+from training.__main__ import main
+from training.export.store import committed, models_directory
+from training.gate import comparison, gate
+from training.measures.paired import Rows, classes, difference
+
+NAME = "linear-profit"
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+    """The committed version, and a candidate that is the same but for its number."""
+    shutil.copytree(models_directory() / NAME, tmp_path / NAME)
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(tmp_path))
+    served = committed(NAME)
+    candidate = served.path.with_name("29990101-000000")
+    shutil.copytree(served.path, candidate)
+    write_manifest(candidate, served.manifest.model_copy(update={"version": candidate.name}))
+    return Release(tmp_path, NAME)
+
+
+def test_a_candidate_as_good_as_what_is_served_passes_and_is_promoted(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["gate", NAME])
+    candidate = release.versions[-1]
+    found = verdict.read(release.home / candidate)
+    assert found is not None
+    assert found.against == release.served
+    names = {check.name for check in found.checks}
+    assert {"golden parity", "figures", "provenance", "tree", "mean absolute error"} <= names
+    assert {"size", "latency", "memory"} <= names
+    assert capsys.readouterr().out.splitlines()[-1] == "passed"
+    assert release.promote(candidate, "ada").action == "promote"
+
+
+def test_a_claim_that_is_not_what_is_measured_does_not_pass(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = Bundle(release.home / release.versions[-1])
+    made = candidate.manifest.provenance.model_copy(update={"git_commit": "unknown"})
+    claimed = (candidate.manifest.metrics[0].model_copy(update={"value": 0.1}), *candidate.manifest.metrics[1:])
+    write_manifest(candidate.path, candidate.manifest.model_copy(update={"metrics": claimed, "provenance": made}))
+    (release.home / CURRENT).unlink()
+    with pytest.raises(SystemExit, match="has not passed its gate"):
+        main(["gate", NAME])
+    told = capsys.readouterr().out
+    assert "BAD  figures: mean absolute error is 2.24" in told
+    assert "BAD  tree: made at unknown" in told
+    assert told.splitlines()[0].endswith("beside nothing")
+
+
+def test_a_damaged_candidate_is_not_measured(release: Release) -> None:
+    candidate = Bundle(release.home / release.versions[-1])
+    candidate.graph.write_bytes(b"nothing")
+    (only,) = gate.checks_of(recipe.load(NAME), None, candidate)
+    assert (only.name, only.passed) == ("golden parity", False)
+    assert "sha256" in only.text
+
+
+def metric(name: str, value: float) -> Metric:
+    return Metric(name=name, value=value, low=value - 0.01, high=value + 0.01, count=100)
+
+
+@pytest.mark.parametrize(
+    ("name", "served", "candidate", "passed"),
+    [
+        ("accuracy", 0.9, 0.895, True),
+        ("accuracy", 0.9, 0.88, False),
+        ("accuracy", 0.9, 0.99, True),
+        ("calibration error", 0.1, 0.12, False),
+        ("calibration error", 0.1, 0.01, True),
+        ("mean error, quarter dose", -0.1, 0.1, True),
+        ("mean error, quarter dose", 0.0, -0.1, False),
+    ],
+)
+def test_a_figure_may_lose_half_of_its_interval(name: str, served: float, candidate: float, passed: bool) -> None:
+    (check,) = comparison.figures((metric(name, served),), (metric(name, candidate),))
+    assert check.passed is passed
+
+
+def test_a_figure_that_is_gone_does_not_pass() -> None:
+    (check,) = comparison.figures((metric("accuracy", 0.9),), (metric("recall", 0.9),))
+    assert not check.passed
+
+
+def test_the_test_is_that_of_mcnemar() -> None:
+    before, after = np.zeros(100, bool), np.zeros(100, bool)
+    before[:8], after[6:9] = True, True  # lost 6, gained 1
+    found = difference(before, after)
+    assert (found.gained, found.lost) == (1, 6)
+    assert found.chance == pytest.approx((7 + 1) / 2**7)  # 6 or 7 of 7 tosses
+    assert found.share.low < found.share.value == pytest.approx(-0.05)
+    assert difference(before, before).chance == 1
+
+
+def test_no_class_pays_for_the_mean() -> None:
+    truth = np.repeat(np.arange(4), 500)
+    served, candidate = truth.copy(), truth.copy()
+    served[::10] = 9  # a tenth of every class is wrong
+    candidate[500:550] = 9  # all that the candidate gets wrong is in one class
+    candidate[550:600] = 9
+    checks = list(comparison.rows(*(classes(answer, truth, "abcd") for answer in (served, candidate))))
+    assert [check.name for check in checks if not check.passed] == ["class b"]
+    assert checks[0].numbers["difference"] > 0
+
+
+def test_an_equally_good_candidate_passes_in_19_of_20_tries() -> None:
+    generator = np.random.default_rng(0)
+    labels, passed = np.arange(5000) % 10, 0
+    for _ in range(200):
+        rows = [Rows(right=generator.random(5000) < 0.95) for _ in range(2)]
+        sliced = [
+            Rows(right=one.right, slices={f"class {label}": labels == label for label in range(10)}) for one in rows
+        ]
+        passed += all(check.passed for check in comparison.rows(*sliced))
+    assert passed >= 190
+
+
+def test_the_rows_of_a_recipe_are_those_of_its_headline() -> None:
+    chosen = recipe.load("conv-urnn")
+    assert chosen.rows
+    predict = gate.Predictor(committed("conv-urnn").graph)
+    assert chosen.rows(predict).right.mean() == pytest.approx(committed("conv-urnn").manifest.metrics[0].value)
+
+
+def test_a_larger_graph_may_be_half_as_large_again() -> None:
+    assert gate.more("size", 10e6, 14e6, "bytes", 2**20).passed
+    assert not gate.more("size", 10e6, 16e6, "bytes", 2**20).passed
+    assert gate.more("size", 1000, 9000, "bytes", 2**20).passed

@@ -1,0 +1,53 @@
+"""The figures of a candidate beside those of the served model, measured now and on the same rows."""
+
+from collections.abc import Iterator
+
+from scipy.stats import norm
+
+from service.bundle import Metric
+from service.release.verdict import Check
+from training.measures.evaluation import Z95
+from training.measures.paired import Difference, Rows, difference
+
+LEVEL = 0.025  # how often the headline figure, or a slice, of an equally good candidate may fail
+# What is worse the larger it is. The rest is worse the smaller it is, but for what should be 0.
+WORSE_IF_MORE = ("error", "cost", "Brier", "RMSE", "distance", "deviation", "noise after", "change of", "false", "loss")
+BEST_AT_ZERO = ("mean error", "mean shift", "defaults less those expected")
+
+
+def figures(before: tuple[Metric, ...], after: tuple[Metric, ...]) -> Iterator[Check]:
+    """Each figure may lose half the width of the served one's interval, and more where there are many to lose."""
+    fresh = {metric.name: metric for metric in after}
+    factor = norm.ppf(1 - 0.05 / (2 * len(before))) / Z95
+    for old in before:
+        if (new := fresh.get(old.name)) is None:
+            yield Check(name=old.name, passed=False, text="the candidate has no such figure")
+            continue
+        allowed = float(factor * (old.high - old.low) / 2 + 1e-6 * abs(old.value))
+        lost = _harm(new) - _harm(old)
+        text = f"{new.value:.6g}, served {old.value:.6g}; it may lose {allowed:.3g}"
+        numbers = {"candidate": new.value, "served": old.value, "lost": lost, "allowed": allowed}
+        yield Check(name=old.name, passed=lost <= allowed, text=text, numbers=numbers)
+
+
+def _harm(metric: Metric) -> float:
+    if metric.name.startswith(BEST_AT_ZERO):
+        return abs(metric.value)
+    return metric.value if any(word in metric.name for word in WORSE_IF_MORE) else -metric.value
+
+
+def rows(before: Rows, after: Rows) -> Iterator[Check]:
+    """All rows, and each slice by itself: the more of them there are, the surer its loss must be."""
+    yield _paired("paired", difference(before.right, after.right), LEVEL)
+    for name, mask in before.slices.items():
+        yield _paired(name, difference(before.right[mask], after.right[mask]), LEVEL / len(before.slices))
+
+
+def _paired(name: str, found: Difference, level: float) -> Check:
+    share = found.share
+    text = (
+        f"{share.value:+.4f} [{share.low:+.4f}, {share.high:+.4f}] of {share.count:,} rows, "
+        f"{found.gained} gained and {found.lost} lost, by chance {found.chance:.3g}; it must be {level:.3g} or more"
+    )
+    numbers = {"difference": share.value, "low": share.low, "high": share.high, "chance": found.chance, "level": level}
+    return Check(name=name, passed=found.chance >= level, text=text, numbers=numbers)
