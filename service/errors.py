@@ -41,9 +41,9 @@
 A `code` never changes once published. The body is RFC 9457 `application/problem+json`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import orjson
 
@@ -63,6 +63,8 @@ class QuartetError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_after_s: int | None = None
+    errors: Sequence[Mapping[str, object]] = ()  # all of a table, of which this is the first
+    error_count = 0
     expected = False  # whether it is what was asked for, as in the answer to a probe: neither counted nor logged
 
     def __init__(self, detail: str, field: str | None = None) -> None:
@@ -265,7 +267,7 @@ def forget_path(error: BaseException) -> None:
 
 def problem(error: QuartetError, request_id: str, trace_id: str | None = None) -> bytes:
     """The RFC 9457 body of an error."""
-    body = {
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES.get(error.status, "Error"),
         "status": error.status,
@@ -277,6 +279,8 @@ def problem(error: QuartetError, request_id: str, trace_id: str | None = None) -
         body["trace_id"] = trace_id
     if error.field is not None:
         body["field"] = error.field
+    if error.errors:
+        body |= {"errors": error.errors, "error_count": error.error_count}
     return orjson.dumps(body)
 
 

@@ -28,6 +28,12 @@ PROBLEM = {
         "code": {"type": "string", "description": "Stable name of the error."},
         "detail": {"type": "string"},
         "field": {"type": "string", "description": "Path of the offending part of the request."},
+        "errors": {
+            "type": "array",
+            "description": "Of rows of a table: everything that is wrong, the first hundred. Rows count from 1.",
+            "items": {"$ref": "#/components/schemas/RowError"},
+        },
+        "error_count": {"type": "integer", "description": "How many there are, beyond a hundred, too."},
         "request_id": {"type": "string"},
         "trace_id": {"type": "string"},
     },

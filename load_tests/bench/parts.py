@@ -15,7 +15,7 @@ from load_tests.bench.work import threads, work
 from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit, digits_json, slice_hu
 from load_tests.servers import Server
 from service.bundle import Bundle, CreditScoring
-from service.tasks.tables import prepare_rows
+from service.tasks.rows import encode, inputs_of
 
 SEVEN = 7
 
@@ -62,7 +62,7 @@ def digits(servers: Servers, bundle: Bundle) -> Part:
 def credit_scores(servers: Servers, bundle: Bundle) -> Part:
     applicant, task = applicants()[:1], bundle.manifest.task
     assert isinstance(task, CreditScoring)
-    raw = RawModel(bundle, prepare_rows(applicant, "applicants", bundle.manifest, task), threads=1)
+    raw = RawModel(bundle, inputs_of(encode(applicant, task, "applicants"), bundle.manifest), threads=1)
     body, expected = as_json({"applicants": applicant}), raw.outputs()["default_probability"]
     counted = partial(work, servers.ours, raw.name)
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from service.bundle import EXPLANATION, MAIN, Arrays, CreditScoring, Manifest
 from service.errors import NotExplainable
 from service.limits import Limits
-from service.messages import JSON, Answer
+from service.messages import CSV, JSON, Answer
 from service.task import Example, Option, Payload, Prepared, Task
-from service.tasks import reasons, tables
+from service.tasks import reasons, rows, scored, tables
+from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows
 
 EXPLAIN = Option("explain", "Add to each prediction its points, the reasons for it and what would change it.")
 
@@ -25,6 +25,7 @@ class ScoreRequest(BaseModel, extra="forbid"):
     model: str | None = None
     version: str | None = None
     explain: bool = Field(default=False, description="Say with each prediction why.")
+    on_error: OnError = REFUSE
 
 
 class Reason(BaseModel):
@@ -62,20 +63,54 @@ class Score(BaseModel):
 class ScoreAnswer(BaseModel):
     model: dict[str, str]
     predictions: list[Score]
+    rows: list[int] | None = Field(default=None, description="With `on_error=skip`: those answered, counted from 1.")
+    errors: list[RowError] | None = Field(default=None, description="What is wrong with the others.")
 
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
-    """Raises NotExplainable. The context is the rows that are to be explained."""
+    """Raises NotExplainable."""
     assert isinstance(manifest.task, CreditScoring)
-    inputs = tables.prepare_rows(payload.samples, "applicants", manifest, manifest.task)
+    found = rows.read_rows(payload, "applicants", manifest.task)
+    inputs = rows.inputs_of(found, manifest)
     if not payload.options.get("explain", False):
-        return Prepared(inputs)
+        return Prepared(inputs, (found, False))
     if EXPLANATION not in manifest.graphs:
         raise NotExplainable(f"{manifest.name} cannot give reasons: ask another, or leave `explain` out.", "model")
-    return Prepared(inputs, inputs[manifest.inputs[0].name], (MAIN, EXPLANATION))
+    return Prepared(inputs, (found, True), (MAIN, EXPLANATION))
 
 
-def write_json(outputs: Arrays, rows: NDArray[np.float32] | None, manifest: Manifest) -> Answer:
+def write_json(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest) -> Answer:
+    found, explained = context
+    predictions = _predictions(outputs, found, explained, manifest)
+    body = {"model": manifest.identity, "predictions": predictions, **found.told()}
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, found.headers())
+
+
+def write_csv(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest) -> Answer:
+    """The table that was sent, with columns for each score."""
+    found, explained = context
+    assert isinstance(manifest.task, CreditScoring)
+    predictions = _predictions(outputs, found, explained, manifest)
+    columns = {name: [one[name] for one in predictions] for name in ("default_probability", "decision")}
+    if explained:
+        columns |= {
+            "points": [one["points"] for one in predictions],
+            "reasons": ["; ".join(map(_reason, one["reasons"])) for one in predictions],
+            "change": [_change(one.get("change")) for one in predictions],
+            "unusual": ["; ".join(one.get("unusual") or ()) for one in predictions],
+        }
+    return scored.table(found, columns, manifest.task)
+
+
+def _reason(why: dict[str, Any]) -> str:
+    return f"{why['text']} ({-why['points']:+.1f})"
+
+
+def _change(change: dict[str, Any] | None) -> str:
+    return f"{change['attribute']}: {change['from']} -> {change['to']}" if change else ""
+
+
+def _predictions(outputs: Arrays, found: Rows, explained: bool, manifest: Manifest) -> list[dict[str, Any]]:
     spec = manifest.task
     assert isinstance(spec, CreditScoring)
     low, high = spec.refer or (spec.decision_threshold, spec.decision_threshold)
@@ -83,11 +118,10 @@ def write_json(outputs: Arrays, rows: NDArray[np.float32] | None, manifest: Mani
         {"default_probability": p, "decision": "approve" if p < low else "refer" if p < high else "decline"}
         for p in outputs["default_probability"]
     ]
-    if rows is not None:
-        for one, why in zip(predictions, reasons.explained(spec, rows, outputs), strict=True):
+    if explained:
+        for one, why in zip(predictions, reasons.explained(spec, found.encoded, outputs), strict=True):
             one |= why
-    body = {"model": manifest.identity, "predictions": predictions}
-    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+    return predictions
 
 
 def describe(schemas: dict[str, Any], manifests: Sequence[Manifest]) -> None:
@@ -129,11 +163,12 @@ TASK = Task(
     summary="Score credit applicants",
     kind="credit-scoring",
     readers=tables.readers("applicants"),
-    writers={JSON: write_json},
+    writers={JSON: write_json, CSV: write_csv},
+    headers=HEADERS,
     request_form=ScoreRequest,
     answer_form=ScoreAnswer,
     prepare=prepare,
     examples=examples,
-    options=(EXPLAIN,),
+    options=(EXPLAIN, ON_ERROR),
     describe=describe,
 )

@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Manifest, SeriesForecasting
 from service.codecs.arrays import numeric_array, read_array
+from service.codecs.cells import SEPARATORS, Lines
 from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Request
 from service.task import Body, Example, Option, Payload, Prepared, Task
-from service.tasks.tables import DECIMAL, SEPARATORS, Lines
+from service.tasks.rows import DECIMAL
 
 FIELD = "series"
 LONGEST_NUMBER = 64  # characters

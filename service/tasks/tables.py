@@ -2,9 +2,7 @@
 
 import csv
 import io
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +11,21 @@ import simdjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from service.bundle import Arrays, Attribute, CreditScoring, Manifest, TabularPrediction
+from service.bundle import Arrays, Attribute, Manifest, TabularPrediction
+from service.codecs import cells
 from service.codecs.arrays import fields_of, read_array
-from service.errors import EmptyBody, InvalidValue, MalformedBody
+from service.errors import InvalidValue
 from service.limits import Limits
-from service.messages import CSV, JSON, Answer, Request, repeated
+from service.messages import CSV, JSON, Answer, Request
 from service.task import Body, Example, Payload, Prepared, Reader, Task
+from service.tasks import rows, scored
+from service.tasks.rows import GROUPED, HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows, RowSpec
 
-DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
-GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thousands, or a fraction to three places
-LONGEST_NUMBER = 64  # characters
-LONGEST_ROW = 2**16  # characters of a CSV
-SEPARATORS = ",;\t|"
 WRITTEN = {
     "probabilities": "probabilities",
     "values": "values",
     "intervals": "interval",
 }  # what of a row is which tensor
-RowSpec = CreditScoring | TabularPrediction
 
 
 class PredictRowsRequest(BaseModel, extra="forbid"):
@@ -39,6 +34,7 @@ class PredictRowsRequest(BaseModel, extra="forbid"):
     rows: list[dict[str, str | float | None]]
     model: str | None = None
     version: str | None = None
+    on_error: OnError = REFUSE
 
 
 class RowPrediction(BaseModel):
@@ -57,17 +53,19 @@ class PredictRowsAnswer(BaseModel):
     predictions: list[RowPrediction]
     units: dict[str, str] | None = Field(default=None, description="Of the values, by name.")
     coverage: float | None = Field(default=None, description="The share of true values that intervals are to hold.")
+    rows: list[int] | None = Field(default=None, description="With `on_error=skip`: those answered, counted from 1.")
+    errors: list[RowError] | None = Field(default=None, description="What is wrong with the others.")
 
 
 def readers(field: str) -> dict[str, Reader]:
     """Of JSON, where the rows are in `field`, and of CSV. Samples are mappings from name to value, not yet checked."""
 
     def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
-        rows, document = read_array(request.body, field, fields, limits)
-        return Body([_fields(row, f"{field}[{i}]") for i, row in enumerate(rows)], document)
+        array, document = read_array(request.body, field, fields, limits)
+        return Body([_fields(row, f"{field}[{i}]") for i, row in enumerate(array)], document)
 
     def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:
-        return Body(_read_csv(request.body, field, limits))
+        return Body(cells.read(request.body, field, limits))
 
     return {JSON: read_json, CSV: read_csv}
 
@@ -80,158 +78,67 @@ def _fields(row: object, path: str) -> dict[str, Any]:
     return fields_of(row, path)
 
 
-def _read_csv(body: bytes, field: str, limits: Limits) -> list[dict[str, str]]:
-    limits.claim(4 * len(body))
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MalformedBody(f"The CSV is not in UTF-8: byte {error.start} belongs to no character.") from None
-    lines = Lines(text)
-    first = next(lines, "")
-    reader = csv.reader(chain([first], lines), strict=True, delimiter=max(SEPARATORS, key=first.count))
-    try:
-        names = _names(next(reader, []), field)
-        # One too many is enough to refuse a million.
-        rows = list(islice(filter(None, lines.rows(reader)), limits.max_rows + 1))
-    except csv.Error as error:
-        raise MalformedBody(f"The CSV is damaged in line {reader.line_num}: {error}.") from None
-    if not rows:
-        raise EmptyBody("The CSV has no row below its header.")
-    limits.check_rows(len(rows), field)
-    return [_named(names, row, f"{field}[{i}]") for i, row in enumerate(rows)]
-
-
-class Lines:
-    """Lines that end as Unix, Windows or old Macs end them. A row may have several, for quotes hold line ends.
-
-    Raises MalformedBody before a row becomes large.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._stream, self._left = io.StringIO(text, newline=None), LONGEST_ROW
-
-    def __iter__(self) -> "Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._stream.readline(self._left + 1)
-        self._left -= len(line)
-        if self._left < 0:
-            raise MalformedBody(f"A row of the CSV has more than {LONGEST_ROW} characters: is there a quote too many?")
-        if not line:
-            raise StopIteration
-        return line
-
-    def rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
-        """What `reader` makes of these lines."""
-        while True:
-            self._left = LONGEST_ROW
-            if (row := next(reader, None)) is None:
-                return
-            yield row
-
-
-def _names(header: list[str], field: str) -> list[str]:
-    """The columns' names; a last one without any comes from a comma at the end of each line."""
-    names = [name.strip() for name in header]
-    if names and not names[-1]:
-        names.pop()
-    if "" in names:
-        number = names.index("") + 1
-        raise InvalidValue(f"Column {number} of the CSV has no name: leave a row index out.", field)
-    if len(set(names)) < len(names):
-        raise InvalidValue("Given twice in the header.", repeated(names))
-    return names
-
-
-def _named(names: list[str], cells: list[str], path: str) -> dict[str, str]:
-    if len(cells) == len(names) + 1 and not cells[-1].strip():
-        cells = cells[:-1]
-    if len(cells) != len(names):
-        raise MalformedBody(f"The row has {len(cells)} cells, the header {len(names)}.", path)
-    return dict(zip(names, cells, strict=True))
-
-
-def prepare_rows(rows: Sequence[Mapping[str, object]], field: str, manifest: Manifest, spec: RowSpec) -> Arrays:
-    """Float32 [N, attributes]: numbers as they are, a category as its index."""
-    encoded = [_encode(row, spec, f"{field}[{i}]") for i, row in enumerate(rows)]
-    return {manifest.inputs[0].name: np.array(encoded, np.float32)}
-
-
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     assert isinstance(manifest.task, TabularPrediction)
-    return Prepared(prepare_rows(payload.samples, "rows", manifest, manifest.task))
+    found = rows.read_rows(payload, "rows", manifest.task)
+    return Prepared(rows.inputs_of(found, manifest), found)
 
 
-def _encode(row: Mapping[str, object], task: RowSpec, path: str) -> list[float]:
-    if row.keys() != task.names:
-        _check_names(row.keys(), task, path)
-    return [_number(attribute, row.get(attribute.name), path) for attribute in task.attributes]
-
-
-def _check_names(given: Set[str], task: RowSpec, path: str) -> None:
-    """Raises InvalidValue for a name that nobody knows, or one that is needed and missing."""
-    if unknown := given - task.names:
-        raise InvalidValue("Unknown attribute.", f"{path}.{min(unknown)}")
-    if lacking := task.required - given:
-        raise InvalidValue("Missing.", f"{path}.{min(lacking)}")
-
-
-def _number(attribute: Attribute, value: object, path: str) -> float:
-    if attribute.missing is not None and (value is None or (isinstance(value, str) and not value.strip())):
-        return attribute.missing
-    if attribute.range is None:
-        position = attribute.positions.get(value) if isinstance(value, str) else None
-        if position is None:
-            allowed = ", ".join(attribute.values)
-            raise InvalidValue(f"Must be one of {allowed}.", f"{path}.{attribute.name}")
-        return position
-    low, high = attribute.range
-    # Asked for by type, the fastest way: nearly all are, and a boolean is none.
-    number = value if type(value) is float or type(value) is int else _written(value, f"{path}.{attribute.name}")
-    if number is None or not low <= number <= high:  # also refuses NaN
-        raise InvalidValue(f"Must be a number from {low:g} to {high:g}.", f"{path}.{attribute.name}")
-    return number
-
-
-def _written(value: object, path: str) -> float | None:
-    """The number that a text is, as a CSV cell has it."""
-    if not isinstance(value, str) or len(value) > LONGEST_NUMBER:
-        return None
-    if GROUPED.fullmatch(value):
-        raise InvalidValue("Write it without separators: it may be a number of thousands or a fraction.", path)
-    return float(value) if DECIMAL.fullmatch(value) else None
-
-
-def write_json(outputs: Arrays, _: None, manifest: Manifest) -> Answer:
+def write_json(outputs: Arrays, found: Rows, manifest: Manifest) -> Answer:
     task = manifest.task
     assert isinstance(task, TabularPrediction)
-    body: dict[str, Any] = {"model": manifest.identity, "predictions": _predictions(outputs, task)}
+    body: dict[str, Any] = {"model": manifest.identity, "predictions": _predictions(outputs, task), **found.told()}
     if units := {one.name: one.unit for one in task.quantities if one.unit}:
         body["units"] = units
     if task.coverage is not None:
         body["coverage"] = task.coverage
-    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+    return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, found.headers())
+
+
+def write_csv(outputs: Arrays, found: Rows, manifest: Manifest) -> Answer:
+    """The table that was sent, with columns for what the model says."""
+    assert isinstance(manifest.task, TabularPrediction)
+    return scored.table(found, _columns(outputs, manifest.task), manifest.task)
+
+
+def _columns(outputs: Arrays, task: TabularPrediction) -> dict[str, list[Any]]:
+    """Names begin with what keeps them apart from a column that has the true value."""
+    if task.quantities:
+        columns: dict[str, list[Any]] = {}
+        for place, quantity in enumerate(task.quantities):
+            name = f"predicted_{quantity.name}"
+            columns[name] = [*outputs["values"][:, place]]
+            if task.coverage is not None:
+                low, high = outputs["interval"][:, place].T
+                columns |= {f"{name}_low": [*low], f"{name}_high": [*high]}
+        return columns
+    probabilities = {
+        f"probability_{label}": [*column] for label, column in zip(task.labels, outputs["probabilities"].T, strict=True)
+    }
+    told = _predictions(outputs, task)
+    if task.thresholds:
+        return {"predicted_labels": ["; ".join(one["labels"]) for one in told], **probabilities}
+    return {"predicted_label": [one["label"] for one in told], **probabilities}
 
 
 def _predictions(outputs: Arrays, task: TabularPrediction) -> list[dict[str, Any]]:
     if task.quantities:
         names = [quantity.name for quantity in task.quantities]
-        found = [{"values": dict(zip(names, row, strict=True))} for row in outputs["values"].tolist()]
+        valued = [{"values": dict(zip(names, row, strict=True))} for row in outputs["values"].tolist()]
         if task.coverage is not None:
-            for one, row in zip(found, outputs["interval"].tolist(), strict=True):
+            for one, row in zip(valued, outputs["interval"].tolist(), strict=True):
                 one["intervals"] = dict(zip(names, row, strict=True))
-        return found
-    rows = outputs["probabilities"]
+        return valued
+    found = outputs["probabilities"]
     if task.thresholds:
-        apply = rows >= np.array(task.thresholds, np.float32)
+        apply = found >= np.array(task.thresholds, np.float32)
         return [
             {"labels": [task.labels[i] for i in np.flatnonzero(which)], "probabilities": row}
-            for which, row in zip(apply, rows, strict=True)
+            for which, row in zip(apply, found, strict=True)
         ]
     return [
         {"label": task.labels[best], "confidence": row[best], "probabilities": row}
-        for best, row in zip(rows.argmax(axis=1).tolist(), rows, strict=True)
+        for best, row in zip(found.argmax(axis=1).tolist(), found, strict=True)
     ]
 
 
@@ -279,13 +186,16 @@ def _cell(value: object) -> object:
 
 
 def examples_of(spec: RowSpec, field: str, encoded: NDArray[Any], check: Callable[[bytes], None]) -> Iterator[Example]:
-    rows = named_rows(spec, encoded)
+    named = named_rows(spec, encoded)
     table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(table, list(named[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    yield Example("JSON", orjson.dumps({field: rows}), JSON, check)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in named)
+    yield Example("JSON", orjson.dumps({field: named}), JSON, check)
     yield Example("CSV", table.getvalue().encode(), CSV, check)
+    yield Example(
+        "CSV, answered in CSV", table.getvalue().encode(), CSV, scored.check([*named[0]], len(named)), accept=CSV
+    )
 
 
 def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Example]:
@@ -309,7 +219,9 @@ TASK = Task(
     summary="Predict a class or numbers for rows of a table",
     kind="tabular-prediction",
     readers=readers("rows"),
-    writers={JSON: write_json},
+    writers={JSON: write_json, CSV: write_csv},
+    options=(ON_ERROR,),
+    headers=HEADERS,
     request_form=PredictRowsRequest,
     answer_form=PredictRowsAnswer,
     prepare=prepare,

@@ -8,6 +8,7 @@ import pytest
 from service.bundle import Arrays, Bundle, CreditScoring
 from service.tasks import credit
 from service.tasks.reasons import explained
+from service.tasks.rows import Rows
 from tests.conftest import Here, assert_refused
 from tests.service.test_credit import PATH, typed
 from training.data.german import applicants as everyone
@@ -85,7 +86,8 @@ def test_what_training_did_not_see_is_named_and_nothing_else(bundle: Bundle, tol
 
 def test_the_answer_holds_the_reasons_beside_the_short_one(bundle: Bundle) -> None:
     outputs, rows = outputs_of(bundle, ROWS[:3]), ROWS[:3]
-    long, short = (credit.write_json(outputs, context, bundle.manifest) for context in (rows, None))
+    contexts = (Rows(rows, []), True), (Rows(rows, []), False)
+    long, short = (credit.write_json(outputs, context, bundle.manifest) for context in contexts)
     assert b"reasons" in long.body
     assert b"reasons" not in short.body
 

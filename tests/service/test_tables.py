@@ -82,5 +82,5 @@ def test_an_example_in_csv_has_no_number_that_may_be_one_of_thousands() -> None:
         attributes=(Attribute(name="rooms", description="counted", range=(0, 10)),),
         quantities=(Quantity(name="price", description="asked for"),),
     )
-    _, table = examples_of(spec, "rows", np.array([[1.125], [2.5]]), lambda _: None)
+    _, table, _ = examples_of(spec, "rows", np.array([[1.125], [2.5]]), lambda _: None)
     assert table.body == b"rooms\n1.1250\n2.5\n"
