@@ -23,8 +23,7 @@ from training.recipes import regress
 from training.run import CHECKPOINT, Run
 
 EPOCHS = 3
-ADVERSARIAL = "aae", "aae-semisupervised", "aae-supervised", "gan", "wgan-gp"
-STEPS = dict.fromkeys(ADVERSARIAL, 2)  # of each batch: one is the adversaries'
+STEPS = {"aae-semisupervised": 2}  # of each batch, where they are several: one is the adversaries'
 
 
 def one_for_each_loop() -> list[str]:

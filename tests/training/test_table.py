@@ -30,11 +30,12 @@ def test_the_documented_table_is_that_of_the_committed_bundles() -> None:
     assert all(float(speed.replace(",", "")) > 0 for row in documented[2:] for speed in row[len(table.COLUMNS) :])
 
 
-def test_the_table_of_sequences_is_that_of_the_committed_bundles() -> None:
-    documented = cells((DOCUMENTS / "sequences.md").read_text(encoding="utf-8"))
-    named = table.columns("sequences")
-    advice = "write it with `python -m training table sequences > docs/sequences.md`"
-    assert [row[: len(named)] for row in documented] == cells(table.page("sequences", speeds=False)), advice
+@pytest.mark.parametrize("family", ["generators", "sequences"])
+def test_a_table_with_columns_of_its_own_is_that_of_the_committed_bundles(family: str) -> None:
+    documented = cells((DOCUMENTS / f"{family}.md").read_text(encoding="utf-8"))
+    named = table.columns(family)
+    advice = f"write it with `python -m training table {family} > docs/{family}.md`"
+    assert [row[: len(named)] for row in documented] == cells(table.page(family, speeds=False)), advice
 
 
 def test_a_sequence_model_stands_beside_what_was_measured_on_the_same_data() -> None:
