@@ -10,7 +10,7 @@ from typing import Any
 try:
     from service.bundle import CARD, CURRENT, MANIFEST, Bundle, BundleError
     from training import convert as conversion
-    from training import data, recipe
+    from training import data, importing, recipe
     from training.export import store
     from training.export.graph import ExportError
     from training.export.parity import Predictor
@@ -210,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     command(renew, "renew", "measure a committed bundle again: a candidate of the same graphs", one, making)
     updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")
+    importing.add_arguments(command(importing.bring, "import", "make a candidate of anybody's ONNX file"))
     gating = command(gate, "gate", "judge a candidate beside the served version, figure by figure", one)
     gating.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest that is not served")
     command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)

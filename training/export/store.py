@@ -64,20 +64,20 @@ def export(recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Bundle:
 
     The repeats of that one go along where it is of the same training.
     """
-    return _publish(recipe.name, lambda stage: _fill(stage, recipe, module.cpu().eval(), run))
+    return publish(recipe.name, lambda stage: _fill(stage, recipe, module.cpu().eval(), run))
 
 
 def renew(recipe: Recipe[Any], before: Bundle) -> Bundle:
     """A new version of a bundle with the same graphs, measured and described as the recipe does it now."""
-    return _publish(recipe.name, lambda stage: _refill(stage, recipe, before))
+    return publish(recipe.name, lambda stage: _refill(stage, recipe, before))
 
 
 def update(recipe: Recipe[Any], before: Bundle, rows: Path) -> Bundle:
     """A new version of a bundle that has learned the rows of a file beside those that it knows."""
-    return _publish(recipe.name, lambda stage: _fill_learned(stage, recipe, before, rows))
+    return publish(recipe.name, lambda stage: _fill_learned(stage, recipe, before, rows))
 
 
-def _publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
+def publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
     """Make what `fill` writes into a folder a version. Which one is served stays as it is.
 
     It is staged in a folder beside the versions and renamed, so that no half of a bundle is ever there.
@@ -131,7 +131,7 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
     _write_pictures(stage, {"learning-curve": pictures.learning_curve(run.curve), **evaluation.pictures})
     manifest = Manifest(
         name=recipe.name,
-        version=_version(),
+        version=new_version(),
         family=recipe.family,
         description=recipe.description,
         task=recipe.task,
@@ -158,7 +158,7 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
     made = before.manifest.provenance.model_copy(update={"exported_at": git_commit()})
     manifest = before.manifest.model_copy(
         update={
-            "version": _version(),
+            "version": new_version(),
             "description": recipe.description,
             "provenance": made,
             "metrics": evaluation.metrics,
@@ -181,7 +181,7 @@ def _fill_learned(stage: Path, recipe: Recipe[Any], before: Bundle, rows: Path) 
     _write_pictures(stage, learned.evaluation.pictures)
     manifest = before.manifest.model_copy(
         update={
-            "version": _version(),
+            "version": new_version(),
             "sha256": _hashes(stage, graphs, assets),
             "graphs": graphs,
             "assets": assets,
@@ -217,7 +217,8 @@ def _hashes(stage: Path, graphs: dict[str, Graph], assets: dict[str, Asset]) -> 
     return {name: bundle.file_sha256(stage / name) for name in files}
 
 
-def _version() -> str:
+def new_version() -> str:
+    """By the clock."""
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
 
 
