@@ -103,17 +103,19 @@ def repeat(name: str, epochs: int | None, **options: Any) -> None:
     print(card.repeated(result))
 
 
-def evaluate(name: str) -> None:
-    """Measure the committed bundle again. Exits with 1 when its manifest or card says something else."""
+def evaluate(name: str, part: str | None) -> None:
+    """Measure the committed bundle again, or a part. Exits with 1 when its manifest or card says something else."""
     chosen, found = recipe.load(name), committed(name)
-    predict = Predictor(found.graph)
-    measured = chosen.evaluate(predict, chosen.hyper).metrics
-    wrong = evaluation.differences(found.manifest.metrics, measured)
+    predict, said = Predictor(found.graph), found.manifest.metrics
+    if part is None:
+        measured = chosen.evaluate(predict, chosen.hyper).metrics
+    else:
+        measured = tuple(chosen.part(part)(predict, chosen.hyper))
+        said = tuple(metric for metric in said if metric.name in {one.name for one in measured})
+    wrong = evaluation.differences(said, measured)
     if found.card != _render(found):
         wrong.append(f"{found.path / CARD} is not what the manifest says: python -m training card {name}")
     for metric in measured:
-        print(card.figure(metric))
-    for metric in chosen.chosen_by(predict, chosen.hyper) if chosen.chosen_by else ():
         print(f"{card.figure(metric)}; {metric.split}, {metric.description}")
     if wrong:
         sys.exit(f"{name} is not what its bundle says: {'; '.join(wrong)}")
@@ -206,7 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     repeating.add_argument("--seeds", type=_count, default=3, help="two or more, from the recipe's own on; default 3")
     repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
-    command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
+    measuring = command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
+    measuring.add_argument("--part", metavar="PART", help="some of the figures, where the recipe has parts")
     command(renew, "renew", "measure a committed bundle again: a candidate of the same graphs", one, making)
     updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")

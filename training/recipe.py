@@ -58,7 +58,7 @@ class Recipe(Generic[H]):
               tensors of `inputs` in their order, or what `front` makes of them, and gives those of `outputs`
     evaluate  held-out figures and pictures, measured through the exported graph; a figure of anything else, such as
               models trained again for a cross-validation, says so in its `split` or description
-    chosen_by figures of validation data that chose something of the recipe; `evaluate` prints and does not compare them
+    parts     of `evaluate` by name, where measuring all takes long: each gives some of the figures
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
     trial     hyper-parameters to change for a trial of a few steps, where all the data would take long
@@ -86,7 +86,7 @@ class Recipe(Generic[H]):
     train: Callable[[Run[H]], nn.Module]
     evaluate: Callable[[Predict, H], Evaluation]
     examples: Callable[[], Arrays]
-    chosen_by: Callable[[Predict, H], list[Metric]] | None = None
+    parts: dict[str, Callable[[Predict, H], list[Metric]]] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()
     max_batch: int = 64
     trial: dict[str, Any] = field(default_factory=dict)
@@ -115,6 +115,13 @@ class Recipe(Generic[H]):
     def hyper_from(self, start: object | None) -> Any:
         """The hyper-parameters of a training that begins with the weights of a bundle, or with none of them: None."""
         return self.hyper if start is None else replace(self.hyper, **self.warm)  # type: ignore[type-var]
+
+    def part(self, name: str) -> Callable[[Predict, H], list[Metric]]:
+        """A part of `evaluate`. Raises RecipeError with the names there are."""
+        if name not in self.parts:
+            there = f"there are {', '.join(self.parts)}" if self.parts else "it is measured in one"
+            raise RecipeError(f"{self.name} has no part {name!r}: {there}")
+        return self.parts[name]
 
     @property
     def path(self) -> str:

@@ -1,4 +1,4 @@
-"""The CT denoiser: its patches, its network at any size, and what the committed bundle does to real slices."""
+"""The CT denoiser: what it learns from, and what the committed bundle does to real slices."""
 
 from functools import cache
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from training.export.parity import Predictor
 from training.export.store import committed
+from training.images.anatomy import ANATOMIES
+from training.images.scanner import pixel_centres
 from training.recipes.denoise import ct_denoiser
 from training.recipes.denoise.ct_denoiser import RECIPE, Denoiser
 
@@ -31,18 +33,34 @@ def denoised(slices: NDArray[np.float32]) -> NDArray[np.float32]:
     return predictor()({"slice": slices})["denoised"]
 
 
+def drawn(kind: str, pixel_mm: float, side: int = 128) -> NDArray[np.float32]:
+    grid = pixel_centres(0, side, side, pixel_mm).numpy()
+    return ANATOMIES[kind](np.random.default_rng(8)).draw(grid, grid)[None].clip(-1024, 3071)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (38, 61), (65, 96)])
-def test_the_network_keeps_any_size(size: tuple[int, int]) -> None:
-    network = Denoiser(HYPER.widths)
-    assert network(torch.zeros(2, *size)).shape == (2, *size)
+def test_any_size_is_kept(size: tuple[int, int]) -> None:
     assert denoised(np.zeros((2, *size), np.float32)).shape == (2, *size)
 
 
-@pytest.mark.parametrize("hu", [-1000.0, -850.0, -100.0, 0.0, 50.0])
-def test_a_constant_slice_stays_constant(hu: float) -> None:
-    change = denoised(np.full((1, 128, 128), hu, np.float32))[0] - hu
-    assert abs(change[16:-16, 16:-16]).max() < 5
-    assert abs(change.mean()) < 2
+@pytest.mark.parametrize("hu", [-1000.0, -850.0, -100.0, 0.0, 50.0, 3000.0])
+def test_a_constant_slice_stays_as_it_is(hu: float) -> None:
+    assert abs(denoised(np.full((1, 128, 128), hu, np.float32)) - hu).max() < 0.1
+
+
+@pytest.mark.parametrize("pixel_mm", [0.5, 0.98, 1.25])
+@pytest.mark.parametrize("kind", ANATOMIES)
+def test_a_slice_without_noise_changes_by_little(kind: str, pixel_mm: float) -> None:
+    clean = drawn(kind, pixel_mm)
+    assert (denoised(clean) - clean).std() < 3
+
+
+@pytest.mark.parametrize("deviation", [8.0, 25.0, 50.0])
+def test_white_noise_over_soft_tissue_falls_to_less_than_half(deviation: float) -> None:
+    noise = deviation * np.random.default_rng(1).standard_normal((1, 160, 160)).astype(np.float32)
+    left = denoised(40 + noise)[0, 16:-16, 16:-16] - 40
+    assert left.std() < 0.5 * deviation
+    assert abs(left.mean()) < 0.05 * deviation
 
 
 def test_metal_beyond_every_window_passes_through() -> None:
@@ -51,15 +69,10 @@ def test_metal_beyond_every_window_passes_through() -> None:
     assert abs(denoised(slices) - slices)[:, 20:24, 30:34].max() < 150
 
 
-def test_padding_is_left_as_it_is() -> None:
-    slices = golden_slices().copy()
-    slices[:, :, :8] = -2000
-    assert (denoised(slices)[:, :, :8] == -2000).all()
-
-
-def test_how_far_padding_lies_below_air_makes_no_difference_elsewhere() -> None:
+def test_padding_is_left_as_it_is_and_how_deep_it_is_makes_no_difference_elsewhere() -> None:
     shallow, deep = golden_slices().copy(), golden_slices().copy()
     shallow[:, :, :16], deep[:, :, :16] = -1024, -3024
+    assert (denoised(deep)[:, :, :16] == -3024).all()
     np.testing.assert_allclose(denoised(deep)[:, :, 16:], denoised(shallow)[:, :, 16:], atol=1e-3)
 
 
@@ -71,17 +84,36 @@ def test_noise_falls_and_the_mean_stays() -> None:
 
 
 def test_validation_slices_have_no_neighbours_in_training() -> None:
-    rows = ct_denoiser.training_rows(HYPER, 48)
-    assert min(abs(row - held) for row in rows for held in range(*HYPER.validation)) > HYPER.gap
-    assert len(set(rows)) == len(rows) == 48 - (HYPER.validation[1] - HYPER.validation[0]) - 2 * HYPER.gap
+    rows = HYPER.training(48)
+    assert min(abs(row - held) for row in rows for held in HYPER.validating) > HYPER.gap
+    assert len(set(rows)) == len(rows) == 48 - len(HYPER.validating) - 2 * HYPER.gap
 
 
-def test_patches_of_a_pair_show_the_same_place_and_never_only_air() -> None:
-    torch.manual_seed(0)
-    clean = torch.full((3, 200, 200), -1000.0)
-    clean[:, 60:140, 60:140] = torch.randn(3, 80, 80) * 100
-    low, reference = ct_denoiser.patches(clean + 7, clean, HYPER)
-    assert low.shape == reference.shape == (len(low), HYPER.patch, HYPER.patch)
-    assert 0 < len(low) <= 3 * HYPER.patches
-    assert torch.allclose(low - reference, torch.tensor(7.0), atol=1e-3)
-    assert (reference.mean((1, 2)) > -950).all()
+def test_an_error_counts_by_the_noise_that_was_there() -> None:
+    clean, deviation = torch.zeros(2, 32, 32), torch.tensor([20.0, 20.0])
+    worse, better, noisier = (
+        ct_denoiser.loss_of(clean + error, clean, noise, coarse=0.3)
+        for error, noise in ((10.0, deviation), (5.0, deviation), (10.0, 2 * deviation))
+    )
+    assert worse > 1.9 * better > 3.6 * noisier / 2
+
+
+@pytest.mark.parametrize(("share", "lost"), [(1.0, 0.0), (0.8, 0.04), (1.2, 0.04)])
+def test_edges_are_lost_where_they_are_less_steep_or_steeper(share: float, lost: float) -> None:
+    clean = torch.from_numpy(drawn("abdomen", 0.8))
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    assert ct_denoiser.lost_edges(share * clean + noise, clean).item() == pytest.approx(lost, abs=3e-3)
+
+
+def test_nothing_is_lost_where_there_are_no_edges() -> None:
+    even = torch.full((1, 64, 64), 40.0)
+    assert ct_denoiser.lost_edges(even + 20 * torch.randn(1, 64, 64), even).item() == 0
+
+
+def test_a_bundle_from_before_the_noise_was_known_lends_the_weights_that_it_has() -> None:
+    network = Denoiser(HYPER.widths)
+    before = network.state_dict()["level.weight"].clone()
+    ct_denoiser.begin(network, committed("ct-denoiser"))
+    held = dict(network.named_parameters())
+    assert torch.equal(held["head.weight"], ct_denoiser.weights_in(committed("ct-denoiser").graph)["head.weight"])
+    assert held["level.weight"].shape == before.shape

@@ -20,28 +20,24 @@ Run time: an hour on one core, a quarter of it for the noise to learn from.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torch.optim.lr_scheduler import LambdaLR
 
-from service.bundle import Arrays, Axis, Bundle, CtDenoising, Metric, Tolerance
-from service.bundle import Tensor as Declared
+from service.bundle import Bundle, CtDenoising, Tolerance
 from training.data import Volume, chest_ct
 from training.export.weights import weights_in
-from training.images import ct_pairs, tomography
+from training.images import ct_pairs
 from training.images.ct_pairs import Pairs
-from training.measures import ct, no_harm
-from training.measures.classical import STRENGTHS
-from training.measures.evaluation import Evaluation, Predict, histogram
+from training.kinds import denoising
+from training.kinds.denoising import Check, Split, checked
+from training.measures import ct
 from training.networks.denoiser import Denoiser
 from training.recipe import Recipe
-from training.report import pictures
 from training.run import Run
 from training.schedule import running_average
 
@@ -49,14 +45,10 @@ from training.schedule import running_average
 
 LEAST_HU = 2.0  # of noise, below which errors count no more for it
 EDGE_HU, FEW_EDGES = 15.0, 1e5  # per pixel: what is less steep is no edge; squared and summed: less is hardly looked at
-SHOWN = 31  # the slice of the second patient in the pictures
-SPACED = 10, 31, 50  # slices of the second patient that classical filters and other spacings are measured on
-SPACINGS_MM = 0.45, 0.98, 1.2  # of pixels, beside the patient's own
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hyper:
-    seed: int = 1
+class Hyper(Split):
     epochs: int = 12  # in which the learning rate falls to nothing along a half-cosine
     learning_rate: float = 3e-4
     early_epochs: int = 48  # before those
@@ -70,14 +62,6 @@ class Hyper:
     patch: int = 96  # pixels
     crops: int = 1  # patches drawn from each part in an epoch
     sets: int = 480  # of parts of slices, 8 in each
-    validation: tuple[int, int] = (20, 26)  # slices of the first patient, the last one excluded
-    gap: int = 2  # slices left out on either side
-
-
-def training_rows(hyper: Hyper, slices: int) -> list[int]:
-    """The slices of the first patient that are far enough from those that validate."""
-    first, end = hyper.validation
-    return [row for row in range(slices) if row < first - hyper.gap or row >= end + hyper.gap]
 
 
 def training_pairs(run: Run[Hyper], volume: Volume) -> Pairs:
@@ -85,7 +69,7 @@ def training_pairs(run: Run[Hyper], volume: Volume) -> Pairs:
     hyper = run.hyper
     kept = run.directory / f"pairs-{hyper.seed}-{hyper.sets}.pt"
     if not kept.exists():
-        ct_pairs.make(volume, training_rows(hyper, len(volume.hu)), hyper.sets, hyper.seed).save(kept)
+        ct_pairs.make(volume, hyper.training(len(volume.hu)), hyper.sets, hyper.seed).save(kept)
     return Pairs.load(kept)
 
 
@@ -127,7 +111,7 @@ def _slopes(x_BHW: Tensor) -> Tensor:
 def train(run: Run[Hyper]) -> nn.Module:
     hyper = run.hyper
     volume = chest_ct()[0]
-    learned, checks = training_pairs(run, volume), validation_checks(volume, hyper)
+    learned, checks = training_pairs(run, volume), denoising.checks(volume, hyper)
     network = Denoiser(hyper.widths)
     if run.start:
         begin(network, run.start)
@@ -149,7 +133,7 @@ def half_cosine(steps: int) -> Callable[[int], float]:
 
 
 def fit(
-    run: Run[Hyper], network: nn.Module, learned: Pairs, checks: list["Check"], share: Callable[[int], float]
+    run: Run[Hyper], network: nn.Module, learned: Pairs, checks: list[Check], share: Callable[[int], float]
 ) -> nn.Module:
     """The running average of the network's weights, after all epochs; `share` is that of the learning rate."""
     hyper = run.hyper
@@ -170,155 +154,22 @@ def fit(
             scheduler.step()
             average.update_parameters(network)
             losses.append(loss.detach())
-        run.log(train_loss=float(torch.stack(losses).mean()), **_checked(average.module, checks, run.device))
+        run.log(train_loss=float(torch.stack(losses).mean()), **checked(average.module, checks, run.device))
     return average.module
-
-
-@dataclass(frozen=True)
-class Check:
-    """Validation slices [B, H, W] in HU, and the same at a low dose."""
-
-    clean: Tensor
-    low: Tensor
-
-
-def validation_checks(volume: Volume, hyper: Hyper) -> list[Check]:
-    """The middle of the validation slices at their own spacing and at about 0.9 mm, at a quarter and a tenth dose."""
-    checks = []
-    for spacing_mm in (volume.spacing[-1], volume.spacing[-1] / 0.625):
-        hu_BHW = ct.slices_of(volume, range(*hyper.validation), spacing_mm)
-        margin = hu_BHW.shape[-1] // 2 - 120
-        inner = slice(margin, hu_BHW.shape[-1] - margin)
-        for flux in ct.DOSES.values():
-            low_BHW = ct.simulated(hu_BHW, spacing_mm, flux, hyper.seed, margin)
-            checks.append(Check(hu_BHW[:, inner, inner], low_BHW))
-    return checks
-
-
-@torch.no_grad()
-def _checked(network: nn.Module, checks: list[Check], device: torch.device) -> dict[str, float]:
-    """What PSNR gains in dB, the mean over all slices, and what changes in HU where no noise was added."""
-    gains, changes = [], []
-    for check in checks:
-        denoised, unchanged = (network(x.to(device)).cpu() for x in (check.low, check.clean))
-        error_B, noise_B = ((x - check.clean).square().mean((1, 2)) for x in (denoised, check.low))
-        gains.append(10 * torch.log10(noise_B / error_B))
-        changes.append((unchanged - check.clean).square().mean((1, 2)).sqrt())
-    return {
-        "validation_gain_db": float(torch.cat(gains).mean()),
-        "validation_change_hu": float(torch.cat(changes).mean()),
-    }
-
-
-def denoising(predict: Predict) -> ct.Denoise:
-    """One slice at a time, to save memory."""
-    return lambda slices: np.concatenate([predict({"slice": slice[None]})["denoised"] for slice in slices])
-
-
-def harm_figures(predict: Predict, hyper: Hyper) -> list[Metric]:
-    """The grid of harm, with validation slices, which chooses the sizes of pixels that are taken."""
-    rows = list(range(*hyper.validation))[::3]
-    return ct.no_harm_figures(no_harm.measure(denoising(predict), chest_ct()[0], rows))
-
-
-def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
-    first, second = chest_ct()
-
-    denoise = denoising(predict)
-    metrics, panels = [], {}
-    for dose, flux in ct.DOSES.items():
-        clean_BHW = ct.slices_of(second, range(len(second.hu)))
-        clean, low = clean_BHW.numpy(), ct.simulated(clean_BHW, second.spacing[-1], flux, hyper.seed).numpy()
-        denoised = denoise(low)
-        metrics += ct.patient_figures(dose, clean, low, denoised)
-        panels[dose.replace(" ", "-")] = before_and_after(low[SHOWN], denoised[SHOWN], clean[SHOWN])
-    rows = training_rows(hyper, len(first.hu))
-    return Evaluation(
-        metrics=(
-            *metrics,
-            *_beside_classical(denoise, first, second, hyper),
-            *harm_figures(predict, hyper),
-            *ct.body_figures(denoise),
-            *ct.lesion_figures(denoise),
-            *ct.scanned_figures(denoise),
-        ),
-        pictures=panels,
-        reference=(histogram("mean HU", first.hu[rows].mean((1, 2)), np.linspace(-1000, 200, 25)),),
-    )
-
-
-def _beside_classical(denoise: ct.Denoise, first: Volume, second: Volume, hyper: Hyper) -> list[Metric]:
-    """All filters at the patient's own spacing, and the strongest at others, on some slices."""
-
-    def pair(volume: Volume, rows: Sequence[int], spacing_mm: float | None, flux: float) -> tuple[ct.Slices, ct.Slices]:
-        clean_BHW = ct.slices_of(volume, rows, spacing_mm)
-        return ct.simulated(clean_BHW, spacing_mm or volume.spacing[-1], flux, hyper.seed).numpy(), clean_BHW.numpy()
-
-    metrics = []
-    for spacing_mm in (None, *SPACINGS_MM):
-        for dose, flux in ct.DOSES.items():
-            validation = pair(first, range(*hyper.validation)[::3], spacing_mm, flux)
-            where = dose if spacing_mm is None else f"{dose}, {spacing_mm:g} mm"
-            names = list(STRENGTHS) if spacing_mm is None else ["BM3D"]
-            test = pair(second, SPACED, spacing_mm, flux)
-            metrics += ct.beside_classical(where, denoise, validation, test, names)
-    return metrics
-
-
-def before_and_after(low: ct.Slices, denoised: ct.Slices, clean: ct.Slices) -> bytes:
-    """A part of one slice before, after and as it should be, in two windows, and the errors before and after."""
-    figure = Figure(figsize=(7.4, 4.2), layout="constrained")
-    shown = {"low dose": low, "denoised": denoised, "reference": clean}
-    errors = {"low dose - reference": low - clean, "denoised - reference": denoised - clean}
-    windows = {"chest": ct.WIDE, "soft tissue": ct.NARROW}
-    for row, (name, window), (error_title, error) in zip(
-        figure.subplots(2, 4), windows.items(), errors.items(), strict=True
-    ):
-        images = [(title, image, window) for title, image in shown.items()] + [(error_title, error, (-60.0, 60.0))]
-        for axes, (title, image, (black, white)) in zip(row, images, strict=True):
-            axes.imshow(image[150:350, 110:310], cmap="gray", vmin=black, vmax=white)
-            axes.set_title(f"{title}\n{black:g} to {white:g} HU", fontsize=8)
-            axes.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name, fontsize=9)
-    return pictures.png(figure)
-
-
-def examples() -> Arrays:
-    """Parts of two slices that do not train the network, at both doses."""
-    volume = chest_ct()[0]
-    quarter, tenth = validation_checks(volume, RECIPE.hyper)[:2]
-    return {"slice": torch.cat([x.low[2:4, 24:120, 56:184] for x in (quarter, tenth)]).round().numpy()}
 
 
 RECIPE = Recipe(
     description="Takes the noise out of low-dose CT slices with a residual U-Net that knows how much there is.",
     task=CtDenoising(window=ct.WIDE, spacing_mm=(0.4, 1.25)),
-    axes={"height": Axis(least=32, most=1024), "width": Axis(least=32, most=1024)},
+    axes=denoising.AXES,
     hyper=Hyper(),
     sources=("chest-ct", "phantom-ct"),
-    inputs=(
-        Declared(
-            name="slice",
-            dtype="float32",
-            shape=("batch", "height", "width"),
-            unit="HU",
-            range=tomography.STORED_HU,
-            description="an axial CT slice",
-        ),
-    ),
-    outputs=(
-        Declared(
-            name="denoised",
-            dtype="float32",
-            shape=("batch", "height", "width"),
-            unit="HU",
-            description="the slice without its noise",
-        ),
-    ),
+    inputs=(denoising.INPUT,),
+    outputs=(denoising.OUTPUT,),
     train=train,
-    evaluate=evaluate,
-    chosen_by=harm_figures,
-    examples=examples,
+    evaluate=denoising.evaluate,
+    parts={name: denoising.part(name) for name in denoising.PARTS},
+    examples=denoising.examples,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),
     max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
     warm={"early_rate": 4e-4},

@@ -1,0 +1,184 @@
+"""What models that take the noise out of CT slices share: their tensors, the slices that judge them, and the figures.
+
+The first patient's slices train and validate, and the second patient's only measure. Drawn bodies, lesions and a
+phantom from another kind of scanner show how far a model carries.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from service.bundle import Axis, Metric
+from service.bundle import Tensor as Declared
+from training.data import Volume, chest_ct
+from training.images import tomography
+from training.measures import ct, no_harm
+from training.measures.classical import STRENGTHS, filters
+from training.measures.evaluation import Evaluation, Predict, histogram
+from training.report import slices
+
+SHOWN = 31  # the slice of the second patient in the pictures
+SPACED = 10, 31, 50  # slices of the second patient that classical filters and other spacings are measured on
+SPACINGS_MM = 0.45, 0.98, 1.2  # of pixels, beside the patient's own
+FINER = 0.625  # pixels of the scan, to those of the coarser slices that are looked at after each epoch
+
+AXES = {"height": Axis(least=32, most=1024), "width": Axis(least=32, most=1024)}
+INPUT = Declared(
+    name="slice",
+    dtype="float32",
+    shape=("batch", "height", "width"),
+    unit="HU",
+    range=tomography.STORED_HU,
+    description="an axial CT slice",
+)
+OUTPUT = Declared(
+    name="denoised",
+    dtype="float32",
+    shape=("batch", "height", "width"),
+    unit="HU",
+    description="the slice without its noise",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which of the first patient's slices validate, and the seed of all noise that is drawn."""
+
+    seed: int = 1
+    validation: tuple[int, int] = (20, 26)  # the last one excluded
+    gap: int = 2  # slices left out on either side
+
+    @property
+    def validating(self) -> list[int]:
+        return list(range(*self.validation))
+
+    def training(self, slices: int) -> list[int]:
+        """Those that are far enough from the ones that validate."""
+        first, end = self.validation
+        return [row for row in range(slices) if row < first - self.gap or row >= end + self.gap]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Validation slices [B, H, W] in HU, and the same at a low dose."""
+
+    clean: Tensor
+    low: Tensor
+
+
+def checks(volume: Volume, split: Split) -> list[Check]:
+    """The middle of the validation slices at their own spacing and at a coarser one, at a quarter and a tenth dose."""
+    found = []
+    for spacing_mm in (volume.spacing[-1], volume.spacing[-1] / FINER):
+        hu_BHW = ct.slices_of(volume, split.validating, spacing_mm)
+        margin = hu_BHW.shape[-1] // 2 - 120
+        inner = slice(margin, hu_BHW.shape[-1] - margin)
+        for flux in ct.DOSES.values():
+            low_BHW = ct.simulated(hu_BHW, spacing_mm, flux, split.seed, margin)
+            found.append(Check(hu_BHW[:, inner, inner], low_BHW))
+    return found
+
+
+@torch.no_grad()
+def checked(network: nn.Module, checks: list[Check], device: torch.device) -> dict[str, float]:
+    """What PSNR gains in dB, the mean over all slices, and what changes in HU where no noise was added."""
+    gains, changes = [], []
+    for check in checks:
+        denoised, unchanged = (network(x.to(device)).cpu() for x in (check.low, check.clean))
+        error_B, noise_B = ((x - check.clean).square().mean((1, 2)) for x in (denoised, check.low))
+        gains.append(10 * torch.log10(noise_B / error_B))
+        changes.append((unchanged - check.clean).square().mean((1, 2)).sqrt())
+    return {
+        "validation_gain_db": float(torch.cat(gains).mean()),
+        "validation_change_hu": float(torch.cat(changes).mean()),
+    }
+
+
+def examples() -> dict[str, Any]:
+    """Parts of two slices that do not train the network, at both doses."""
+    quarter, tenth = checks(chest_ct()[0], Split())[:2]
+    return {"slice": torch.cat([x.low[2:4, 24:120, 56:184] for x in (quarter, tenth)]).round().numpy()}
+
+
+def denoising(predict: Predict) -> ct.Denoise:
+    """One slice at a time, to save memory."""
+    return lambda slices: np.concatenate([predict({"slice": slice[None]})["denoised"] for slice in slices])
+
+
+def patient(denoise: ct.Denoise, split: Split) -> list[Metric]:
+    """All slices of the second patient."""
+    second, metrics = chest_ct()[1], []
+    for dose, flux in ct.DOSES.items():
+        clean_BHW = ct.slices_of(second, range(len(second.hu)))
+        low_BHW = ct.simulated(clean_BHW, second.spacing[-1], flux, split.seed)
+        metrics += ct.patient_figures(dose, clean_BHW.numpy(), low_BHW.numpy(), denoise(low_BHW.numpy()))
+    return metrics
+
+
+def spaced(denoise: ct.Denoise, split: Split) -> list[Metric]:
+    """Some slices at each spacing, and what classical filters gain: all at the patient's own, and BM3D at others."""
+    first, second = chest_ct()
+    metrics = []
+    for spacing_mm in (None, *SPACINGS_MM):
+        for dose, flux in ct.DOSES.items():
+            validation = _pair(first, split.validating[:1], spacing_mm, flux, split.seed)
+            where = dose if spacing_mm is None else f"{dose}, {spacing_mm:g} mm"
+            names = list(STRENGTHS) if spacing_mm is None else ["BM3D"]
+            test = _pair(second, SPACED, spacing_mm, flux, split.seed)
+            metrics += ct.beside_classical(where, denoise, validation, test, names)
+    return metrics
+
+
+def _pair(
+    volume: Volume, rows: Sequence[int], spacing_mm: float | None, flux: float, seed: int
+) -> tuple[ct.Slices, ct.Slices]:
+    clean_BHW = ct.slices_of(volume, rows, spacing_mm)
+    return ct.simulated(clean_BHW, spacing_mm or volume.spacing[-1], flux, seed).numpy(), clean_BHW.numpy()
+
+
+def cells(denoise: ct.Denoise, split: Split) -> list[no_harm.Cell]:
+    """The grid of harm, with validation slices: it chooses the sizes of pixels that are taken."""
+    return no_harm.measure(denoise, chest_ct()[0], split.validating[::3])
+
+
+PARTS: dict[str, Callable[[ct.Denoise, Split], list[Metric]]] = {
+    "patient": patient,
+    "spacings": spaced,
+    "grid": lambda denoise, split: ct.no_harm_figures(cells(denoise, split)),
+    "bodies": lambda denoise, _: ct.body_figures(denoise),
+    "lesions": lambda denoise, _: ct.lesion_figures(denoise),
+    "phantom": lambda denoise, _: ct.scanned_figures(denoise),
+}
+
+
+def part(name: str) -> Callable[[Predict, Any], list[Metric]]:
+    return lambda predict, split: PARTS[name](denoising(predict), split)
+
+
+def evaluate(predict: Predict, split: Split) -> Evaluation:
+    """All parts, each once, with pictures."""
+    denoise = denoising(predict)
+    found = cells(denoise, split)
+    metrics: list[Metric] = []
+    for name, measure in PARTS.items():
+        metrics += ct.no_harm_figures(found) if name == "grid" else measure(denoise, split)
+    first = chest_ct()[0].hu
+    means = first[split.training(len(first))].mean((1, 2))
+    return Evaluation(
+        metrics=tuple(metrics),
+        pictures=_pictures(denoise, split) | {"no-harm-grid": slices.harm_grid(found)},
+        reference=(histogram("mean HU", means, np.linspace(-1000, 200, 25)),),
+    )
+
+
+def _pictures(denoise: ct.Denoise, split: Split) -> dict[str, bytes]:
+    drawn = {}
+    for dose, flux in ct.DOSES.items():
+        low, clean = _pair(chest_ct()[1], [SHOWN], None, flux, split.seed)
+        classical = filters(low - clean)["BM3D"](low, 1.0)
+        drawn[dose.replace(" ", "-")] = slices.before_and_after(low[0], classical[0], denoise(low)[0], clean[0])
+    return drawn

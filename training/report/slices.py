@@ -1,0 +1,55 @@
+"""Pictures of CT slices before and after, and of the grid of harm, as PNG bytes."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from training.measures.ct import NARROW, WIDE
+from training.measures.no_harm import CLEAN, Cell
+from training.report import pictures
+
+Slice = NDArray[np.float32]
+SHOWN = slice(150, 350), slice(110, 310)  # the part of a slice
+ERRORS, GAINS = (-60.0, 60.0), (-4.0, 12.0)  # HU, dB
+
+
+def before_and_after(low: Slice, classical: Slice, denoised: Slice, clean: Slice) -> bytes:
+    """A part of one slice in two windows, and the errors that are left."""
+    figure = Figure(figsize=(9.2, 4.4), layout="constrained")
+    shown = {"low dose": low, "BM3D": classical, "this model": denoised, "reference": clean}
+    errors = {"error of BM3D": classical - clean, "error of this model": denoised - clean}
+    windows = {"chest": WIDE, "soft tissue": NARROW}
+    for row, (name, window), (error_title, error) in zip(
+        figure.subplots(2, 5), windows.items(), errors.items(), strict=True
+    ):
+        images = [(title, image, window) for title, image in shown.items()] + [(error_title, error, ERRORS)]
+        for axes, (title, image, (black, white)) in zip(row, images, strict=True):
+            axes.imshow(image[SHOWN], cmap="gray", vmin=black, vmax=white)
+            axes.set_title(f"{title}\n{black:g} to {white:g} HU", fontsize=8)
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name, fontsize=9)
+    return pictures.png(figure)
+
+
+def harm_grid(cells: list[Cell]) -> bytes:
+    """What PSNR gains in each cell, in dB; of a slice without noise, what changes, in HU. A frame says harm."""
+    rows = list(dict.fromkeys((cell.anatomy, cell.spacing_mm) for cell in cells))
+    columns = list(dict.fromkeys(_scan(cell) for cell in cells))
+    figure = Figure(figsize=(0.5 * len(columns) + 1.6, 0.26 * len(rows) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    gains = np.full((len(rows), len(columns)), np.nan)
+    for cell in cells:
+        y, x = rows.index((cell.anatomy, cell.spacing_mm)), columns.index(_scan(cell))
+        clean = cell.dose == CLEAN
+        gains[y, x] = np.nan if clean else cell.gain
+        box = {"boxstyle": "square,pad=0.25", "fill": False, "edgecolor": "black"} if cell.harms else None
+        text = f"{cell.change:.1f} HU" if clean else f"{cell.gain:+.1f}"
+        axes.text(x, y, text, fontsize=6, ha="center", va="center", bbox=box)
+    axes.imshow(gains, cmap="RdYlGn", vmin=GAINS[0], vmax=GAINS[1], aspect="auto")
+    axes.set_yticks(range(len(rows)), [f"{anatomy}, {spacing:g} mm" for anatomy, spacing in rows], fontsize=7)
+    axes.set_xticks(range(len(columns)), columns, fontsize=6, rotation=90)
+    return pictures.png(figure)
+
+
+def _scan(cell: Cell) -> str:
+    return CLEAN if cell.dose == CLEAN else f"{cell.kernel}, {cell.views} views, {cell.dose}"
