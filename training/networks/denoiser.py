@@ -15,6 +15,8 @@ GATE_HU = 10.0  # the noise at which half of that is taken
 SCALES = 1, 2, 4  # pixels that are averaged before noise is looked for, in bands of the spectrum
 MEAN_TO_DEVIATION = 1.2533  # of a normal distribution: standard deviation over mean absolute value
 BLOCK, NEIGHBOURS = 8, 15  # a block's pixels each way, of its scale; and blocks about it, 4 pixels apart
+ABOUT = 7  # blocks each way, over which the size of a correction is looked at
+FAINT_HU = 1.5  # root mean square
 
 
 class Block(nn.Module):
@@ -52,6 +54,10 @@ class Denoiser(nn.Module):
             nn.init.normal_(weight, std=1e-3)  # what is added begins small, and so does the correction
 
     def forward(self, slice: Tensor) -> Tensor:
+        return slice - self.correction(slice)
+
+    def correction(self, slice: Tensor) -> Tensor:
+        """What is taken from the slice, in HU [B, H, W]."""
         hu_B1HW = slice[:, None].clamp(*STORED_HU)
         with torch.autocast(slice.device.type, enabled=False):  # HU stay exact
             noise_BCHW = noise_of(hu_B1HW)
@@ -61,7 +67,7 @@ class Denoiser(nn.Module):
         gate_B1HW = NOISE_HU * found_B1HW / (found_B1HW + GATE_HU)
         correction_BHW = (gate_B1HW * _cut(self.tail(self._features(x_BCHW)), slice).float())[:, 0]
         padding_BHW = slice < STORED_HU[0]  # what a scanner fills the corners with; it has no noise
-        return slice - correction_BHW.masked_fill(padding_BHW, 0)
+        return correction_BHW.masked_fill(padding_BHW, 0)
 
     def _features(self, x_BCHW: Tensor) -> Tensor:
         """At half the resolution, from what is seen at 1/2, 1/4, 1/8, ..."""
@@ -74,6 +80,20 @@ class Denoiser(nn.Module):
             skip_BCHW = skips.pop()
             x_BCHW = decode(skip_BCHW + _cut(up(x_BCHW), skip_BCHW))
         return x_BCHW
+
+
+class Tempered(Denoiser):
+    """The same, with corrections too faint to be seen left out: where they are about FAINT_HU, half is taken.
+
+    A slice may be less noisy than any that the network learned to tell from a clean one.
+    """
+
+    def forward(self, slice: Tensor) -> Tensor:
+        correction_BHW = self.correction(slice)
+        power_B1HW = avg_pool2d(correction_BHW[:, None].square(), BLOCK, 4, padding=BLOCK // 2, count_include_pad=False)
+        about_B1HW = avg_pool2d(power_B1HW, ABOUT, 1, padding=ABOUT // 2, count_include_pad=False)
+        share_B1HW = _finer(about_B1HW / (about_B1HW + FAINT_HU**2), 4, correction_BHW)
+        return slice - share_B1HW[:, 0] * correction_BHW
 
 
 def noise_of(hu_B1HW: Tensor) -> Tensor:
