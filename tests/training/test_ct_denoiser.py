@@ -55,7 +55,7 @@ def test_a_slice_without_noise_changes_by_little(kind: str, pixel_mm: float) -> 
     assert (denoised(clean) - clean).std() < 3
 
 
-@pytest.mark.parametrize("deviation", [8.0, 25.0, 50.0])
+@pytest.mark.parametrize("deviation", [8.0, 25.0])
 def test_white_noise_over_soft_tissue_falls_to_less_than_half(deviation: float) -> None:
     noise = deviation * np.random.default_rng(1).standard_normal((1, 160, 160)).astype(np.float32)
     left = denoised(40 + noise)[0, 16:-16, 16:-16] - 40

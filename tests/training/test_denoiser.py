@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.images.anatomy import ANATOMIES
 from training.images.scanner import pixel_centres
-from training.networks.denoiser import Denoiser, noise_of
+from training.networks.denoiser import Denoiser, Tempered, noise_of
 
 WIDTHS = 8, 16, 16
 
@@ -84,3 +84,41 @@ def test_padding_stays_and_how_deep_it_is_makes_no_difference_elsewhere(network:
     shallow[..., :16], deep[..., :16] = -1024, -3024
     assert (network(deep)[..., :16] == -3024).all()
     torch.testing.assert_close(network(deep)[..., 16:], network(shallow)[..., 16:])
+
+
+class Taking(Tempered):
+    """Takes a certain correction, whatever it is shown."""
+
+    def __init__(self, correction_BHW: Tensor) -> None:
+        super().__init__(WIDTHS)
+        self.certain_BHW = correction_BHW
+
+    def correction(self, slice: Tensor) -> Tensor:
+        return self.certain_BHW
+
+
+def taken(correction_BHW: Tensor) -> Tensor:
+    slice = torch.full(correction_BHW.shape, 40.0)
+    left: Tensor = slice - Taking(correction_BHW)(slice)
+    return left
+
+
+@pytest.mark.parametrize(("wanted", "least", "most"), [(0.5, 0, 0), (3, 2.5, 3), (20, 19, 20), (80, 24, 27)])
+def test_what_is_taken_is_neither_faint_nor_beyond_a_bound(wanted: float, least: float, most: float) -> None:
+    size = taken(white(wanted, (1, 160, 160)))[:, 16:-16, 16:-16].square().mean().sqrt().item()
+    assert least <= size <= most * 1.02
+
+
+def test_a_correction_that_stands_out_is_held_back_and_the_others_are_not() -> None:
+    correction = white(2.0, (1, 256, 256))
+    correction[:, 100:130, 100:130] *= 20
+    share = taken(correction).square().sum((0,)) / correction.square().sum((0,))
+    assert share[105:125, 105:125].median() < 0.1
+    assert share[:60].median() > 0.4
+
+
+def test_a_slice_of_nothing_but_air_stays(network: Denoiser) -> None:
+    tempered = Tempered(WIDTHS)
+    tempered.load_state_dict(network.state_dict())
+    air = torch.full((1, 64, 64), -1024.0)
+    assert torch.equal(tempered(air), air)

@@ -16,7 +16,8 @@ SCALES = 1, 2, 4  # pixels that are averaged before noise is looked for, in band
 MEAN_TO_DEVIATION = 1.2533  # of a normal distribution: standard deviation over mean absolute value
 BLOCK, NEIGHBOURS = 8, 15  # a block's pixels each way, of its scale; and blocks about it, 4 pixels apart
 ABOUT = 7  # blocks each way, over which the size of a correction is looked at
-FAINT_HU = 1.5  # root mean square
+FAINT_HU, MOST_HU, UNEVEN = 1.0, 26.0, 2.5  # bounds of a correction, see `Tempered`
+BODY_HU = -950.0  # more than air
 
 
 class Block(nn.Module):
@@ -83,17 +84,27 @@ class Denoiser(nn.Module):
 
 
 class Tempered(Denoiser):
-    """The same, with corrections too faint to be seen left out: where they are about FAINT_HU, half is taken.
+    """The same, and what is taken is bounded by what noise is like, wherever the network takes more.
 
-    A slice may be less noisy than any that the network learned to tell from a clean one.
+    Noise fills a slice: a correction that is UNEVEN times what is usual in the slice takes structure. Where noise is
+    more than MOST_HU, faint edges would go with it. What is less than FAINT_HU nobody could see.
     """
 
     def forward(self, slice: Tensor) -> Tensor:
         correction_BHW = self.correction(slice)
-        power_B1HW = avg_pool2d(correction_BHW[:, None].square(), BLOCK, 4, padding=BLOCK // 2, count_include_pad=False)
-        about_B1HW = avg_pool2d(power_B1HW, ABOUT, 1, padding=ABOUT // 2, count_include_pad=False)
-        share_B1HW = _finer(about_B1HW / (about_B1HW + FAINT_HU**2), 4, correction_BHW)
-        return slice - share_B1HW[:, 0] * correction_BHW
+        body_B1HW = (slice[:, None] > BODY_HU).float()
+        size_B1HW = _finer(_size_about(correction_BHW[:, None]), 4, correction_BHW)
+        counted = body_B1HW.sum((2, 3), keepdim=True) + 1
+        usual_B111 = ((body_B1HW * size_B1HW.log()).sum((2, 3), keepdim=True) / counted).exp()
+        bounded_B1HW = torch.minimum(size_B1HW, (UNEVEN * usual_B111).clamp(max=MOST_HU))
+        seen_B1HW = (1 - FAINT_HU**2 / bounded_B1HW.square()).clamp(min=0)
+        return slice - (seen_B1HW * bounded_B1HW / size_B1HW)[:, 0] * correction_BHW
+
+
+def _size_about(x_B1HW: Tensor) -> Tensor:
+    """Root mean square of what is about each place, at every fourth pixel; never quite 0."""
+    power_B1HW = avg_pool2d(x_B1HW.square(), BLOCK, 4, padding=BLOCK // 2, count_include_pad=False)
+    return (avg_pool2d(power_B1HW, ABOUT, 1, padding=ABOUT // 2, count_include_pad=False) + 1e-3).sqrt()
 
 
 def noise_of(hu_B1HW: Tensor) -> Tensor:

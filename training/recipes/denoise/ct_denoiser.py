@@ -36,7 +36,7 @@ from training.images.ct_pairs import Pairs
 from training.kinds import denoising
 from training.kinds.denoising import Check, Split, checked
 from training.measures import ct
-from training.networks.denoiser import Denoiser
+from training.networks.denoiser import Denoiser, Tempered
 from training.recipe import Recipe
 from training.run import Run
 from training.schedule import running_average
@@ -118,7 +118,7 @@ def train(run: Run[Hyper]) -> nn.Module:
     early = run.part("early", epochs=hyper.early_epochs, learning_rate=hyper.early_rate, edges=0.0)
     found = fit(early, network, learned, checks, falling(hyper.falling_from))
     steps = hyper.epochs * -(-len(learned.clean) * hyper.crops // hyper.batch)
-    served = Denoiser(hyper.widths)
+    served = Tempered(hyper.widths)
     served.load_state_dict(fit(run, found, learned, checks, half_cosine(steps)).state_dict())
     return served
 
