@@ -73,6 +73,11 @@ def test_evaluate_repeats_the_committed_figures(copied: Path, capsys: pytest.Cap
     assert "accuracy 0.99" in capsys.readouterr().out
 
 
+def test_a_part_that_a_recipe_does_not_have_is_answered_with_those_that_it_has() -> None:
+    assert "ct-denoiser has no part 'all': there are patient, " in complaint("evaluate", "ct-denoiser", "--part", "all")
+    assert "it is measured in one" in complaint("evaluate", "convnet", "--part", "all")
+
+
 def test_evaluate_fails_when_the_manifest_claims_another_figure(copied: Path) -> None:
     manifest = copied / "bundle.json"
     found = store.committed("convnet").manifest

@@ -1,15 +1,18 @@
 """The grid of harm tells who blurs, who invents and who leaves a slice as it was."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from training.data import Volume
-from training.measures import no_harm
+from training.measures import ct, no_harm
 from training.measures.no_harm import CLEAN, Cell, Denoise
+from training.report import slices as pictures
 
 Slices = NDArray[np.float32]
 NOBODY = Volume("nobody", np.zeros((1, 64, 64), np.int16), (5.0, 1.0, 1.0))
@@ -59,3 +62,22 @@ def test_who_blurs_is_found_out_in_every_cell() -> None:
 )
 def test_what_counts_as_harm(changes: dict[str, float], harm: str) -> None:
     assert ", ".join(dataclasses.replace(CELL, **changes).harms) == harm  # type: ignore[arg-type]
+
+
+def test_the_figures_say_how_many_cells_are_harmed_and_by_what() -> None:
+    worse, dull = dataclasses.replace(CELL, gain=-1), dataclasses.replace(CELL, sharpness=0.5, spacing_mm=2)
+    clean = dataclasses.replace(CELL, dose=CLEAN, change=1, spacing_mm=2)
+    figures = {metric.name: metric for metric in ct.no_harm_figures([CELL, worse, dull, clean])}
+    assert figures["cells of the no-harm grid"].value == 0.5
+    assert figures["cells of the no-harm grid"].description.endswith("harmed: 1 by PSNR, 1 by edges")
+    assert (figures["cells at 1 mm"].value, figures["cells at 2 mm"].value) == (0.5, 0.5)
+    assert figures["change of a clean part in the grid"].value == 1
+
+
+def test_the_picture_of_the_grid_has_a_place_for_every_cell() -> None:
+    few, many = (
+        Image.open(io.BytesIO(pictures.harm_grid([dataclasses.replace(CELL, spacing_mm=mm) for mm in range(1, rows)])))
+        for rows in (3, 9)
+    )
+    assert many.height > few.height
+    assert many.width == few.width
