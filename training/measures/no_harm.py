@@ -25,7 +25,7 @@ from training.measures.image_quality import psnr, rmse, sharpness, ssim
 Slice = NDArray[np.float32]
 Denoise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-SPACINGS_MM = 0.4, 0.5, 0.63, 0.98, 1.25
+SPACINGS_MM = 0.5, 0.63, 0.98, 1.25
 FLUX = {"100 %": 4e5, "50 %": 2e5, "25 %": 1e5, "10 %": 4e4}
 CLEAN = "clean"
 KERNELS = {"soft": 0.45, "sharp": 0.9}  # share of the highest frequency that bins or pixels hold

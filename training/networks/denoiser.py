@@ -16,7 +16,7 @@ SCALES = 1, 2, 4  # pixels that are averaged before noise is looked for, in band
 MEAN_TO_DEVIATION = 1.2533  # of a normal distribution: standard deviation over mean absolute value
 BLOCK, NEIGHBOURS = 8, 15  # a block's pixels each way, of its scale; and blocks about it, 4 pixels apart
 ABOUT = 7  # blocks each way, over which the size of a correction is looked at
-FAINT_HU, MOST_HU, UNEVEN = 1.0, 26.0, 2.0  # bounds of a correction, see `Tempered`
+FAINT_HU, MOST_HU, UNEVEN = 1.0, 20.0, 2.0  # bounds of a correction, see `Tempered`
 BODY_HU = -950.0  # more than air
 
 
