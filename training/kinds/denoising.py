@@ -23,7 +23,7 @@ from training.report import slices
 
 SHOWN = 31  # the slice of the second patient in the pictures
 SPACED = 10, 31, 50  # slices of the second patient that classical filters and other spacings are measured on
-SPACINGS_MM = 0.45, 0.98, 1.2  # of pixels, beside the patient's own
+SPACINGS_MM = 0.98, 1.2  # of pixels, beside the patient's own
 APART = 3  # every third slice of the second patient is measured: neighbours are alike
 FINER = 0.625  # pixels of the scan, to those of the coarser slices that are looked at after each epoch
 

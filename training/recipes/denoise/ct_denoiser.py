@@ -3,10 +3,10 @@
 Network: it finds the noise about each place in the slice itself, in three bands of its spectrum, by a harmonic mean
 that the calmest neighbours decide; the correction is a multiple of what was found, and shrinks to nothing with it. The
 slice is shown through three windows (lung, soft tissue, bone), as a radiologist looks at it, and as detail in units of
-its noise, to a U-Net of residual blocks at 1/2, 1/4 and 1/8 of the resolution. What is served bounds the correction, see
-`Tempered`: next to nothing is left out, what stands out is held back, and no more than 20 HU are taken anywhere, so that
-slices with more noise than that keep some of it, and their faint edges. Padding below -1024 HU stays as it is. 0.6 M
-parameters, any size from 32x32.
+its noise, to a U-Net of residual blocks at 1/2, 1/4 and 1/8 of the resolution.
+What is served bounds the correction, see `Tempered`: next to nothing is left out, what stands out is held back, and no
+more than 20 HU are taken anywhere, so that slices with more noise keep some of it, and their faint edges. Padding below
+-1024 HU stays as it is. 0.6 M parameters, any size from 32x32.
 Sources: Ronneberger et al., U-Net, MICCAI 2015; Zhang et al., FFDNet, IEEE Trans. Image Process. 27(9), 2018 (a network
 that knows the noise level); Chen et al., Low-dose CT with a residual encoder-decoder, IEEE Trans. Med. Imaging 36(12),
 2017.
@@ -23,7 +23,7 @@ a kernel that a Hann window ends at 0.8 of the highest frequency, and 400,000 ph
 Training: 48 epochs by the error in units of the noise, begun with the weights of an earlier version; then 12 that also
 weigh what edges lose, while the learning rate falls to nothing.
 Harm: FAINT_HU, UNEVEN and MOST_HU of `training/networks/denoiser.py` and the sizes of pixels that are taken were chosen
-so that no cell of the grid of `training/measures/no_harm.py` is worse after than before. Its slices are drawn bodies and
+so that no cell of the grid of `training/measures/no_harm.py` is worse after than before. It shows drawn bodies and
 validation slices. At 0.4 and 0.45 mm faint edges in the strongest noise lost more than the 5 % that are let through.
 Expected: PSNR on the second patient rises by @@Q dB at a quarter of the normal dose and by @@T dB at a tenth.
 Run time: two hours on half a core, a quarter of an hour of it for the noise to learn from. `evaluate` takes ten
