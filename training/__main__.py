@@ -117,6 +117,8 @@ def evaluate(name: str, part: str | None) -> None:
         wrong.append(f"{found.path / CARD} is not what the manifest says: python -m training card {name}")
     for metric in measured:
         print(f"{card.figure(metric)}; {metric.split}, {metric.description}")
+    for metric in chosen.chosen_by(predict, chosen.hyper) if chosen.chosen_by and part is None else ():
+        print(f"{card.figure(metric)}; {metric.split}, {metric.description}")
     if wrong:
         sys.exit(f"{name} is not what its bundle says: {'; '.join(wrong)}")
 

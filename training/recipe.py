@@ -58,6 +58,7 @@ class Recipe(Generic[H]):
               tensors of `inputs` in their order, or what `front` makes of them, and gives those of `outputs`
     evaluate  held-out figures and pictures, measured through the exported graph; a figure of anything else, such as
               models trained again for a cross-validation, says so in its `split` or description
+    chosen_by figures of validation data that chose something of the recipe; `evaluate` prints and does not compare them
     parts     of `evaluate` by name, where measuring all takes long: each gives some of the figures
     examples  about four real inputs: they trace the export and become the golden inputs
     sources   names in `training.data.SOURCES`
@@ -86,6 +87,7 @@ class Recipe(Generic[H]):
     train: Callable[[Run[H]], nn.Module]
     evaluate: Callable[[Predict, H], Evaluation]
     examples: Callable[[], Arrays]
+    chosen_by: Callable[[Predict, H], list[Metric]] | None = None
     parts: dict[str, Callable[[Predict, H], list[Metric]]] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()
     max_batch: int = 64
