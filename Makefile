@@ -64,9 +64,11 @@ competitors: $(VENV)/.bench  ## Install what bench compares with, each in an env
 batch-demo: $(VENV)/.dev  ## Score a million applicants in a job that is killed half-way
 	$(BIN)/python -m load_tests.bulk $(ARGS)
 
-load: $(VENV)/.bench  ## Locust without its page, against a service on $(HOST):$(PORT)
-	$(BIN)/locust --locustfile load_tests/locustfile.py --headless --host http://$(HOST):$(PORT) \
-		--users 16 --spawn-rate 8 --run-time 30s $(ARGS)
+load: $(VENV)/.dev  ## Locust against a service on $(HOST):$(PORT), as a table and a picture; ARGS="--shape spike --most-p99-ms 200"
+	mkdir -p build
+	$(BIN)/locust --locustfile load_tests/locustfile.py --headless --host http://$(HOST):$(PORT) --users 16 --spawn-rate 8 \
+		--run-time 30s --csv build/load --csv-full-history --html build/load.html --only-summary $(ARGS); \
+		status=$$?; $(BIN)/python -m load_tests.load_report build/load; exit $$status
 
 faults: $(VENV)/.dev  ## Swap, break, overload, restart and kill a service under load
 	$(BIN)/python -m load_tests.faults $(ARGS)

@@ -1,6 +1,6 @@
 """A Locust user for every task, who sends its examples. A wrong answer counts as a failure, whatever its status.
 
-locust --locustfile load_tests/locustfile.py --host http://127.0.0.1:3000
+locust --locustfile load_tests/locustfile.py --host http://127.0.0.1:3000 --shape spike --most-p99-ms 200
 
 The examples come from the bundles of QUARTET_MODELS_DIR, or of `models/`: the service must serve these versions.
 """
@@ -13,6 +13,7 @@ from typing import ClassVar
 from locust import FastHttpUser, between, task
 
 from load_tests.examples import ExampleRequest, requests_of
+from load_tests.shapes import Shape as Shape  # for Locust to find
 from service.settings import Settings
 
 
