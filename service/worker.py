@@ -28,7 +28,9 @@ from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
 from service.settings import Settings
+from service.tasks.rows import HEADERS
 
+EXPOSED = "x-request-id", "server-timing", "retry-after", "inference-header-content-length", *HEADERS  # to scripts
 PARENT_S = 1.0  # between two looks whether it is there
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Worker:
             self.settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
-            expose_headers=("x-request-id", "server-timing", "retry-after", "inference-header-content-length"),
+            expose_headers=EXPOSED,
         )
 
     def _lifespan(self, receive: Receive) -> Receive:

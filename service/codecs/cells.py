@@ -14,7 +14,7 @@ from service.messages import repeated
 LONGEST_ROW = 2**16  # characters
 SEPARATORS = ",;\t|"
 NAMED = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-SAID = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # a first line that Excel reads and writes
+SAID = re.compile(rf"sep=([{SEPARATORS}])\n?", re.IGNORECASE)  # a first line that Excel reads and writes
 UTF_16 = b"\xff\xfe", b"\xfe\xff"
 MARK = "\ufeff"  # which tells Excel that a CSV is in UTF-8
 CELL = 64  # bytes of memory, for one of a character or two

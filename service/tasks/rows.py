@@ -74,9 +74,9 @@ class Rows(NamedTuple):
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What was found out of a CSV."""
         skipped = () if self.kept is None else ((b"x-rows-skipped", b"%d" % self.skipped),)
-        if not isinstance(self.sent, Table) or not self.sent.separator:
+        if not isinstance(self.sent, Table):
             return skipped
-        separator = NAMED.get(self.sent.separator, "other").encode()
+        separator = NAMED[self.sent.separator].encode()
         return (b"x-csv-separator", separator), (b"x-csv-decimal", NAMED_MARKS[self.decimal]), *skipped
 
     @property

@@ -60,6 +60,12 @@ def test_a_separator_that_the_first_line_says_is_taken(lane: Here) -> None:
     assert answer.json()["predictions"] == [{"values": {"price": 200}}]
 
 
+@pytest.mark.parametrize("first", ['sep="', "sep=x", "sep=", "sep=\r"])
+def test_a_first_line_that_says_no_separator_is_a_header(lane: Here, first: str) -> None:
+    answer = lane("POST", TABLE, content=f"{first}\nrooms;kind\n2;flat\n", headers=IN)
+    assert answer.status_code in (400, 422), answer.text
+
+
 def test_a_decimal_comma_is_found_said_and_kept(lane: Here) -> None:
     answer = lane("POST", TABLE, content="rooms;kind\n2,5;flat\n1,125;flat\n", headers=IN_AND_OUT)
     assert answer.headers["x-csv-decimal"] == "comma"
@@ -183,6 +189,13 @@ def test_rows_of_json_are_answered_as_a_table(lane: Here) -> None:
     rows = [{"rooms": 2}, {"kind": "house"}]
     answer = lane("POST", RANGES, json={"rows": rows}, headers={"accept": "text/csv"})
     assert [row[:2] for row in cells(answer)] == [["rooms", "kind"], ["2", ""], ["", "house"]]
+
+
+def test_a_wrong_value_of_json_is_shown_in_the_table_as_it_is(lane: Here) -> None:
+    rows = [{"rooms": {"a": [1]}, "kind": "flat"}, {"rooms": 2, "kind": "flat"}]
+    answer = lane("POST", f"{TABLE}&on_error=skip", json={"rows": rows}, headers={"accept": "text/csv"})
+    assert cells(answer)[2] == ["2", "flat", "200.0", ""]
+    assert cells(answer)[1][2:] == ["", "rooms: Must be a number from 1 to 10."]
 
 
 def test_applicants_come_back_with_their_scores(lane: Here) -> None:
