@@ -206,20 +206,20 @@ def _of_table(sent: Table, spec: RowSpec, field: str) -> Rows:
     }
     numeric = [columns[one.name] for one in spec.attributes if one.range and one.name in columns]
     mark = _decimal(cell for column in numeric for cell in column)
-    encoded = np.zeros((len(sent.rows), len(spec.attributes)), np.float32)
+    encoded = [[0.0] * len(spec.attributes) for _ in sent.rows]
     for place, one in enumerate(spec.attributes):
         for row, cell in zip(even, columns.get(one.name, [None] * len(even)), strict=True):
             if one.name in missing:
                 break
             try:
-                encoded[row, place] = _number(one, cell, f"{field}[{row}]", mark)
+                encoded[row][place] = _number(one, cell, f"{field}[{row}]", mark)
             except ClientError as error:
                 faults.append(Fault(row, one.name, error))
     order = {name: place for place, name in enumerate(sent.names)}
     faults.sort(
         key=lambda one: (bool(missing and one.column), -1 if one.row is None else one.row, order.get(one.column, -1))
     )
-    kept, right = _without_faulty(encoded.tolist(), faults)
+    kept, right = _without_faulty(encoded, faults)
     return Rows(right, sent, tuple(kept), tuple(faults), mark or POINT)
 
 
@@ -262,6 +262,8 @@ def _written(value: object, path: str, mark: str | None) -> float | None:
     """The number that a text is, as a CSV cell has it."""
     if not isinstance(value, str) or len(value) > LONGEST_NUMBER:
         return None
+    if value.isascii() and value.isdigit():  # as most are
+        return float(value)
     known = mark is not None and FRACTION.fullmatch(value)
     if known and known[1] != mark:
         written = "comma" if mark == COMMA else "point"
