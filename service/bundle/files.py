@@ -207,11 +207,15 @@ def write_current(models: Path, name: str, version: str) -> None:
 def replace_text(target: Path, text: str) -> None:
     """Write a whole file in one rename; what is there already stays when the disk is full or the power goes."""
     staged = target.with_suffix(f".{os.getpid()}")
-    with staged.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(target)
+    try:
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(target)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
