@@ -1,29 +1,41 @@
-import { debounced, fileInput, h, heading, options, percent, save } from "./dom.js";
+import { debounced, fileInput, h, heading, labelled, options, percent, save, table } from "./dom.js";
 import { Exchange, get, ofKind } from "./exchange.js";
+import { waterfall } from "./waterfall.js";
 
-export async function credit() {
+const WORDS = { approve: "Approve", decline: "Decline", refer: "A person decides" };
+const SHOWN = 20; // rows of a scored table
+
+export async function credit(chosen) {
   const names = await ofKind("credit-scoring");
   if (!names.length) return heading("Credit", "No model for credit is served at present.");
-  const [document_, model] = await Promise.all([get("openapi.json"), get(`v1/models/${names[0]}`)]);
+  const called = names.includes(chosen) ? chosen : names[0];
+  const [document_, model] = await Promise.all([get("openapi.json"), get(`v1/models/${called}`)]);
+  const explain = Object.hasOwn(model.graphs, "explanation");
+  const other = h("select", { onchange: () => (location.hash = `#credit/${other.value}`) }, options(names, called));
   const { properties } = document_.components.schemas.ScoreRequest.properties.applicants.items;
   const codes = new Map(model.task.attributes.map((one) => [one.name, one.codes]));
   const drawn = new Map(model.reference.map((one) => [one.feature, one]));
+  const seen = new Map(model.task.attributes.map((one) => [one.name, one.seen]));
   const exchange = new Exchange();
+  const query = chosen ? { model: called } : {};
   const verdict = h("p", { className: "verdict", role: "status" });
+  const why = h("div");
+  const scores = h("div");
   const ask = debounced(async () => {
     const applicant = Object.fromEntries(fields.map((one) => [one.name, one.value()]));
     const body = JSON.stringify({ applicants: [applicant] });
-    const answer = await exchange.send({ path: "v1/credit/score", type: "application/json", body });
+    const answer = await exchange.send({ path: "v1/credit/score", query: { ...query, explain }, type: "application/json", body });
     if (answer) show(answer.body.predictions[0]);
   });
   const fields = Object.entries(properties).map(([name, schema]) => {
     const known = schema.enum?.filter((value) => !codes.get(name)?.includes(value));
-    return known ? choice(name, schema, known, ask) : number(name, schema, drawn.get(name), ask);
+    return known ? choice(name, schema, known, ask) : number(name, schema, drawn.get(name), seen.get(name), ask);
   });
 
-  function show({ default_probability: probability, decision }) {
-    verdict.textContent = `${decision === "approve" ? "Approve" : "Decline"}: ${percent(probability)} probability of default`;
-    verdict.className = `verdict ${decision === "approve" ? "good" : "bad"}`;
+  function show(prediction) {
+    verdict.textContent = `${WORDS[prediction.decision]}: ${percent(prediction.default_probability)} probability of default`;
+    verdict.className = `verdict ${prediction.decision === "approve" ? "good" : "bad"}`;
+    why.replaceChildren(...(prediction.reasons ? waterfall(prediction, model.task) : [h("p", { className: "said" }, "This model gives no reasons.")]));
   }
 
   function random() {
@@ -31,24 +43,32 @@ export async function credit() {
     ask();
   }
 
-  async function table([file]) {
+  async function many([file]) {
     const text = await file.text();
-    const answer = await exchange.send({ path: "v1/credit/score", type: "text/csv", body: file, file: file.name });
+    const answer = await exchange.keep({ path: "v1/credit/score", query, type: "text/csv", body: file, file: file.name });
+    scores.replaceChildren();
     if (!answer) return;
-    save(new Blob([scored(text, answer.body.predictions)], { type: "text/csv" }), file.name.replace(/(\.csv)?$/i, "-scored.csv"));
-    const declined = answer.body.predictions.filter((one) => one.decision === "decline").length;
-    verdict.className = "verdict";
-    verdict.textContent = `${answer.body.predictions.length} applicants, ${declined} declined: saved with their scores.`;
+    const { predictions } = answer.body;
+    const declined = predictions.filter((one) => one.decision === "decline").length;
+    const given = () => save(new Blob([scored(text, predictions)], { type: "text/csv" }), file.name.replace(/(\.csv)?$/i, "-scored.csv"));
+    const rows = predictions.slice(0, SHOWN).map((one, i) => [i + 1, percent(one.default_probability), WORDS[one.decision]]);
+    scores.append(
+      h("p", { role: "status" }, `${predictions.length} applicants, ${declined} declined.`),
+      h("button", { type: "button", className: "first", onclick: given }, "Save the CSV with scores"),
+      table(["Row", "Probability of default", "Decision"], rows),
+    );
   }
 
   random();
   return [
     ...heading("Credit", `${model.description} The answer follows each change.`),
-    h("div", { className: "card" }, verdict, exchange.problem,
-      h("div", { className: "row" }, h("button", { type: "button", className: "first", onclick: random }, "Random applicant")),
-      h("div", { className: "fields" }, fields.map((one) => one.element))),
+    h("div", { className: "verdict-bar" }, verdict),
+    exchange.problem,
+    h("div", { className: "row" }, h("button", { type: "button", className: "first", onclick: random }, "Random applicant"), labelled("model", other)),
+    h("div", { className: "columns" }, h("div", { className: "card reasons" }, h("h3", {}, "Reasons"), why), h("div", { className: "fields" }, fields.map((one) => one.element))),
     h("h3", {}, "Many applicants"),
-    fileInput("A CSV with a header gives one back with scores:", ".csv,text/csv", table),
+    fileInput("A CSV with a header gives one back with scores:", ".csv,text/csv", many),
+    scores,
     exchange.element,
   ];
 }
@@ -69,8 +89,10 @@ function choice(name, schema, known, changed) {
 }
 
 // A slider goes as far as the data that the model has learned from; the field as far as the model allows.
-function number(name, schema, reference, changed) {
-  const { edges = [schema.minimum, schema.maximum], counts = [1] } = reference ?? {};
+function number(name, schema, reference, seen, changed) {
+  const [least, most] = seen ?? [schema.minimum, schema.maximum];
+  const { edges: reached, counts } = reference ?? { edges: [least, most], counts: [1] };
+  const edges = reached.map((edge) => Math.min(most, Math.max(least, edge)));
   const range = h("input", { type: "range", min: Math.max(schema.minimum, Math.floor(edges[0])), max: Math.min(schema.maximum, Math.ceil(edges.at(-1))), step: 1, tabIndex: -1, ariaHidden: "true" });
   const control = h("input", { type: "number", min: schema.minimum, max: schema.maximum, step: "any" });
   range.addEventListener("input", () => ((control.value = range.value), changed()));

@@ -42,6 +42,12 @@ export function bars(labels, probabilities, caption) {
   return h("table", { className: "bars", "aria-label": caption }, h("tbody", {}, rows));
 }
 
+export function table(head, rows) {
+  const top = h("tr", {}, head.map((words) => h("th", { scope: "col" }, words)));
+  const body = rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell))));
+  return h("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: `Table: ${head.join(", ")}` }, h("table", {}, h("thead", {}, top), h("tbody", {}, body)));
+}
+
 export function save(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -49,8 +55,8 @@ export function save(blob, name) {
 }
 
 // A place for files: chosen, dropped on `area`, or pasted while it is shown.
-export function fileInput(words, accept, take, area) {
-  const input = h("input", { type: "file", accept, onchange: () => input.files.length && take([...input.files]) });
+export function fileInput(words, accept, take, area, multiple = false) {
+  const input = h("input", { type: "file", accept, multiple, onchange: () => input.files.length && take([...input.files]) });
   const zone = h("div", { className: "drop" }, labelled(`${words} `, input));
   for (const target of new Set([zone, area ?? zone])) {
     target.addEventListener("dragover", (event) => {

@@ -26,16 +26,17 @@ export class Problem extends Error {
 
 const authorization = () => (key.get() ? { authorization: `Bearer ${key.get()}` } : {});
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-const ENDINGS = { "application/x-npy": "npy", "application/dicom": "dcm", "image/png": "png" };
+const ENDINGS = { "application/x-npy": "npy", "application/dicom": "dcm", "image/png": "png", "image/webp": "webp", "application/zip": "zip" };
 
-// A request is {path, query, type, accept, body, file}; `file` is the name of a body that is a file.
+// A request is {path, query, type, accept, body, file}; `file` is the name of a body that is a file. In place of type and
+// body, `form` is {name, files}: files under that name.
 export function address({ path, query = {} }) {
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value !== "" && value !== false) url.searchParams.set(name, value);
   return url.href;
 }
 
-const headersOf = ({ type, accept = "application/json" }) => ({ "content-type": type, accept });
+const headersOf = ({ type, accept = "application/json" }) => ({ ...(type ? { "content-type": type } : {}), accept });
 
 // The key itself is never shown: what is copied may be passed on.
 export const snippets = {
@@ -43,8 +44,9 @@ export const snippets = {
     const headers = Object.entries(headersOf(request)).map(([name, value]) => `-H ${shell(`${name}: ${value}`)}`);
     if (key.get()) headers.push('-H "authorization: Bearer $QUARTET_KEY"');
     const ending = ENDINGS[request.accept];
-    const body = request.file ? `--data-binary @${shell(request.file)}` : `--data-binary ${shell(request.body)}`;
-    return [`curl -s ${shell(address(request))}`, ...headers, body, ...(ending ? [`-o answer.${ending}`] : [])].join(" \\\n  ");
+    const body = request.form ? request.form.files.map((one) => `-F ${shell(`${request.form.name}=@${one.name}`)}`)
+      : [`--data-binary ${request.file ? `@${shell(request.file)}` : shell(request.body)}`];
+    return [`curl -s ${shell(address(request))}`, ...headers, ...body, ...(ending ? [`-o answer.${ending}`] : [])].join(" \\\n  ");
   },
   Python(request) {
     const headers = Object.entries(headersOf(request)).map(([name, value]) => `    "${name}": "${value}",`);
@@ -53,9 +55,11 @@ export const snippets = {
     return [
       ...(key.get() ? ["import os"] : []),
       "from pathlib import Path\n\nimport httpx\n",
-      `body = ${request.file ? `Path(${JSON.stringify(request.file)}).read_bytes()` : JSON.stringify(request.body)}`,
+      ...(request.form
+        ? [`names = ${JSON.stringify(request.form.files.map((one) => one.name))}`, `body = [(${JSON.stringify(request.form.name)}, Path(name).open("rb")) for name in names]`]
+        : [`body = ${request.file ? `Path(${JSON.stringify(request.file)}).read_bytes()` : JSON.stringify(request.body)}`]),
       `headers = {\n${headers.join("\n")}\n}`,
-      `answer = httpx.post(${JSON.stringify(address(request))}, headers=headers, content=body)`,
+      `answer = httpx.post(${JSON.stringify(address(request))}, headers=headers, ${request.form ? "files" : "content"}=body)`,
       "answer.raise_for_status()",
       ending ? `Path("answer.${ending}").write_bytes(answer.content)` : "print(answer.json())",
     ].join("\n");
@@ -66,13 +70,21 @@ export const snippets = {
     const ending = ENDINGS[request.accept];
     return [
       'import { readFile, writeFile } from "node:fs/promises";\n',
-      `const body = ${request.file ? `await readFile(${JSON.stringify(request.file)})` : JSON.stringify(request.body)};`,
+      ...(request.form
+        ? ["const body = new FormData();", `for (const name of ${JSON.stringify(request.form.files.map((one) => one.name))})`, `  body.append(${JSON.stringify(request.form.name)}, new Blob([await readFile(name)]), name);`]
+        : [`const body = ${request.file ? `await readFile(${JSON.stringify(request.file)})` : JSON.stringify(request.body)};`]),
       `const answer = await fetch(${JSON.stringify(address(request))}, {\n  method: "POST",\n  headers: {\n${headers.join("\n")}\n  },\n  body,\n});`,
       "if (!answer.ok) throw new Error(await answer.text());",
       ending ? `await writeFile("answer.${ending}", Buffer.from(await answer.arrayBuffer()));` : "console.log(await answer.json());",
     ].join("\n");
   },
 };
+
+function filled({ name, files }) {
+  const data = new FormData();
+  for (const file of files) data.append(name, file, file.name);
+  return data;
+}
 
 const LONG = 120; // characters of a text, or numbers of an array, of which the panel shows the beginning
 
@@ -84,6 +96,8 @@ function abridged(name, value) {
 
 export class Exchange {
   #running = null;
+  #latest = Promise.resolve();
+  #kept = Promise.resolve();
   #request = null;
   #answer = "";
 
@@ -104,7 +118,16 @@ export class Exchange {
   }
 
   // The answer, or null where a later request took its place or this one failed: then the problem is shown.
-  async send(request) {
+  send(request) {
+    return (this.#latest = this.#kept.then(() => this.#ask(request)));
+  }
+
+  // As send, but a later request waits for it in place of breaking it off, and it for an earlier one.
+  keep(request) {
+    return (this.#kept = this.#latest.then(() => this.#ask(request)));
+  }
+
+  async #ask(request) {
     this.#running?.abort();
     const running = (this.#running = new AbortController());
     this.#request = request;
@@ -114,7 +137,7 @@ export class Exchange {
     const began = performance.now();
     try {
       const headers = { ...headersOf(request), ...authorization() };
-      const response = await fetch(address(request), { method: "POST", headers, body: request.body, signal: running.signal });
+      const response = await fetch(address(request), { method: "POST", headers, body: request.form ? filled(request.form) : request.body, signal: running.signal });
       const json = response.headers.get("content-type").includes("json");
       const body = json ? await response.json() : await response.arrayBuffer();
       const took = `${response.status}, ${Math.round(performance.now() - began)} ms, request ${response.headers.get("x-request-id")}`;

@@ -2,7 +2,9 @@
 import { h } from "./dom.js";
 
 export function markdown(text) {
-  return text.trim().split(/\n{2,}/).map(block);
+  // Blank lines part blocks, but not within a fence.
+  return text.trim().split(/(^```[^]*?^```$)/m).flatMap((part) => (part.startsWith("```") ? [part] : part.split(/\n{2,}/)))
+    .map((part) => part.replace(/^\n+|\s+$/g, "")).filter(Boolean).map(block);
 }
 
 function block(text) {
@@ -19,7 +21,7 @@ function table([head, , ...rows]) {
   const cells = (line) => line.replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
   const body = rows.map((row) => h("tr", {}, cells(row).map((cell) => h("td", {}, inline(cell)))));
   const top = h("tr", {}, cells(head).map((cell) => h(cell ? "th" : "td", {}, inline(cell))));
-  return h("div", { className: "scroll" }, h("table", {}, h("thead", {}, top), h("tbody", {}, body)));
+  return h("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: `Table: ${cells(head).filter(Boolean).join(", ")}` }, h("table", {}, h("thead", {}, top), h("tbody", {}, body)));
 }
 
 // Pictures of a card lie in its bundle and are not served: their words stand for them.

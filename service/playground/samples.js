@@ -1,77 +1,132 @@
-import { debounced, h, heading, labelled, options } from "./dom.js";
+import { debounced, h, heading, labelled, options, save } from "./dom.js";
 import { Exchange, get, ofKind } from "./exchange.js";
 
-const STEPS = 16; // from one latent code to the other
+const STEPS = 17; // from one sample to the other
+const SIDE = 9; // of the grid
+const FORMS = { "sheet, PNG": "image/png", "animation, WebP": "image/webp", "pictures, zip": "application/zip", "array, npy": "application/x-npy" };
 
-export async function samples() {
+export async function samples(chosen) {
   const names = await ofKind("sample-generation");
   if (!names.length) return heading("Samples", "No model that draws is served at present.");
-  const { task, description } = await get(`v1/models/${names[0]}`);
+  const name = names.includes(chosen) ? chosen : names[0];
+  const { task, description } = await get(`v1/models/${name}`);
   const exchange = new Exchange();
-  const said = h("p", { className: "said", role: "status" });
-  const label = h("select", { onchange: () => ask() }, options(["any", ...task.labels], "any"));
+  const request = (wish, accept = "application/json") => ({ path: "v1/samples/generate", query: { model: name }, type: "application/json", accept, body: JSON.stringify(wish) });
+  const send = (wish) => exchange.send(request(wish));
+  const keep = (wish) => exchange.keep(request(wish));
+  const model = h("select", { onchange: () => (location.hash = `#samples/${model.value}`) }, options(names, name));
+  const label = h("select", { onchange: () => (ask(), parts.forEach((one) => one.renew())) }, options(["any", ...task.labels], "any"));
+  const labels = () => (label.value === "any" ? {} : { label: label.value });
   const seed = h("input", { type: "number", min: 0, step: 1, value: 1, oninput: () => ask() });
   const count = h("input", { type: "number", min: 1, max: 64, step: 1, value: 24, oninput: () => ask() });
+  const truncation = h("input", { type: "range", min: 0.1, max: 1, step: 0.1, value: 1, oninput: () => ask() });
+  const form = h("select", {}, options(Object.keys(FORMS), "sheet, PNG"));
+  const said = h("p", { className: "said", role: "status" });
   const sheet = h("ul", { className: "sheet" });
-  const between = h("img", { className: "pixels", alt: "The sample between the two", hidden: true });
-  const walk = h("input", { type: "range", min: 0, max: STEPS, value: 0, oninput: () => step() });
-  let codes = [0, 1].map(() => latent(task.latent_size));
-  let frames = [];
+  const parts = [way(task, labels, keep), ...(task.latent_size === 2 ? [plane(task, labels, send, keep)] : [])];
 
-  const send = (wish) => exchange.send({ path: "v1/samples/generate", query: { model: names[0] }, type: "application/json", body: JSON.stringify(wish) });
-  const source = (data) => `data:image/png;base64,${data}`;
+  function wish() {
+    const drawn = { count: count.valueAsNumber || 1, seed: seed.valueAsNumber || 0, ...labels() };
+    return truncation.value === "1" ? drawn : { ...drawn, truncation: truncation.valueAsNumber };
+  }
 
   const ask = debounced(async () => {
-    const wish = { count: count.valueAsNumber || 1, seed: seed.valueAsNumber || 0 };
-    if (label.value !== "any") wish.label = label.value;
-    const answer = await send(wish);
+    const answer = await send(wish());
     if (!answer) return;
-    const { labels } = answer.body;
-    said.textContent = `${answer.body.samples.length} samples of seed ${answer.body.seed}.`;
-    sheet.replaceChildren(...answer.body.samples.map((one, i) => h("li", {}, h("img", { src: source(one), alt: labels[i] ? `a ${labels[i]}` : `sample ${i + 1}` }))));
+    const { labels: known, samples: drawn } = answer.body;
+    said.textContent = `${drawn.length} samples of seed ${answer.body.seed}.`;
+    sheet.replaceChildren(...drawn.map((one, i) => h("li", {}, h("img", { src: source(one), alt: known[i] ? `a ${known[i]}` : `sample ${i + 1}` }))));
   });
 
-  async function interpolate() {
-    const latents = Array.from({ length: STEPS + 1 }, (_, i) => codes[0].map((one, axis) => one + ((codes[1][axis] - one) * i) / STEPS));
-    const wish = { latents };
-    if (task.labels.length) wish.label = label.value === "any" ? task.labels[0] : label.value;
-    const answer = await send(wish);
-    if (!answer) return;
-    frames = answer.body.samples;
-    step();
-  }
-
-  function step() {
-    if (frames.length) Object.assign(between, { src: source(frames[walk.value]), hidden: false });
-    else interpolate();
-  }
-
-  async function other() {
-    codes = [0, 1].map(() => latent(task.latent_size));
-    walk.value = 0;
-    await interpolate();
-  }
-
-  async function animate() {
-    if (!frames.length) await interpolate();
-    for (let i = 0; i <= STEPS && walk.isConnected; i += 1) {
-      walk.value = i;
-      step();
-      await new Promise((resolve) => setTimeout(resolve, 90));
-    }
+  async function download() {
+    const type = FORMS[form.value];
+    const answer = await exchange.keep(request(wish(), type));
+    if (answer) save(new Blob([answer.body], { type }), `samples.${type.split(/[/-]/).at(-1)}`);
   }
 
   ask();
   return [
     ...heading("Samples", description),
-    h("div", { className: "row" }, labelled("label", label), labelled("seed", seed), labelled("count", count)),
+    h("div", { className: "row" }, names.length > 1 ? labelled("model", model) : null, task.labels.length ? labelled("label", label) : null,
+      labelled("seed", seed), labelled("count", count), labelled("truncation", truncation)),
     exchange.problem, said, sheet,
-    h("h3", {}, "From one to another"),
-    h("div", { className: "row" }, between, labelled("way", walk),
-      h("button", { type: "button", onclick: other }, "Two others"), h("button", { type: "button", onclick: animate }, "Animate")),
+    h("div", { className: "row" }, labelled("form", form), h("button", { type: "button", onclick: download }, "Download")),
+    ...parts.flatMap((one) => one.elements),
     exchange.element,
   ];
 }
 
-// Draws of a standard normal (Box and Muller, 1958).
-const latent = (size) => Array.from({ length: size }, () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random()));
+const source = (data) => `data:image/png;base64,${data}`;
+const random = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000;
+
+// From the sample of one seed to that of another.
+function way(task, labels, keep) {
+  const between = h("img", { className: "pixels", alt: "The sample between the two", hidden: true });
+  const walk = h("input", { type: "range", min: 0, max: STEPS - 1, value: 0, oninput: () => step() });
+  const ends = [1, 2].map((value) => h("input", { type: "number", min: 0, step: 1, value, oninput: () => renew() }));
+  let frames = [];
+
+  async function fetch() {
+    const steady = task.labels.length ? { label: task.labels[0], ...labels() } : {};
+    const answer = await keep({ interpolate: ends.map((one) => one.valueAsNumber || 0), count: STEPS, ...steady });
+    if (answer) frames = answer.body.samples;
+  }
+
+  async function step() {
+    if (!frames.length) await fetch();
+    if (frames.length) Object.assign(between, { src: source(frames[walk.value]), hidden: false });
+  }
+
+  function renew() {
+    frames = [];
+    between.hidden = true;
+    walk.value = 0;
+  }
+
+  function others() {
+    for (const one of ends) one.value = random();
+    renew();
+    return step();
+  }
+
+  async function animate() {
+    for (let i = 0; i < STEPS && walk.isConnected; i += 1) {
+      walk.value = i;
+      await step();
+      await new Promise((resolve) => setTimeout(resolve, 90));
+    }
+  }
+
+  const elements = [
+    h("h3", {}, "From one to another"),
+    h("div", { className: "row" }, between, labelled("from seed", ends[0]), labelled("to seed", ends[1]), labelled("way", walk),
+      h("button", { type: "button", onclick: others }, "Two others"), h("button", { type: "button", onclick: animate }, "Animate")),
+  ];
+  return { elements, renew };
+}
+
+// All that a code of two numbers can be, and one sample of it.
+function plane(task, labels, send, keep) {
+  const steady = () => (task.labels.length ? { label: task.labels[0], ...labels() } : {});
+  const grid = h("ul", { className: "sheet grid" });
+  grid.style.gridTemplateColumns = `repeat(${SIDE}, 1fr)`;
+  const one = h("img", { className: "pixels", alt: "The sample of this code", hidden: true });
+  const axes = [0, 1].map(() => h("input", { type: "range", min: -3, max: 3, step: 0.1, value: 0, oninput: () => move() }));
+
+  async function draw() {
+    const answer = await keep({ grid: SIDE, ...steady() });
+    if (answer) grid.replaceChildren(...answer.body.samples.map((data, i) => h("li", {}, h("img", { src: source(data), alt: `row ${Math.floor(i / SIDE) + 1}, column ${(i % SIDE) + 1}` }))));
+  }
+
+  const move = debounced(async () => {
+    const answer = await send({ latents: [axes.map((axis) => axis.valueAsNumber)], ...steady() });
+    if (answer) Object.assign(one, { src: source(answer.body.samples[0]), hidden: false });
+  }, 40);
+
+  const elements = [
+    h("h3", {}, "The grid of its codes"),
+    h("div", { className: "row" }, h("button", { type: "button", onclick: draw }, "Draw the grid"), labelled("first number", axes[0]), labelled("second number", axes[1]), one),
+    grid,
+  ];
+  return { elements, renew: () => (grid.replaceChildren(), (one.hidden = true)) };
+}
