@@ -457,8 +457,7 @@ def test_behind_a_prefix_and_with_a_key_all_views_answer(toy_page: Any, locked: 
 
 
 def test_a_plane_of_codes_is_drawn_and_moved_in(toy_page: Any) -> None:
-    go(toy_page, "Samples")
-    toy_page.get_by_label("model").select_option("toy-plane")
+    toy_page.goto(f"{toy_page.url.split('#')[0]}#samples/toy-plane")
     toy_page.click("text=Draw the grid")
     toy_page.wait_for_selector(".grid img >> nth=80")
     toy_page.get_by_label("second number").fill("1")
