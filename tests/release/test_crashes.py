@@ -130,6 +130,18 @@ def test_a_promotion_that_dies_anywhere_took_place_or_did_not(four: Path, tmp_pa
     assert release.served == "1"
 
 
+@pytest.mark.parametrize("operations", range(24))
+def test_pruning_that_dies_anywhere_leaves_whole_versions(four: Path, tmp_path: Path, operations: int) -> None:
+    shutil.copytree(four, tmp_path / "models")
+    release = Release(tmp_path / "models", NAME)
+    with REAPER.after(operations, tmp_path):
+        release.prune(1)
+    for version in release.home.glob("[!.]*/"):
+        Bundle(version)
+    release.prune(1)
+    assert sorted(path.name for path in release.home.iterdir()) == ["1", "4", CURRENT]
+
+
 def test_a_full_disk_leaves_what_is_served(four: Path, tmp_path: Path) -> None:
     shutil.copytree(four, tmp_path / "models")
     release = Release(tmp_path / "models", NAME)
