@@ -13,6 +13,8 @@ DOCS = Path(__file__).parent
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+# The applicant is drawn at random: the same one each time.
+DRAWS = "let last = 7; Math.random = () => (last = (last * 16807) % 2147483647) / 2147483647"
 KEPT = {
     ("digits", "desktop", "light"),
     ("credit", "desktop", "light"),
@@ -28,11 +30,13 @@ def main(url: str, everything: Path | None) -> None:
         for size, (width, height) in SIZES.items():
             for scheme in ("light", "dark"):
                 page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                page.add_init_script(DRAWS)
                 for view, prepare in VIEWS.items():
                     if everything is None and (view, size, scheme) not in KEPT:
                         continue
                     page.goto(f"{url}/#{view}")
                     prepare(page)
+                    page.evaluate("scrollTo(0, 0)")
                     page.wait_for_timeout(500)
                     name = f"playground-{view.replace('/', '-')}-{size}-{scheme}.png"
                     write(page.screenshot(full_page=everything is not None), (everything or DOCS / "pictures") / name)
