@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from service.bundle import MAIN, Arrays, Manifest
 from service.errors import InvalidValue, UnsupportedMedia
 from service.limits import Limits
 from service.messages import CSV, TEXT, Answer, Request, flag, optional_text, refuse_unknown
 from service.recognition import UNSAID, recognise
+
+
+class AnswerForm(BaseModel):
+    """What is None is left out of the JSON, as the writers leave it out."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Body(NamedTuple):

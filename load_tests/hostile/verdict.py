@@ -1,5 +1,6 @@
 """Whether an answer to a hostile request is one that a service may give."""
 
+import csv
 import gzip
 import io
 import json
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydicom import dcmread
 
 from load_tests.wire import Reply
+from service.codecs.cells import NAMED
 from service.codecs.related import read_related
 from service.messages import DICOM, Request
 
@@ -102,12 +104,26 @@ def _read_picture(reply: Reply) -> None:
     Image.open(io.BytesIO(reply.body)).load()
 
 
+SEPARATORS = {name: separator for separator, name in NAMED.items()}
+
+
+def _read_csv(reply: Reply) -> None:
+    """The separator is that of the request."""
+    separator = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}.get(
+        said := reply.headers["x-csv-separator"], said
+    )
+    header, *rows = csv.reader(io.StringIO(reply.body.decode("utf-8-sig")), delimiter=separator)
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError("a row has more or fewer cells than the header")
+
+
 READERS = {
     "text/plain": lambda reply: list(text_string_to_metric_families(reply.body.decode())),
     "text/html": lambda reply: reply.body.decode(),
     "application/json": _read_json,
     "application/x-npy": lambda reply: np.load(io.BytesIO(reply.body), allow_pickle=False),
     **dict.fromkeys(("image/png", "image/webp", "image/gif"), _read_picture),
+    "text/csv": _read_csv,
     "multipart/related": _read_related,
     "application/zip": _read_zip,
     "application/dicom": lambda reply: dcmread(io.BytesIO(reply.body)).pixel_array,

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field
 
 from service.bundle import EXPLANATION, MAIN, Arrays, CreditScoring, Manifest
 from service.errors import NotExplainable
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer
-from service.task import Example, Option, Payload, Prepared, Task
+from service.task import AnswerForm, Example, Option, Payload, Prepared, Task
 from service.tasks import reasons, rows, scored, tables
 from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows
 
@@ -42,7 +42,7 @@ class Change(BaseModel):
     default_probability: float = Field(description="With this change alone.")
 
 
-class Score(BaseModel):
+class Score(AnswerForm):
     """A prediction. What was not asked for is left out."""
 
     default_probability: float = Field(description="Probability that the credit is not paid back.")
@@ -55,12 +55,8 @@ class Score(BaseModel):
     )
     unusual: list[str] | None = Field(default=None, description="Attributes outside what the model was trained on.")
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if value is not None}
 
-
-class ScoreAnswer(BaseModel):
+class ScoreAnswer(AnswerForm):
     model: dict[str, str]
     predictions: list[Score]
     rows: list[int] | None = Field(default=None, description="With `on_error=skip`: those answered, counted from 1.")

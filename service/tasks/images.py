@@ -12,7 +12,7 @@ import orjson
 import simdjson
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field
 
 from service.bundle import EXPLANATION, MAIN, Arrays, ImageClassification, Manifest, Tensor
 from service.codecs import pictures
@@ -23,7 +23,7 @@ from service.codecs.pictures import Encoded, Picture
 from service.errors import InvalidShape, InvalidValue, NotExplainable
 from service.limits import Limits
 from service.messages import FORM, JSON, NPY, PNG, Answer, Request
-from service.task import Body, Example, Option, Payload, Prepared, Reader, Task
+from service.task import AnswerForm, Body, Example, Option, Payload, Prepared, Reader, Task
 
 WHITE = 255
 EXPLAIN = Option(
@@ -40,17 +40,13 @@ class ClassifyImagesRequest(BaseModel):
     explain: bool = Field(default=False, description="Say with each prediction where it comes from.")
 
 
-class Explained(BaseModel):
+class Explained(AnswerForm):
     """A prediction. What was not asked for is left out."""
 
     confidence: float = Field(description="Probability of the likeliest label.")
     probabilities: list[float] = Field(description="One per label, summing to 1.")
     heat_map: str | None = Field(default=None, description="Base64 PNG: what speaks for the likeliest label, where.")
     seen: str | None = Field(default=None, description="Base64 PNG: the picture as the model was shown it.")
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class ImageLabel(Explained):

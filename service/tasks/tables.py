@@ -17,7 +17,7 @@ from service.codecs.arrays import fields_of, read_array
 from service.errors import InvalidValue
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Request
-from service.task import Body, Example, Payload, Prepared, Reader, Task
+from service.task import AnswerForm, Body, Example, Payload, Prepared, Reader, Task
 from service.tasks import rows, scored
 from service.tasks.rows import GROUPED, HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows, RowSpec
 
@@ -37,7 +37,7 @@ class PredictRowsRequest(BaseModel, extra="forbid"):
     on_error: OnError = REFUSE
 
 
-class RowPrediction(BaseModel):
+class RowPrediction(AnswerForm):
     """Of a model of classes the label and what it is sure of; of a model of numbers these by name."""
 
     label: str | None = None
@@ -48,7 +48,7 @@ class RowPrediction(BaseModel):
     intervals: dict[str, list[float]] | None = Field(default=None, description="From and to, for each of the values.")
 
 
-class PredictRowsAnswer(BaseModel):
+class PredictRowsAnswer(AnswerForm):
     model: dict[str, str]
     predictions: list[RowPrediction]
     units: dict[str, str] | None = Field(default=None, description="Of the values, by name.")

@@ -13,7 +13,7 @@ from service.codecs.arrays import read_array
 from service.errors import EmptyBody, InvalidValue, MalformedBody, NotExplainable
 from service.limits import Limits
 from service.messages import JSON, TEXT, Answer, Request
-from service.task import Body, Example, Option, Payload, Prepared, Task
+from service.task import AnswerForm, Body, Example, Option, Payload, Prepared, Task
 
 FIELD = "texts"
 EXPLAIN = Option("explain", "Add to each prediction the words that spoke for it, and those against.")
@@ -37,7 +37,7 @@ class SpeakingWord(BaseModel):
     weight: float = Field(description="What it adds to the score of the label; below 0: it spoke against it.")
 
 
-class TextPrediction(BaseModel):
+class TextPrediction(AnswerForm):
     """A prediction. What was not asked for is left out."""
 
     label: str

@@ -124,7 +124,7 @@ CASES: dict[str, tuple[str, str, bytes, int, str, str | None]] = {
     "truncated DICOM": (CT, DICOM, dicom()[:20_000], 400, "malformed_body", None),
     "slope of zero": (CT, DICOM, dicom(RescaleSlope="0"), 422, "invalid_value", None),
     "unknown spacing": (CT, NPY, npy(np.zeros((64, 64))), 422, "invalid_value", "spacing_mm"),
-    "pixels too large": (f"{CT}?spacing_mm=0.98", NPY, npy(np.zeros((64, 64))), 422, "invalid_value", "spacing_mm"),
+    "pixels too large": (f"{CT}?spacing_mm=1.6", NPY, npy(np.zeros((64, 64))), 422, "invalid_value", "spacing_mm"),
     "infinite HU": (f"{CT}?spacing_mm=0.6", NPY, npy(np.full((64, 64), np.inf)), 422, "invalid_value", None),
     "slice too small": (CT, NPY, npy(np.zeros((1, 1))), 422, "invalid_shape", "slices"),
     "count over the limit": (SAMPLES, JSON, b'{"count": 100000}', 422, "too_many_rows", "count"),
