@@ -16,7 +16,7 @@ CHEST_HU = (-1000, 400)
 def main(url: str) -> None:
     with httpx.Client(base_url=url, timeout=60) as client:
         enlarge(Image.open(DOCS / "examples" / "seven.png"), 4).save(DOCS / "pictures" / "digit.png")
-        wish = {"model": "cvae", "label": 7, "count": 16, "seed": 1}
+        wish = {"label": 7, "count": 16, "seed": 1}
         sheet = client.post("/v1/samples/generate", json=wish, headers={"accept": "image/png"})
         enlarge(Image.open(io.BytesIO(sheet.raise_for_status().content)), 2).save(DOCS / "pictures" / "samples.png")
         slice_dcm = (DOCS / "examples" / "slice.dcm").read_bytes()
