@@ -73,7 +73,7 @@ def test_the_readme_does_what_it_says(server: Running, tmp_path: Path, monkeypat
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("http://127.0.0.1:3000", server.url)
     examples = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
     found: list[str] = []
-    doctest.DocTestRunner().run(examples, out=found.append)
+    doctest.DocTestRunner(verbose=False).run(examples, out=found.append)
     assert not found, "".join(found)
 
 
