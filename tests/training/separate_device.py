@@ -15,6 +15,10 @@ APART = "apart"
 MOVES = {"_to_copy", "copy_"}
 TAKES_INDICES_FROM_ANYWHERE = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 
+# The lengths of sequences, and how many of them there are at each step, are always in main memory.
+PACKS = "_pack_padded_sequence"
+TAKES_LENGTHS_FROM_MEMORY = {PACKS, f"{PACKS}_backward"}
+
 
 class Backend:
     """What PyTorch asks of the module of a device."""
@@ -82,7 +86,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     name = func.overloadpacket.__name__
     tensors = [value for value in tree_iter((args, kwargs)) if isinstance(value, Tensor)]
     there = [tensor for tensor in tensors if isinstance(tensor, There)]
-    if there and name not in MOVES | TAKES_INDICES_FROM_ANYWHERE:
+    if there and name not in MOVES | TAKES_INDICES_FROM_ANYWHERE | TAKES_LENGTHS_FROM_MEMORY:
         # Numbers, which are tensors without a dimension, go anywhere.
         strangers = [tensor for tensor in tensors if tensor.dim() and not isinstance(tensor, There)]
         assert not strangers, f"{func} of tensors here and there: {[tuple(tensor.shape) for tensor in tensors]}"
@@ -99,7 +103,11 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         new = isinstance(value, Tensor) and id(value) not in given
         return There(value) if new and goes_there else given.get(id(value), value)
 
-    return tree_map(placed, func(*held_args, **held_kwargs))
+    result = func(*held_args, **held_kwargs)
+    if name == PACKS:
+        packed, counts = result
+        return placed(packed), counts
+    return tree_map(placed, result)
 
 
 _setup_privateuseone_for_python_backend(APART, backend_module=Backend())

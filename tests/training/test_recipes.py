@@ -175,7 +175,12 @@ def test_training_keeps_to_the_device_that_it_was_given(
     chosen = recipe.load(name)
     with Apart():
         run = WatchedRun(chosen, device=APART)
-        served = chosen.train(run).cpu()
+        try:
+            served = chosen.train(run).cpu()
+        except NotImplementedError as error:
+            if "_thnn_fused" not in str(error):
+                raise
+            pytest.skip("the cells of this network are one kernel on a GPU, which the CPU does not have")
     assert run.devices == {APART}
     assert {tensor.device.type for tensor in served.state_dict().values()} == {"cpu"}
 
