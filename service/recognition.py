@@ -2,6 +2,7 @@
 
 import re
 
+from service.codecs.cells import SEPARATORS
 from service.messages import CSV, DICOM, JSON, NPY, TEXT
 
 # What programs say when they do not know. curl says the last one of any body.
@@ -23,6 +24,7 @@ BRANDS = {b"avif": "image/avif", b"avis": "image/avif"} | dict.fromkeys(
     (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "image/heic"
 )
 LOOKED_AT = 512  # bytes of a text
+SEPARATOR = re.compile(b"[%s]" % SEPARATORS.encode())
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -44,4 +46,4 @@ def recognise(body: bytes) -> str:
         return "image/svg+xml" if b"<svg" in start else "text/html"
     if not start or CONTROL.search(start):
         return ""
-    return CSV if re.search(rb"[,;\t|]", start.splitlines()[0]) else TEXT
+    return CSV if SEPARATOR.search(start.splitlines()[0]) else TEXT

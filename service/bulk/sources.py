@@ -12,7 +12,8 @@ from typing import IO, Any, NamedTuple
 import fsspec
 import orjson
 
-SEPARATORS = ",;\t|"
+from service.codecs.cells import SEPARATORS
+
 LONGEST_ROW = 2**20  # characters, of a CSV cell or a line of JSON
 MOST_INFLATED = 2**30  # bytes of one file of a zip
 
