@@ -8,7 +8,7 @@ import mimetypes
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def add(tasks: Any, name: str, task: Task) -> None:
         parser.add_argument(
             "files", nargs="+", type=Path, metavar="FILE", help=f"{', '.join(task.readers)}; - is stdin"
         )
-        add_options(parser, task)
+        add_options(parser, task.options)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=f"{', '.join(task.writers)}, by its suffix")
     parser.add_argument("--url", help=f"of the service; else {URL}, else http://127.0.0.1:3000")
     parser.add_argument("--key", help=f"API key; else {KEY}")
@@ -99,8 +99,8 @@ def _suffix(media: str) -> str:
     return known.get(media) or mimetypes.guess_extension(media) or ""
 
 
-def add_options(parser: argparse.ArgumentParser, task: Task) -> None:
-    for option in task.options:
+def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> None:
+    for option in options:
         _add_option(parser, option)
 
 

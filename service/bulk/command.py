@@ -27,6 +27,7 @@ from service.messages import DICOM
 from service.quota import cpu_quota
 from service.settings import Settings
 from service.task import Task
+from service.tasks.rows import ON_ERROR
 
 ROWS, FILES = 2048, 8  # of a block
 SYNC_S = 1.0  # what a kill costs at the most
@@ -58,7 +59,7 @@ def main(words: Sequence[str]) -> int:
         one.add_argument("--part", help=f"I/N: every Nth block, from the Ith; I from 0, else {INDEX}")
         one.add_argument("--overwrite", action="store_true", help="begin anew")
         one.add_argument("--allow-rejects", action="store_true", help="end with status 0 although some were rejected")
-        add_options(one, task)
+        add_options(one, (option for option in task.options if option is not ON_ERROR))  # a job keeps rejects apart
     given = vars(parser.parse_args(words))
     task, source, output = given.pop("task"), given.pop("source"), given.pop("output")
     model, workers, overwrite = given.pop("model"), given.pop("workers"), given.pop("overwrite")

@@ -163,6 +163,11 @@ def test_what_cannot_begin_says_why(
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_what_becomes_of_bad_rows_is_no_option_of_a_job(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        batch("tables", table, tmp_path / "out.csv", "--model", "toy-table", "--on-error", "skip")
+
+
 def test_a_column_without_a_name_is_refused_and_cells_too_many_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "nameless.csv").write_text(",rooms,kind\n1,2,flat\n")
     with pytest.raises(BulkError, match="name of its own"):
