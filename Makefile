@@ -34,8 +34,8 @@ help:  ## Show this list
 serve: $(VENV)/.serve  ## Serve the committed bundles on $(HOST):$(PORT)
 	$(BIN)/python -m service serve --host $(HOST) --port $(PORT) $(ARGS)
 
-test: $(VENV)/.dev  ## Run every test
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev  ## Run every test, in two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## Lint, check format and types
 	$(BIN)/ruff check

@@ -19,6 +19,7 @@ Each says more with --help.
 import argparse
 import logging
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,6 +101,7 @@ def add(commands: Any, name: str, purpose: str, example: str) -> argparse.Argume
 def ask(words: list[str]) -> None:
     from service.ask import AskError, main
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the answer may stop, as `head` does
     try:
         main(words)
     except AskError as error:

@@ -6,7 +6,6 @@ What may be sent, asked for and answered is read from the tasks, so that every n
 import argparse
 import mimetypes
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,6 @@ class AskError(Exception):
 
 def main(words: Sequence[str]) -> None:
     """`words` begin with `ask` or `samples`. Raises AskError."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the answer may stop, as `head` does
     there = names()
     if words[0] == "samples":
         words = ["ask", SAMPLES, *words[1:]]
