@@ -20,7 +20,11 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         yield service
 
 
-@pytest.mark.parametrize("seed", seeds(), ids=lambda seed: f"{seed.path} {seed.headers[b'content-type'].decode()}")
+def media_type(seed: Seed) -> str:
+    return seed.headers[b"content-type"].decode().partition(";")[0]  # a boundary may be another in each process
+
+
+@pytest.mark.parametrize("seed", seeds(), ids=lambda seed: f"{seed.path} {media_type(seed)}")
 def test_what_is_damaged_later_is_right_at_first(inside: Inside, seed: Seed) -> None:
     reply = inside.ask("POST", seed.path, seed.headers, seed.body, seed.query)
     assert reply is not None
