@@ -9,7 +9,6 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -30,7 +29,7 @@ SEVERAL = 20  # connections, of which no worker misses all
 
 
 def copy_bundles(source: Path, target: Path, number: int) -> None:
-    """The bundles of `source`, over and over until there are `number` of them, and its `DEFAULTS`."""
+    """The bundles of `source`, over and over until there are `number` of them, and what `DEFAULTS` says of these."""
     names = bundle.names(source)
     for place in range(number):
         turn, name = place // len(names) + 1, names[place % len(names)]
@@ -40,8 +39,8 @@ def copy_bundles(source: Path, target: Path, number: int) -> None:
         shutil.copytree(one.path, folder)
         bundle.write_manifest(folder, one.manifest.model_copy(update={"name": name}))
         bundle.write_current(target, name, one.manifest.version)
-    with suppress(FileNotFoundError):
-        shutil.copy(source / bundle.DEFAULTS, target)
+    kept = {kind: name for kind, name in bundle.defaults_of(source).items() if (target / name).is_dir()}
+    (target / bundle.DEFAULTS).write_text("".join(f"{kind} {name}\n" for kind, name in kept.items()))
 
 
 def first_requests(models: Path, port: int) -> Iterator[ExampleRequest]:
@@ -78,16 +77,20 @@ def measured(models: Path, folder: Path, workers: int) -> dict[str, float]:
         within(START_S, lambda: all(serving.is_ready() for _ in range(SEVERAL)))
         row = {"models": len(bundle.names(models)), "workers": workers, "s until ready": monotonic() - started}
         row |= {"cpu s until ready": busy(serving.processes()), "MB after the start": held(serving)}
-        requests = list(first_requests(models, serving.port))
-        before = busy(serving.processes())
-        took = [seconds(serving.port, request) for request in requests]
-        each = (busy(serving.processes()) - before) / max(1, len(took))
-        row |= {"not in memory": len(took), "median ms of a first answer": 1e3 * median(took)}
-        row |= {"slowest": 1e3 * max(took), "cpu ms": 1e3 * each, "MB after all": held(serving)}
+        return row | first_answers(serving, list(first_requests(models, serving.port)))
     finally:
         serving.terminate()
         serving.ended()
-    return row
+
+
+def first_answers(serving: Serving, requests: list[ExampleRequest]) -> dict[str, float]:
+    if not requests:  # all models are named, a default or alone of their kind
+        return {"not in memory": 0}
+    before = busy(serving.processes())
+    took = [seconds(serving.port, request) for request in requests]
+    each = (busy(serving.processes()) - before) / len(took)
+    row = {"not in memory": len(took), "median ms of a first answer": 1e3 * median(took)}
+    return row | {"slowest": 1e3 * max(took), "cpu ms": 1e3 * each, "MB after all": held(serving)}
 
 
 def main() -> None:
@@ -99,7 +102,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
         copy_bundles(source, models, options.copies or len(bundle.names(source)))
-        print(table([measured(models, Path(folder), options.workers)]))
+        row = measured(models, Path(folder), options.workers)
+    print(table([row]))
+    if not row["not in memory"]:
+        print("\nAll models are in memory from the start: there is no first answer to time. Try more --copies.")
 
 
 if __name__ == "__main__":

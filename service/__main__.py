@@ -84,7 +84,7 @@ def command_line() -> argparse.ArgumentParser:
     tuning = add(commands, "tune", "find the fastest threads, sessions and batch size per model", "quartet tune digits")
     tuning.add_argument("names", nargs="*", metavar="NAME", help="models; all when none is named")
     tuning.add_argument("--output", type=Path, default=Path("profile.json"), help="file to write")
-    tuning.add_argument("--seconds", type=float, default=0.5, help="time per trial")
+    tuning.add_argument("--seconds", type=float, default=0.5, help="time per measurement")
     tuning.set_defaults(run=lambda given: write_profile(given.names, given.seconds, given.output))
     return parser
 

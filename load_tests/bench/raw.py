@@ -2,8 +2,8 @@
 
 from time import perf_counter
 
-from service.bundle import Arrays, Bundle
-from service.engine.session import Session, repeat_rows
+from service.bundle import Arrays, Bundle, repeat_rows
+from service.engine.session import Session
 from service.settings import Settings
 
 RUNS = 16

@@ -50,7 +50,7 @@ from service.bundle.manifest import (
     Tolerance,
     json_schema,
 )
-from service.bundle.record import NAME, VERSION, Arrays, Family, Name, Record, Version, rows_of, size_of
+from service.bundle.record import NAME, VERSION, Arrays, Family, Name, Record, Version, repeat_rows, rows_of, size_of
 from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import (
     Attribute,
@@ -127,6 +127,7 @@ __all__ = [
     "names",
     "read_bounded",
     "replace_text",
+    "repeat_rows",
     "rows_of",
     "size_of",
     "write_current",

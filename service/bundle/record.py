@@ -3,6 +3,7 @@
 from sys import getsizeof
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,3 +34,8 @@ def rows_of(arrays: Arrays) -> list[Arrays]:
     """Each row of batch-first arrays by itself."""
     count = len(next(iter(arrays.values())))
     return [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]
+
+
+def repeat_rows(arrays: Arrays, rows: int) -> Arrays:
+    """The rows of `arrays` repeated until there are `rows` of them."""
+    return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in arrays.items()}

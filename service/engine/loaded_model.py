@@ -4,12 +4,12 @@ from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from queue import SimpleQueue
-from time import perf_counter
 
 from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
 from service.engine.batcher import Batcher, Job, Observer
+from service.engine.costs import costs_s, fastest_row, seconds_of
 from service.engine.padding import Padding
-from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
+from service.engine.session import Session
 from service.engine.tune import Profile, Tuning
 from service.metrics import Gauges, ModelMetrics
 from service.quota import cpu_quota
@@ -20,7 +20,7 @@ LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
 
 
 class LoadedModel:
-    """Ready to answer: golden outputs reproduced, every batch size warm.
+    """Ready to answer: golden outputs reproduced, the largest batch run.
 
     It lives as long as somebody holds it: requests in flight finish on one that has been replaced or has made room.
     """
@@ -32,9 +32,9 @@ class LoadedModel:
 
         Raises BundleError or ProviderError. Takes seconds: call it in a thread.
         """
-        self.tuning, sessions = start_sessions(bundle, settings, profile)
+        self.tuning, sessions, row = start_sessions(bundle, settings, profile)
         self.provider = sessions[0].provider
-        self.main = LoadedGraph(bundle, MAIN, sessions, self.tuning, settings, metrics.batch, watch)
+        self.main = LoadedGraph(bundle, MAIN, sessions, row, self.tuning, settings, metrics.batch, watch)
         self.graphs = {MAIN: self.main} | {
             name: self._beside(bundle, name, settings) for name in bundle.manifest.graphs if name != MAIN
         }
@@ -43,7 +43,8 @@ class LoadedModel:
         """Another graph, behind a queue and in a thread of its own: who asks for it delays nobody else."""
         session = Session(bundle, settings.provider, self.tuning.threads, name)
         tuning = Tuning(threads=self.tuning.threads, max_batch=bundle.manifest.graphs[name].max_batch)
-        return LoadedGraph(bundle, name, [session], tuning, settings, _unobserved)
+        row = fastest_row(session.run, bundle.golden(name)[0])
+        return LoadedGraph(bundle, name, [session], row, tuning, settings, _unobserved)
 
     @property
     def batcher(self) -> Batcher:
@@ -89,18 +90,19 @@ class LoadedGraph:
         bundle: Bundle,
         name: str,
         sessions: list[Session],
+        row: Arrays,
         tuning: Tuning,
         settings: Settings,
         observe: Observer,
         watch: Watch | None = None,
     ) -> None:
-        """Raises BundleError when the graph does not give its golden outputs."""
+        """`row` is what it is timed with. Raises BundleError when the graph does not give its golden outputs."""
         manifest, graph = bundle.manifest, bundle.manifest.graphs[name]
         inputs, _ = bundle.golden(name)
         for session in sessions:
             outputs = session.run(inputs)
             bundle.check_golden(outputs, name)
-            cost_s = costs_s(session, inputs, tuning.max_batch)
+            cost_s = costs_s(session.run, row, tuning.max_batch)
         self.gain = size_of(outputs) / size_of(inputs)  # of the golden items
         self._padding = (
             Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None
@@ -156,8 +158,9 @@ def _unobserved(rows: int, infer_s: float, queued_s: list[float]) -> None:
     """The stages of the request that asked hold the time of a graph beside the main one."""
 
 
-def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session]]:
+def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session], Arrays]:
     """Sessions of the main graph as the profile has them; else one, with the threads of the settings or as suits it.
+    And the golden row that takes the least time.
 
     That is a fair share of the quota, and all of it where a row takes long: few such requests run at once, and
     connections fall to the processes as they come: one would wait, another idle.
@@ -166,16 +169,17 @@ def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tupl
     share = settings.threads or max(1, quota // settings.processes)
     tuning = chosen or Tuning(threads=share, max_batch=bundle.manifest.graphs[MAIN].max_batch)
     sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
-    if chosen or settings.threads or share >= quota or not _takes_long(sessions[0], bundle):
-        return tuning, sessions
-    return tuning.model_copy(update={"threads": quota}), [Session(bundle, settings.provider, quota)]
+    row = fastest_row(sessions[0].run, bundle.golden()[0])
+    if chosen or settings.threads or share >= quota or not _takes_long(sessions[0], row, bundle):
+        return tuning, sessions, row
+    return tuning.model_copy(update={"threads": quota}), [Session(bundle, settings.provider, quota)], row
 
 
-def _takes_long(session: Session, bundle: Bundle) -> bool:
-    """Whether a row does, or may when it is as large as its axes allow."""
-    row, graph = fastest_row(session, bundle.golden()[0]), bundle.manifest.graphs[MAIN]
+def _takes_long(session: Session, row: Arrays, bundle: Bundle) -> bool:
+    """Whether this row does, or one may when it is as large as its axes allow."""
+    graph = bundle.manifest.graphs[MAIN]
     sizes = {axis: bundle.manifest.axes[axis].most for axis in graph.axes}
-    return _seconds(session, row) * max(1.0, _largest(graph, sizes) / elements(row)) > LONG_S
+    return seconds_of(session.run, row) * max(1.0, _largest(graph, sizes) / elements(row)) > LONG_S
 
 
 def _largest(graph: Graph, sizes: dict[str, int]) -> int:
@@ -185,28 +189,3 @@ def _largest(graph: Graph, sizes: dict[str, int]) -> int:
 def elements(inputs: Arrays) -> float:
     """Of one row, all inputs together."""
     return sum(array.size for array in inputs.values()) / len(next(iter(inputs.values())))
-
-
-def costs_s(session: Session, inputs: Arrays, max_batch: int) -> list[float]:
-    """Run every batch size of a doubling series, the fastest row over and over.
-
-    Returns the seconds that a batch takes, by its rows: those measured at the next larger size of the series.
-    """
-    cost_s, row = [0.0], fastest_row(session, inputs)
-    for rows in batch_sizes(max_batch):
-        batch = repeat_rows(row, rows)
-        session.run(batch)
-        cost_s += [_seconds(session, batch)] * (rows - len(cost_s) + 1)
-    return cost_s
-
-
-def _seconds(session: Session, batch: Arrays) -> float:
-    """The shortest of three runs, for whatever else the machine does adds to it; of one where that takes long."""
-    seconds = _once(session, batch)
-    return seconds if seconds > LONG_S else min(seconds, _once(session, batch), _once(session, batch))
-
-
-def _once(session: Session, batch: Arrays) -> float:
-    started = perf_counter()
-    session.run(batch)
-    return perf_counter() - started

@@ -16,7 +16,8 @@ from service.engine.loaded_model import LoadedModel
 from service.engine.residents import Residents
 from service.engine.served_model import ServedModel
 from service.engine.session import ProviderError
-from service.engine.trial import Trials, Verdict, key_of
+from service.engine.trial import Trials, key_of
+from service.engine.trial_process import Verdict
 from service.engine.tune import read_profile
 from service.engine.unloaded import Unloaded
 from service.errors import LoadFailed, NotReady, UnknownModel, UnknownVersion

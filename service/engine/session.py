@@ -3,11 +3,10 @@
 import os
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
-from service.bundle import MAIN, Arrays, Bundle, BundleError, rows_of
+from service.bundle import MAIN, Arrays, Bundle, BundleError
 
 # onnxruntime would report its use to its maker; it has to be told not to before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -144,26 +143,3 @@ def provider_of(asked: str) -> str:
     """What sessions are expected to run on, in short. Raises ProviderError."""
     first = providers_of(asked)[0]
     return SHORT.get(first, first)
-
-
-def repeat_rows(arrays: Arrays, rows: int) -> Arrays:
-    """The rows of `arrays` repeated until there are `rows` of them."""
-    return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in arrays.items()}
-
-
-def fastest_row(session: Session, inputs: Arrays) -> Arrays:
-    """The row of `inputs` that takes the least time: a graph may look twice at what it is unsure of."""
-
-    def seconds(row: Arrays) -> float:
-        started = perf_counter()
-        session.run(row)
-        return perf_counter() - started
-
-    rows = rows_of(inputs)
-    session.run(rows[0])
-    return min(rows, key=lambda row: min(seconds(row), seconds(row)))
-
-
-def batch_sizes(largest: int) -> list[int]:
-    """1, 2, 4, ... and `largest` itself."""
-    return sorted({2**power for power in range(largest.bit_length())} | {largest})

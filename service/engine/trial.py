@@ -2,14 +2,11 @@
 
 A graph may loop for ever or take memory without end, and a thread that runs it cannot be stopped. One process tries all
 versions that wait, one after the other. Workers that share a folder hold trials in turn and find the verdicts there.
-
-python -m service.engine.trial SECONDS BYTES FOLDER...    a line of JSON for each, its verdict
 """
 
 import hashlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -18,11 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from time import sleep
-from typing import NamedTuple
 
-from service.allocator import held
-from service.bundle import Bundle, BundleError, rows_of
-from service.engine.session import Session, repeat_rows
+from service.engine.trial_process import MB, Verdict
 from service.metrics import Metrics
 from service.quota import memory_limit
 from service.settings import PROJECT, Settings
@@ -30,16 +24,7 @@ from service.shared_folder import ensure, locked
 from service.supervisor import told
 
 POLL_S = 0.02
-OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "MemoryError")
-MB = 2**20
 LEAST = 512 * MB
-
-
-class Verdict(NamedTuple):
-    """What is wrong with a version, "" where nothing is, and the bytes that its sessions take."""
-
-    reason: str
-    size: int = 0
 
 
 class Trials:
@@ -87,7 +72,7 @@ class Trials:
         command = [
             sys.executable,
             "-m",
-            "service.engine.trial",
+            "service.engine.trial_process",
             str(self._seconds),
             str(self._bytes),
             *map(str, folders),
@@ -127,45 +112,3 @@ class Trials:
 
 def key_of(folder: Path, seen: object) -> str:
     return "trial-" + hashlib.sha256(f"{folder} {seen}".encode()).hexdigest()
-
-
-def main(seconds: str, size: str, *folders: str) -> None:
-    """An alarm ends this process, whatever runs, and the kernel takes it first when memory is short."""
-    signal.setitimer(signal.ITIMER_REAL, float(seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (int(size), int(size)))
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    for folder in folders:
-        signal.setitimer(signal.ITIMER_REAL, float(seconds))
-        print(json.dumps(_verdict(Path(folder), int(size))), flush=True)
-
-
-def _verdict(folder: Path, most: int) -> Verdict:
-    """`most` is the bytes that there are."""
-    try:
-        return Verdict("", _try(folder))
-    except BundleError as error:
-        reason = str(error)
-    except Exception as error:
-        reason = f"{folder} does not load: {type(error).__name__}: {error}"
-    if any(word in reason for word in OUT_OF_MEMORY):
-        reason = f"{folder} takes more than the {most // MB} MB that a worker has"
-    return Verdict(reason)
-
-
-def _try(folder: Path) -> int:
-    """Golden inputs, and the largest batch, of each graph; the bytes that its sessions take before they run."""
-    bundle, size = Bundle(folder), 0
-    for name, graph in bundle.manifest.graphs.items():
-        inputs, _ = bundle.golden(name)
-        before = held()
-        session = Session(bundle, "cpu", 1, name, shares_arena=False)  # which would keep what an earlier one needed
-        size += held() - before
-        bundle.check_golden(session.run(inputs), name)
-        session.run(repeat_rows(rows_of(inputs)[0], graph.max_batch))
-    return size
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.bundle import MAIN, Bundle, current, names
-from service.engine.session import Session, batch_sizes, fastest_row, repeat_rows
+from service.bundle import MAIN, Bundle, current, names, repeat_rows
+from service.engine.costs import batch_sizes, fastest_row
+from service.engine.session import Session
 from service.quota import cpu_quota
 from service.settings import Settings, SettingsError
 
@@ -42,7 +43,7 @@ class Profile(BaseModel):
     models: dict[str, Tuning] = {}
 
 
-class Trial(NamedTuple):
+class Measurement(NamedTuple):
     tuning: Tuning
     rows_per_s: float
     latency_ms: float
@@ -65,30 +66,30 @@ def read_profile(path: Path | None) -> Profile:
 
 
 def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:
-    """Measure the wanted models, or all, printing a line per trial; `seconds` each."""
+    """Measure the wanted models, or all, printing a line per measurement; `seconds` each."""
     chosen = {}
     for name in wanted or names(settings.models_dir):
         bundle = current(settings.models_dir, name)
-        trials = list(_trials(bundle, settings.provider, seconds))
-        chosen[name] = best(trials).tuning
+        measured = list(_measurements(bundle, settings.provider, seconds))
+        chosen[name] = best(measured).tuning
         print(f"{name} {bundle.manifest.version}")
-        for trial in trials:
-            mark = "*" if trial.tuning == chosen[name] else " "
-            how = f"{trial.tuning.threads} threads x {trial.tuning.instances}, batch {trial.tuning.max_batch:3d}"
-            print(f"  {mark} {how}  {trial.rows_per_s:12.1f} rows/s  {trial.latency_ms:9.2f} ms", flush=True)
+        for one in measured:
+            mark = "*" if one.tuning == chosen[name] else " "
+            how = f"{one.tuning.threads} threads x {one.tuning.instances}, batch {one.tuning.max_batch:3d}"
+            print(f"  {mark} {how}  {one.rows_per_s:12.1f} rows/s  {one.latency_ms:9.2f} ms", flush=True)
     return Profile(machine=f"{platform.node()} {platform.machine()}, {cpu_quota()} cores", models=chosen)
 
 
-def best(trials: list[Trial]) -> Trial:
+def best(measured: list[Measurement]) -> Measurement:
     """The fastest; of those that are as fast, the one with fewest rows in flight, then fewest threads."""
-    fastest = max(trial.rows_per_s for trial in trials)
-    good = [trial for trial in trials if trial.rows_per_s * CLEARLY >= fastest]
+    fastest = max(one.rows_per_s for one in measured)
+    good = [one for one in measured if one.rows_per_s * CLEARLY >= fastest]
     return min(
         good, key=lambda one: (one.tuning.max_batch * one.tuning.instances, one.tuning.threads * one.tuning.instances)
     )
 
 
-def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
+def _measurements(bundle: Bundle, provider: str, seconds: float) -> Iterator[Measurement]:
     cores = cpu_quota()
     for threads in batch_sizes(cores):
         for instances in batch_sizes(cores // threads):
@@ -96,13 +97,13 @@ def _trials(bundle: Bundle, provider: str, seconds: float) -> Iterator[Trial]:
             rows, fastest, faster = 1, 0.0, True
             while rows <= bundle.manifest.graphs[MAIN].max_batch or (faster and rows <= LARGEST):
                 tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
-                yield (trial := _measure(tuning, sessions, bundle, seconds))
-                faster = trial.rows_per_s > CLEARLY * fastest
-                rows, fastest = 2 * rows, max(fastest, trial.rows_per_s)
+                yield (one := _measure(tuning, sessions, bundle, seconds))
+                faster = one.rows_per_s > CLEARLY * fastest
+                rows, fastest = 2 * rows, max(fastest, one.rows_per_s)
 
 
-def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Trial:
-    batch = repeat_rows(fastest_row(sessions[0], bundle.golden()[0]), tuning.max_batch)
+def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Measurement:
+    batch = repeat_rows(fastest_row(sessions[0].run, bundle.golden()[0]), tuning.max_batch)
 
     def work(session: Session) -> int:
         session.run(batch)
@@ -116,4 +117,4 @@ def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: f
         started = perf_counter()
         runs = sum(pool.map(work, sessions)) + len(sessions)
         took = perf_counter() - started
-    return Trial(tuning, runs * tuning.max_batch / took, took / runs * len(sessions) * 1e3)
+    return Measurement(tuning, runs * tuning.max_batch / took, took / runs * len(sessions) * 1e3)

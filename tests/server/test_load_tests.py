@@ -15,7 +15,7 @@ from load_tests.bench.wrk import Load, LoadError, parse
 from load_tests.load_report import draw, rows_of
 from load_tests.report import table
 from load_tests.start import copy_bundles
-from service.bundle import Bundle, current, names
+from service.bundle import DEFAULTS, Bundle, current, defaults_of, names
 from service.tasks import TASKS
 from tests import toys
 from tests.conftest import Running, free_port
@@ -78,9 +78,12 @@ def test_locust_finds_a_user_for_each_task() -> None:
 def test_bundles_are_copied_until_there_are_enough(tmp_path: Path) -> None:
     toys.tensors(tmp_path / "few", "one")
     toys.ct(tmp_path / "few", "two")
+    (tmp_path / "few" / DEFAULTS).write_text("tensor-prediction one\nct-denoising two\n")
     copy_bundles(tmp_path / "few", tmp_path / "many", 3)
     assert names(tmp_path / "many") == ["one", "one-2", "two"]
     assert current(tmp_path / "many", "one-2").manifest.name == "one-2"
+    copy_bundles(tmp_path / "few", tmp_path / "fewer", 1)
+    assert defaults_of(tmp_path / "fewer") == {"tensor-prediction": "one"}  # of what is there
 
 
 def test_the_last_line_of_wrk_holds_the_figures() -> None:

@@ -8,8 +8,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from service.bundle import GRAPH, MAIN, Bundle, BundleError, Tensor, file_sha256
-from service.engine.session import ProviderError, Session, repeat_rows
+from service.bundle import GRAPH, MAIN, Bundle, BundleError, Tensor, file_sha256, repeat_rows
+from service.engine.session import ProviderError, Session
 from service.quota import cpu_quota
 from tests import toys
 

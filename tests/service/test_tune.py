@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.tune import Profile, Trial, Tuning, best, read_profile, tune
+from service.engine.tune import Measurement, Profile, Tuning, best, read_profile, tune
 from service.settings import Settings, SettingsError
 from tests import toys
 
 
-def trial(rows_per_s: float, threads: int = 1, instances: int = 1, max_batch: int = 8) -> Trial:
-    return Trial(Tuning(threads=threads, instances=instances, max_batch=max_batch), rows_per_s, 1.0)
+def measured(rows_per_s: float, threads: int = 1, instances: int = 1, max_batch: int = 8) -> Measurement:
+    return Measurement(Tuning(threads=threads, instances=instances, max_batch=max_batch), rows_per_s, 1.0)
 
 
 def test_the_fastest_wins_where_it_is_clearly_faster() -> None:
-    assert best([trial(100), trial(200, max_batch=64)]).rows_per_s == 200
+    assert best([measured(100), measured(200, max_batch=64)]).rows_per_s == 200
 
 
 def test_of_equals_the_smaller_wins() -> None:
-    assert best([trial(100, max_batch=8), trial(102, max_batch=64)]).tuning.max_batch == 8
-    assert best([trial(100, threads=1), trial(102, threads=2)]).tuning.threads == 1
+    assert best([measured(100, max_batch=8), measured(102, max_batch=64)]).tuning.max_batch == 8
+    assert best([measured(100, threads=1), measured(102, threads=2)]).tuning.threads == 1
 
 
 def test_a_profile_of_real_measurements_is_read_back(toy_models: Path, tmp_path: Path) -> None:
