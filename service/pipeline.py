@@ -6,7 +6,7 @@ Nothing that a client can get wrong lies beyond `prepare`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf, isfinite
 from time import monotonic, perf_counter
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -120,8 +120,8 @@ class Pipeline:
         return answer, timing
 
     def _pick(self, task: Task, request: Request, named: str | None, payload: Payload) -> ServedModel:
-        version = version_of(request, payload.version)
-        name = named or (self.repository.default(task.kind) if payload.model is None else payload.model)
+        version = version_of(request.headers, payload.version)
+        name = named or (self.repository.default(task.kind or "") if payload.model is None else payload.model)
         return self.repository.pick(name, version, task.kind)
 
     def deadline(self, request: Request, endpoint: str) -> float:
@@ -168,9 +168,10 @@ def priority_of(request: Request) -> int:
     return PATIENT if text == "patient" else URGENT
 
 
-def version_of(request: Request, named: str | None) -> str | None:
+def version_of(headers: Mapping[bytes, bytes], named: str | None) -> str | None:
     """The version that `x-model-version` asks for, or the body or the URL does, which have `named` it."""
-    header = request.header(b"x-model-version")
+    value = headers.get(b"x-model-version")
+    header = None if value is None else value.decode("latin-1")
     if header is not None and named not in (None, header):
         raise InvalidValue("The body or the URL says something else than the header x-model-version.", "version")
     return named if header is None else header

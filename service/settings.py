@@ -12,16 +12,6 @@ from service.quota import cpu_quota
 
 PREFIX = "QUARTET_"
 MOST_WORKERS = 4
-# Where rows or pictures are small: several times what the largest honest body has.
-BODY_LIMITS = {
-    "score_credit": 2**20,
-    "generate_samples": 2**20,
-    "predict_tensors": 16 * 2**20,
-    "classify_digits": 32 * 2**20,
-    "classify_images": 32 * 2**20,
-    "transform_images": 32 * 2**20,
-    "show_activations": 32 * 2**20,
-}
 PROJECT = Path(__file__).resolve().parent.parent
 
 NameList = Annotated[
@@ -142,9 +132,10 @@ class Settings(BaseModel):
     def timeout_of(self, endpoint: str) -> float:
         return self.timeouts_s.get(endpoint, self.timeout_s)
 
-    def body_limit_of(self, endpoint: str) -> int:
-        own = self.body_limits.get(endpoint)
-        return int(min(self.max_body_bytes, BODY_LIMITS.get(endpoint, self.max_body_bytes)) if own is None else own)
+    def body_limit_of(self, endpoint: str, usual: int | None = None) -> int:
+        """In bytes; `usual` is that of an endpoint which takes less than others."""
+        most = self.max_body_bytes if usual is None else min(self.max_body_bytes, usual)
+        return int(self.body_limits.get(endpoint, most))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

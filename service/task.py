@@ -100,6 +100,7 @@ class Task:
     writers     by the media type of the answer, the one that is given without `accept` first
     part        of a form: the name of what holds a sample
     headers     of the answer, with their schemas
+    body_limit  bytes of a body, several times what the largest honest one has; None: as many as the settings allow
     describe    adds to the schemas of the OpenAPI document what the served models say
     examples    from a bundle's golden inputs and outputs
     """
@@ -117,6 +118,7 @@ class Task:
     options: tuple[Option, ...] = ()
     part: str = ""
     headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    body_limit: int | None = None
     describe: Callable[[dict[str, Any], Sequence[Manifest]], None] | None = None
 
     @property

@@ -150,7 +150,7 @@ def _read_manifest(path: Path) -> Manifest:
 def current_version(models: Path, name: str) -> str:
     """The version that `models/<name>/CURRENT` names."""
     try:
-        version = read_bounded(models / name / CURRENT, MOST_POINTER).decode().strip()
+        version = read_bounded(models / name / CURRENT, MOST_POINTER).decode("utf-8-sig").strip()
     except FileNotFoundError:
         raise BundleError(f"{models / name / CURRENT} is missing: write the version to serve into it") from None
     except (OSError, UnicodeDecodeError) as error:  # of a folder that may not be entered, too
@@ -177,12 +177,12 @@ def defaults_of(models: Path) -> dict[str, str]:
     """
     path = models / DEFAULTS
     try:
-        lines = read_bounded(path, MOST_POINTER).decode().splitlines()
+        lines = read_bounded(path, MOST_POINTER).decode("utf-8-sig").splitlines()  # as some editors write it
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} cannot be read: {type(error).__name__}") from None
-    pairs = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    pairs = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if wrong := next((pair for pair in pairs if len(pair) != 2), None):
         raise BundleError(f"{path} has a line {' '.join(wrong)[:80]!r} that is not KIND NAME")
     return {kind: name for kind, name in pairs}

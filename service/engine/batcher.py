@@ -101,10 +101,7 @@ def shape_of(inputs: Arrays) -> Shape:
 
 
 class Batcher:
-    """`max_batch` and `max_queue_rows` count rows. `cost_s` has the seconds of a batch by its rows.
-
-    `slots` batches run at once.
-    """
+    """The queue before a graph: takes jobs, runs batches of their rows, hands out each job's share of the outputs."""
 
     def __init__(
         self,
@@ -117,6 +114,10 @@ class Batcher:
         observe: Observer,
         slots: int = 1,
     ) -> None:
+        """`max_batch` and `max_queue_rows` count rows. `cost_s` has the seconds of a batch by its rows.
+
+        `slots` batches run at once, which takes as many threads of `executor`.
+        """
         self._run, self._executor, self._observe, self._cost_s = run, executor, observe, cost_s
         self.max_batch, self.max_queue_rows = max_batch, max_queue_rows
         self.slots = slots

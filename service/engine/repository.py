@@ -11,8 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from service.bundle import Bundle, BundleError, Manifest, current_version, defaults_of, names
+from service.bundle import Bundle, BundleError, Manifest, current_version, names
+from service.engine.defaults import Defaults, only
 from service.engine.loaded_model import LoadedModel
+from service.engine.refusals import Refusals, Refused, seen_of
 from service.engine.residents import Residents
 from service.engine.served_model import ServedModel
 from service.engine.session import ProviderError
@@ -36,14 +38,6 @@ class Entry(NamedTuple):
     reason: str
 
 
-class Refused(NamedTuple):
-    """A version that does not load, why, and what its folder looked like; it is tried again when that changes."""
-
-    version: str
-    reason: str
-    seen: object
-
-
 class Repository:
     """Served models by name.
 
@@ -59,10 +53,8 @@ class Repository:
         self._profile = read_profile(settings.profile)
         self._settled = self._away = False
         self._found = names(settings.models_dir)  # what the folder held when it was last looked at
-        self._wanted, self._complaint = defaults_of(settings.models_dir), ""  # what `DEFAULTS` says
-        self._defaults = self._wanted  # by kind, what of it holds
-        self._kept: dict[str, str] = {}  # of these, what held before and holds on
-        self._refused: dict[str, Refused] = {}  # by name
+        self._defaults = Defaults(settings)
+        self._refused = Refusals(metrics)
         self._unloaded = Unloaded(metrics)
         self._changing = asyncio.Lock()
 
@@ -116,13 +108,13 @@ class Repository:
             return
         async with self._changing:
             self._found = found
-            await asyncio.to_thread(self._read_defaults)
+            await asyncio.to_thread(self._defaults.read)
             await asyncio.to_thread(self._unloaded.read)
             for name in set(self.models) - set(self.declared()):
                 self._retire(self.models.pop(name))
             for name in set(self._refused) - set(self.declared()):
                 del self._refused[name]
-            self._follow_defaults()
+            self._defaults.follow(self.models)
             if self._trials is not None and not self._settled:
                 await asyncio.to_thread(self._begin_trials, self._trials)
             for name in self._by_turn():
@@ -131,7 +123,7 @@ class Repository:
                 if self._stays(model):
                     with suppress(BundleError):  # which has been told of
                         await self.residents.bring(model)
-            self._follow_defaults()
+            self._defaults.follow(self.models)
             self.models = dict(sorted(self.models.items()))
             await self.residents.trim()
             broken = self._refused.keys() - self.models.keys()
@@ -157,20 +149,18 @@ class Repository:
         if loaded and name in self._refused:
             raise LoadFailed(f"{name} {self._refused[name].version} does not load; the log says why.", "model")
 
-    def default(self, kind: str | None) -> str:
+    def default(self, kind: str) -> str:
         """The model of a kind that answers where a request names none. Raises NotReady, UnknownModel.
 
         The one that the settings say, else the models folder, else the only one there is.
         """
-        chosen = self.settings.defaults.get(kind or "") or self._defaults.get(kind or "")
-        if chosen is not None:
+        models = dict(self.models)  # for threads ask, too, while models come and go
+        if (chosen := self._defaults.of(kind) or only(models, kind)) is not None:
             return chosen
-        served = [name for name, model in self.models.items() if model.manifest.task.kind == kind]
-        if len(served) == 1:
-            return served[0]
         if not self._settled:
             raise NotReady("Models are being loaded.", "model")
-        problem = f"Say which, there are {', '.join(sorted(served))}." if served else f"No model of {kind} is served."
+        served = sorted(name for name, model in models.items() if model.manifest.task.kind == kind)
+        problem = f"Say which, there are {', '.join(served)}." if served else f"No model of {kind} is served."
         raise UnknownModel(problem, "model")
 
     async def bring(self, model: ServedModel, deadline: float) -> LoadedModel:
@@ -184,10 +174,7 @@ class Repository:
         """Raises UnknownModel, also when the model does another task than `kind`; UnknownVersion; NotReady."""
         model = self.models.get(name)
         if model is None and name in self.declared():
-            if name in self._refused:
-                raise NotReady(_broken(name), "model")
-            if not self._settled:
-                raise NotReady(f"{name} is being loaded.", "model")
+            raise NotReady(_broken(name) if name in self._refused else f"{name} is being loaded.", "model")
         if model is None or (kind is not None and model.manifest.task.kind != kind):
             models = tuple(self.models.items())  # for threads ask, too, while models come and go
             served = [one for one, other in models if kind in (None, other.manifest.task.kind)]
@@ -226,8 +213,7 @@ class Repository:
 
     def _is_named(self, name: str) -> bool:
         """Whether the settings or the models folder want it, and not just any model that is there."""
-        defaults = (self.settings.defaults, self._defaults, self._wanted)
-        return name in self.settings.models or any(name in one.values() for one in defaults)
+        return name in self.settings.models or self._defaults.has(name)
 
     def _stays(self, model: ServedModel) -> bool:
         """Whether it is always in memory: it is named, or no other model is of its kind."""
@@ -248,14 +234,14 @@ class Repository:
             if served is not None and served.manifest.version == version:
                 self._refused.pop(name, None)
                 return
-            seen = await asyncio.to_thread(_seen, self.settings.models_dir / name / version)
+            seen = await asyncio.to_thread(seen_of, self.settings.models_dir / name / version)
             if refused is not None and (refused.version, refused.seen) == (version, seen):
                 return
             model = await asyncio.to_thread(self._verified, name, version, seen)
             if self._is_named(name) or (served is not None and served.loaded is not None):
                 await self.residents.bring(model)
         except (BundleError, OSError) as error:
-            self._refuse(name, Refused(version, str(error), seen))
+            self._refused.note(name, Refused(version, str(error), seen))
         else:
             self.models[name] = model
             self._refused.pop(name, None)
@@ -267,42 +253,11 @@ class Repository:
         if self.models.get(name, model) is not model:  # another one is served by now
             log.info("%s", error)
             return
-        seen = await asyncio.to_thread(_seen, self.settings.models_dir / name / version)
-        self._refuse(name, Refused(version, str(error), seen))
+        seen = await asyncio.to_thread(seen_of, self.settings.models_dir / name / version)
+        self._refused.note(name, Refused(version, str(error), seen))
         if self.models.get(name) is model:
             self._retire(self.models.pop(name))
             self._settled = False
-
-    def _refuse(self, name: str, refused: Refused) -> None:
-        known = self._refused.get(name)
-        if known is None or known[:2] != refused[:2]:
-            log.error("%s", refused.reason)
-            self.metrics.failed_loads[name,] += 1
-        self._refused[name] = refused
-
-    def _read_defaults(self) -> None:
-        """A file that has become wrong is told of once, and what it said before holds."""
-        try:
-            self._wanted, self._complaint = defaults_of(self.settings.models_dir), ""
-        except BundleError as error:
-            if self._complaint != (complaint := str(error)):
-                log.error("%s", complaint)
-            self._complaint = complaint
-
-    def _follow_defaults(self) -> None:
-        """Let each model that `DEFAULTS` names answer for its kind once it is served, and the one before until then."""
-        kept = {
-            kind: before
-            for kind, name in self._wanted.items()
-            if not self._answers(name) and (before := self._defaults.get(kind, "")) in self.models
-        }
-        for kind in kept.keys() - self._kept.keys():
-            log.warning("DEFAULTS names %s, not served yet: %s answers for it", self._wanted[kind], kept[kind])
-        self._defaults, self._kept = self._wanted | kept, kept
-
-    def _answers(self, name: str) -> bool:
-        model = self.models.get(name)
-        return model is not None and model.loaded is not None
 
     def _begin_trials(self, trials: Trials) -> None:
         """Of all versions at once, for a process takes its time to start."""
@@ -319,7 +274,7 @@ class Repository:
 
     def _key_and_folder(self, name: str) -> tuple[str, Path]:
         folder = self.settings.models_dir / name / current_version(self.settings.models_dir, name)
-        return key_of(folder, _seen(folder)), folder
+        return key_of(folder, seen_of(folder)), folder
 
     def _verified(self, name: str, version: str, seen: object) -> ServedModel:
         """Raises BundleError."""
@@ -339,9 +294,3 @@ class Repository:
 
 def _broken(name: str) -> str:
     return f"{name} does not load: its operator finds the reason in the log."
-
-
-def _seen(folder: Path) -> object:
-    """What tells a folder's files from what they were before."""
-    entries = [(path.name, path.lstat()) for path in sorted(folder.glob("*"))]
-    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in entries]

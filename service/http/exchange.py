@@ -50,15 +50,18 @@ class Exchange(Observed):
         if self.method not in methods:
             raise MethodNotAllowed(methods)
 
-    async def read(self, settings: Settings, budget: Budget) -> Request:
-        """The request with its body; from now on it counts as in flight. Raises what `read_body` raises."""
+    async def read(self, settings: Settings, budget: Budget, usual: int | None = None) -> Request:
+        """The request with its body; from now on it counts as in flight. Raises what `read_body` raises.
+
+        `usual` is the endpoint's own limit on the body's bytes, unless the settings have another.
+        """
         self.lease = budget.lease()
         self.metrics.in_flight += 1
         body = await read_body(
             self.headers,
             self.receive,
             self.client,
-            settings.body_limit_of(self.endpoint),
+            settings.body_limit_of(self.endpoint, usual),
             settings.body_timeout_s,
             self.lease,
         )

@@ -12,7 +12,7 @@ from service.oip.calls import Call, Calls, message_in
 from service.oip.grpc_form import decode, present
 from service.oip.grpc_messages import ModelInferRequest, ModelStreamInferResponse
 from service.oip.requests import NO_PARAMETERS, SERVER, InferTarget, infer, model_metadata, sentence
-from service.pipeline import Pipeline
+from service.pipeline import Pipeline, version_of
 from service.settings import Settings
 from service.timing import Timing
 
@@ -51,13 +51,13 @@ class InferenceService:
 
     async def model_ready(self, request: Any, call: Call) -> Fields:
         try:
-            self._repository.pick(request.name, request.version or None)
+            self._repository.pick(request.name, _version(call, request.version))
         except (Missing, NotReady):
             return {"ready": False}
         return {"ready": True}
 
     async def model_metadata(self, request: Any, call: Call) -> Fields:
-        return model_metadata(self._repository.pick(request.name, request.version or None).manifest)
+        return model_metadata(self._repository.pick(request.name, _version(call, request.version)).manifest)
 
     async def model_infer(self, request: Any, call: Call) -> Any:
         answer, call.timing = await self._infer(request, call, call.lease)
@@ -124,5 +124,11 @@ class InferenceService:
 
     async def _infer(self, request: Any, call: Call, lease: Lease) -> tuple[Any, Timing]:
         """The ModelInferResponse. A client that cancels cancels this coroutine, and so what it waits for."""
-        target = InferTarget(request.model_name, request.model_version or None, self._calls.caller(call, lease), URGENT)
+        version = _version(call, request.model_version)
+        target = InferTarget(request.model_name, version, self._calls.caller(call, lease), URGENT)
         return await infer(self._pipeline, target, request.ByteSize(), partial(decode, request), present)
+
+
+def _version(call: Call, named: str) -> str | None:
+    """The version that a message names, or the metadata of its call."""
+    return version_of(call.headers, named or None)

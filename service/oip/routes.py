@@ -54,6 +54,7 @@ class Routes:
             if verb == "infer":
                 return await self._infer(exchange, name, version)
             exchange.require("GET", "HEAD")
+            version = version_of(exchange.headers, version)
             return _json(self._ready_model(name, version) if verb else self._model(name, version)), None
         if path == f"{PREFIX}/repository/index":
             return await self._index(exchange), None
@@ -68,7 +69,7 @@ class Routes:
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
         caller = Caller(deadline, exchange.client.gone, request.lease)
         in_json = JSON_LENGTH not in request.headers
-        target = InferTarget(name, version_of(request, version), caller, priority_of(request), in_json)
+        target = InferTarget(name, version_of(request.headers, version), caller, priority_of(request), in_json)
         return await infer(
             self._pipeline,
             target,

@@ -141,4 +141,5 @@ TASK = Task(
     examples=examples,
     options=(digits.MANY,),
     part="image",
+    body_limit=32 * 2**20,
 )

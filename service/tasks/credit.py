@@ -167,4 +167,5 @@ TASK = Task(
     examples=examples,
     options=(EXPLAIN, ON_ERROR),
     describe=describe,
+    body_limit=2**20,
 )

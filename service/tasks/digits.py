@@ -233,4 +233,5 @@ TASK = Task(
     examples=examples,
     options=(MANY, EXPLAIN),
     part="image",
+    body_limit=32 * 2**20,
 )

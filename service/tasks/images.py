@@ -268,4 +268,5 @@ TASK = Task(
     examples=examples,
     options=(EXPLAIN,),
     part="image",
+    body_limit=32 * 2**20,
 )

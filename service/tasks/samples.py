@@ -314,4 +314,5 @@ TASK = Task(
             "description": "The seed of these samples, drawn anew where none was given.",
         }
     },
+    body_limit=2**20,
 )

@@ -180,4 +180,5 @@ TASK = Task(
     prepare=prepare,
     examples=examples,
     options=(SPACING,),
+    body_limit=16 * 2**20,
 )

@@ -124,4 +124,5 @@ TASK = Task(
     prepare=prepare,
     examples=examples,
     part="image",
+    body_limit=32 * 2**20,
 )

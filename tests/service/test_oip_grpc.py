@@ -28,6 +28,7 @@ from tests.service.connections import PATIENCE_S, until
 
 X, K = np.array([[1, 2, 3], [4, 5, 6.5]], np.float32), np.array([1, 2])
 Y = [3, 5, 7, 10, 12, 15]
+OTHER = {"x-model-version": "2"}
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
 
 Ask = Callable[[InferenceServerClient], Awaitable[Any]]
@@ -110,6 +111,21 @@ async def late(client: InferenceServerClient) -> None:
     [
         (lambda client: client.infer("nobody", xk()), "NOT_FOUND", "model: Served here: toy-echo, toy-tensors."),
         (lambda client: client.infer("toy-tensors", xk(), "2"), "NOT_FOUND", "version: Served of toy-tensors: 1."),
+        (
+            lambda client: client.infer("toy-tensors", xk(), headers=OTHER),
+            "NOT_FOUND",
+            "version: Served of toy-tensors: 1.",
+        ),
+        (
+            lambda client: client.infer("toy-tensors", xk(), "1", headers=OTHER),
+            "INVALID_ARGUMENT",
+            "version: The body or",
+        ),
+        (
+            lambda client: client.get_model_metadata("toy-echo", headers=OTHER),
+            "NOT_FOUND",
+            "version: Served of toy-echo",
+        ),
         (lambda client: client.infer("toy-tensors", xk()[:1]), "INVALID_ARGUMENT", "inputs.k: Missing."),
         (lambda client: client.infer("toy-tensors", xk(), timeout=1), "DEADLINE_EXCEEDED", "The request's time was up"),
         (late, "DEADLINE_EXCEEDED", ""),

@@ -15,7 +15,7 @@ from service import bundle
 from service.bundle import Manifest
 from service.engine.batcher import Job
 from service.engine.repository import Repository
-from service.errors import UnknownModel, UnknownVersion
+from service.errors import NotReady, UnknownModel, UnknownVersion
 from service.metrics import Metrics
 from service.settings import Settings
 from service.stage_pool import Caller
@@ -308,6 +308,45 @@ def test_a_default_answers_until_the_next_one_is_served(tmp_path: Path) -> None:
     graph.write_bytes(right)
     asyncio.run(repository.refresh())
     assert repository.default("tensor-prediction") == "new"
+
+
+def test_the_only_model_of_a_kind_answers_until_the_first_default_is_served(tmp_path: Path) -> None:
+    toys.tensors(tmp_path, "old")
+    repository = loaded(tmp_path)
+    graph = toys.tensors(tmp_path, "new") / bundle.GRAPH
+    graph.write_bytes(b"broken")
+    (tmp_path / bundle.DEFAULTS).write_text("tensor-prediction new")
+    asyncio.run(repository.refresh())
+    assert repository.default("tensor-prediction") == "old"
+
+
+def test_a_default_that_is_being_loaded_is_no_unknown_model(tmp_path: Path) -> None:
+    """Whoever asks while it is tried comes again."""
+    toys.ct(tmp_path)
+    repository = loaded(tmp_path)
+    toys.tensors(tmp_path, "new")
+    (tmp_path / bundle.DEFAULTS).write_text("tensor-prediction new")
+
+    async def scene() -> None:
+        refreshing = asyncio.create_task(repository.refresh())
+        while "new" not in repository.declared():
+            await asyncio.sleep(0)
+        with pytest.raises(NotReady, match="is being loaded"):
+            repository.pick("new", None)
+        await refreshing
+
+    asyncio.run(scene())
+    assert repository.pick(repository.default("tensor-prediction"), None).manifest.name == "new"
+
+
+def test_files_that_begin_with_a_byte_order_mark_say_what_they_say(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        toys.tensors(tmp_path, name)
+        (tmp_path / name / bundle.CURRENT).write_text("1\r\n", encoding="utf-8-sig")
+    (tmp_path / bundle.DEFAULTS).write_text("tensor-prediction one\r\n", encoding="utf-8-sig")
+    repository = loaded(tmp_path)
+    assert repository.default("tensor-prediction") == "one"
+    assert repository.ready
 
 
 def test_a_default_that_was_unloaded_is_not_replaced(tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_the_forms_name_every_option(task: Task) -> None:
     assert task.fields - fields <= {"spacing_mm"}  # which the protocol's tensors cannot say in the body
 
 
+@pytest.mark.parametrize("task", [one for one in TASKS if one.body_limit == 2**20], ids=lambda one: one.name)
+def test_a_body_beyond_the_limit_of_its_task_is_refused(task: Task, lane: Here) -> None:
+    for size, status in ((2**20, 400), (2**20 + 1, 413)):
+        answer = lane("POST", task.path, content=bytes(size), headers={"content-type": "application/json"})
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda one: one.name)
 def test_the_examples_of_a_task_are_answered_as_it_says(task: Task, lane: Here, requests: list[ExampleRequest]) -> None:
     own = [asked for asked in requests if asked.task is task]
