@@ -1,5 +1,6 @@
 """The OpenAPI document, made from the tasks and the manifests of the models that are served."""
 
+import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -85,6 +86,7 @@ KEY_ERRORS = {
 }
 
 
+DEFAULT = "Whether it answers where a request of its kind names no model."
 LOADED = "Whether the process that answers has it in memory; else it is loaded when somebody asks it."
 
 
@@ -93,6 +95,7 @@ class ModelSummary(BaseModel):
     version: str
     family: str
     kind: str
+    default: bool = Field(description=DEFAULT)
     description: str
     provider: str
     loaded: bool = Field(description=LOADED)
@@ -107,6 +110,7 @@ class ModelDescription(Manifest):
     """The manifest of the bundle, the signature of its main graph, and what is known of the model that is served."""
 
     kind: str
+    default: bool = Field(description=DEFAULT)
     provider: str
     loaded: bool = Field(description=LOADED)
     card: str
@@ -239,6 +243,9 @@ PAGES = {
         MODELS,
         (PNG,),
     ),
+    "/v1/models/{name}/card/{picture}": Page(
+        "show_card_picture", "Show a picture of a model's card", "By the name that the card has it.", PNG, tag=MODELS
+    ),
     "/livez": Page("livez", "Ask whether the process is alive", "A restart helps where it does not answer.", TEXT),
     "/readyz": Page(
         "readyz",
@@ -252,7 +259,8 @@ PAGES = {
 
 
 def _page(path: str, page: Page) -> dict[str, Any]:
-    content = {page.media: {"schema": _reference(page.form.__name__)} if page.form else {"schema": {"type": "string"}}}
+    plain = {"type": "string"} if page.media == TEXT else BINARY
+    content = {page.media: {"schema": _reference(page.form.__name__) if page.form else plain}}
     content |= {media: {"schema": BINARY} for media in page.others}
     failures = ("404", "406", "503") if page.others else ("404", "503")
     described: dict[str, Any] = {
@@ -262,14 +270,15 @@ def _page(path: str, page: Page) -> dict[str, Any]:
         "tags": [page.tag],
         "responses": {"200": {"description": "OK", "content": content}} | _errors(*failures),
     }
-    return described | ({"parameters": [_name_parameter()]} if "{name}" in path else {})
+    parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", path)]
+    return described | ({"parameters": parameters} if parameters else {})
 
 
 def _operation(
     task: Task, manifests: list[Manifest], defaults: Mapping[str, str], examples: Mapping[str, Any]
 ) -> dict[str, Any]:
     served = [one.name for one in manifests if task.kind in (None, one.task.kind)]
-    selection = SELECTION if task.kind else [_name_parameter(), *SELECTION[1:]]
+    selection = SELECTION if task.kind else [_path_parameter("name"), *SELECTION[1:]]
     default = defaults.get(task.kind or "")
     answering = f" `{default}` answers where none is named." if default else ""
     return {
@@ -283,8 +292,8 @@ def _operation(
     }
 
 
-def _name_parameter() -> dict[str, Any]:
-    return {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+def _path_parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _option(option: Option) -> dict[str, Any]:

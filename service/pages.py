@@ -17,13 +17,13 @@ from service.codecs.bars import Panel, draw
 from service.drift import FeatureDrift, report
 from service.engine.repository import Repository
 from service.engine.served_model import ServedModel
-from service.errors import NotAcceptable, NotReady, UnknownModel
+from service.errors import NotAcceptable, NotReady, UnknownModel, UnknownRoute
 from service.http.exchange import Scope
 from service.http.throttling import Throttled
 from service.messages import JSON, PNG, Answer, preferred
 from service.metrics import Metrics
 
-MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})(/drift)?")
+MODEL_PATH = re.compile(r"/v1/models/([a-z0-9-]{1,64})(?:/(drift)|/card/([a-z0-9-]{1,64}\.png))?")
 
 # Swagger UI comes with BentoML, which serves it below /static_content: the page needs no other host. All addresses are
 # relative, for a proxy may have put a prefix before them.
@@ -74,6 +74,8 @@ class Pages:
         if path == "/openapi.json":
             return partial(self.openapi, prefix_of(scope))
         if page is None and (match := MODEL_PATH.fullmatch(path)):
+            if match[3]:
+                return partial(self.picture, match[1], match[3])
             return partial(self.drift, match[1], _accept(scope)) if match[2] else partial(self.model, match[1])
         return page
 
@@ -117,13 +119,22 @@ class Pages:
         return Answer(await self._exposition(), CONTENT_TYPE_LATEST)
 
     async def models(self) -> Answer:
-        return Answer(orjson.dumps({"models": [_summary(model) for model in self.repository.models.values()]}))
+        return Answer(orjson.dumps({"models": [self._summary(model) for model in self.repository.models.values()]}))
 
     async def model(self, name: str) -> Answer:
         """Raises UnknownModel."""
         model = self.repository.pick(name, None)
-        described = _summary(model) | _manifest(model.manifest) | {"card": model.card}
+        described = self._summary(model) | _manifest(model.manifest) | {"card": model.card}
         return Answer(orjson.dumps(described))
+
+    async def picture(self, name: str, file: str) -> Answer:
+        """One that the model's card shows. Raises UnknownModel, UnknownRoute."""
+        model = self.repository.pick(name, None)
+        shown = f"]({file})" in model.card
+        content = await asyncio.to_thread(model.bundle.picture, file) if shown else None
+        if content is None:
+            raise UnknownRoute(f"The card of {name} has no such picture here.")
+        return Answer(content, PNG, ((b"x-content-type-options", b"nosniff"), *_headers(model.manifest)))
 
     async def drift(self, name: str, accept: bytes) -> Answer:
         """Raises UnknownModel, NotAcceptable."""
@@ -134,8 +145,32 @@ class Pages:
         told = report(model.manifest, model.watch, self._metrics.windows(name, model.manifest.version))
         if media_type == JSON:
             return Answer(told.model_dump_json().encode())
-        headers = (b"x-model", name.encode()), (b"x-model-version", model.manifest.version.encode())
-        return Answer(await asyncio.to_thread(draw, [_panel(one) for one in told.features]), PNG, headers)
+        panels = [_panel(one) for one in told.features]
+        return Answer(await asyncio.to_thread(draw, panels), PNG, _headers(model.manifest))
+
+    def _summary(self, model: ServedModel) -> dict[str, Any]:
+        manifest = model.manifest
+        return {
+            "name": manifest.name,
+            "version": manifest.version,
+            "family": manifest.family,
+            "kind": manifest.task.kind,
+            "default": self._answers(manifest),
+            "description": manifest.description,
+            "provider": model.provider,
+            "loaded": model.loaded is not None,
+            "metrics": [metric.model_dump(mode="json") for metric in manifest.metrics],
+        }
+
+    def _answers(self, manifest: Manifest) -> bool:
+        """Whether it answers where a request of its kind names no model."""
+        with suppress(UnknownModel, NotReady):
+            return self.repository.default(manifest.task.kind) == manifest.name
+        return False
+
+
+def _headers(manifest: Manifest) -> tuple[tuple[bytes, bytes], ...]:
+    return (b"x-model", manifest.name.encode()), (b"x-model-version", manifest.version.encode())
 
 
 def _accept(scope: Scope) -> bytes:
@@ -172,17 +207,3 @@ def _manifest(manifest: Manifest) -> dict[str, Any]:
     """All of it, and the signature of the main graph, which is what a client asks for first."""
     main = {"inputs", "outputs"}
     return manifest.model_dump(mode="json") | manifest.graphs[MAIN].model_dump(mode="json", include=main)
-
-
-def _summary(model: ServedModel) -> dict[str, Any]:
-    manifest = model.manifest
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "family": manifest.family,
-        "kind": manifest.task.kind,
-        "description": manifest.description,
-        "provider": model.provider,
-        "loaded": model.loaded is not None,
-        "metrics": [metric.model_dump(mode="json") for metric in manifest.metrics],
-    }

@@ -20,6 +20,7 @@ from service.bundle.signature import MAIN
 MANIFEST, GRAPH, CARD = "bundle.json", "model.onnx", "card.md"
 CURRENT, DEFAULTS, RELEASES = "CURRENT", "DEFAULTS", "RELEASES"
 MOST_POINTER, MOST_MANIFEST, MOST_CARD, MOST_ASSET = 1024, 16 * 2**20, 16 * 2**20, 64 * 2**20  # bytes
+MOST_PICTURE = 4 * 2**20  # bytes
 
 
 class BundleError(Exception):
@@ -90,6 +91,13 @@ class Bundle:
             return ""
         except UnicodeDecodeError:
             raise BundleError(f"{self.path / CARD} is no text in UTF-8: write it anew or remove it") from None
+
+    def picture(self, name: str) -> bytes | None:
+        """A picture of the card; None where it is not there, for an image of the service may go without."""
+        try:
+            return read_bounded(self.path / name, MOST_PICTURE)
+        except (OSError, BundleError):
+            return None
 
     def golden(self, graph: str = MAIN) -> tuple[Arrays, Arrays]:
         """A graph's golden inputs and outputs, by tensor name. Raises BundleError where the inputs are missing.

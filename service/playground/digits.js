@@ -8,7 +8,7 @@ const STEP = 8; // of the pen that arrow keys move, in pixels
 export async function digits(chosen) {
   const exchange = new Exchange();
   const names = await ofKind("digit-classification");
-  const model = h("select", { onchange: () => ask() }, options(names, [chosen, "digits"].find((one) => names.includes(one)) ?? names[0]));
+  const model = h("select", { onchange: () => ask() }, options(names, names.includes(chosen) ? chosen : names[0]));
   const [manyLabel, many] = checkbox("several digits", () => (picture ? ask() : resize()));
   const [whyLabel, why] = checkbox("explain", () => ask());
   const width = h("input", { type: "range", min: 6, max: 48, value: 22 });

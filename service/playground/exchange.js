@@ -16,6 +16,12 @@ export async function get(path) {
   return body;
 }
 
+// The address of a picture, which an element could not ask for with a key; null where it is not there.
+export async function picture(path) {
+  const response = await fetch(new URL(path, ROOT), { headers: authorization() });
+  return response.ok ? URL.createObjectURL(await response.blob()) : null;
+}
+
 export class Problem extends Error {
   constructor({ detail, field, code }) {
     const hint = code === "unauthorized" ? " The field for it is at the top of this page." : "";
@@ -188,4 +194,6 @@ export class Exchange {
 let known;
 export const models = () => (known ??= get("v1/models").then((body) => body.models));
 export const forget = () => (known = undefined);
-export const ofKind = async (kind) => (await models()).filter((one) => one.kind === kind).map((one) => one.name);
+// The one that answers where a request names none comes first.
+export const ofKind = async (kind) =>
+  (await models()).filter((one) => one.kind === kind).sort((one, other) => other.default - one.default).map((one) => one.name);

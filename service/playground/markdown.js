@@ -1,15 +1,18 @@
 // The part of Markdown that cards are written in, as elements.
 import { h } from "./dom.js";
 
-export function markdown(text) {
+// `pictures` gives the address of one by its name, or null.
+export function markdown(text, pictures) {
   // Blank lines part blocks, but not within a fence.
   return text.trim().split(/(^```[^]*?^```$)/m).flatMap((part) => (part.startsWith("```") ? [part] : part.split(/\n{2,}/)))
-    .map((part) => part.replace(/^\n+|\s+$/g, "")).filter(Boolean).map(block);
+    .map((part) => part.replace(/^\n+|\s+$/g, "")).filter(Boolean).map((part) => block(part, pictures));
 }
 
-function block(text) {
+function block(text, pictures) {
   const title = /^(#{1,4}) (.*)/.exec(text);
   if (title) return h(`h${Math.min(6, title[1].length + 2)}`, {}, inline(title[2]));
+  const shown = /^!\[([^\]]*)\]\(([^)\s]+)\)$/.exec(text);
+  if (shown) return figure(shown[1], pictures(shown[2]));
   const lines = text.split("\n");
   if (lines[0].startsWith("|")) return table(lines);
   if (text.startsWith("```")) return h("pre", { tabIndex: 0 }, lines.slice(1, -1).join("\n"));
@@ -24,14 +27,20 @@ function table([head, , ...rows]) {
   return h("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: `Table: ${cells(head).filter(Boolean).join(", ")}` }, h("table", {}, h("thead", {}, top), h("tbody", {}, body)));
 }
 
-// Pictures of a card lie in its bundle and are not served: their words stand for them.
+// The words stand there until the picture comes, and remain where it does not: the service may be without it.
+function figure(words, address) {
+  const caption = h("figcaption", {}, words);
+  const element = h("figure", { className: "of-card" }, caption);
+  address.then((found) => found && element.prepend(h("img", { src: found, alt: words }))).catch(() => {});
+  return element;
+}
+
 function inline(text) {
-  return text.split(/(`[^`]+`|\*\*[^*]+\*\*|!?\[[^\]]*\]\([^)\s]+\))/).map((piece) => {
+  return text.split(/(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]*\]\([^)\s]+\))/).map((piece) => {
     if (/^`.+`$/.test(piece)) return h("code", {}, piece.slice(1, -1));
     if (/^\*\*.+\*\*$/.test(piece)) return h("strong", {}, piece.slice(2, -2));
-    const [, picture, words, target] = /^(!?)\[([^\]]*)\]\(([^)\s]+)\)$/.exec(piece) ?? [];
+    const [, words, target] = /^\[([^\]]*)\]\(([^)\s]+)\)$/.exec(piece) ?? [];
     if (target === undefined) return piece;
-    if (picture) return h("em", {}, `Picture in the bundle: ${words || target}`);
     return /^https?:/.test(target) ? h("a", { href: target, rel: "noreferrer" }, words) : words;
   });
 }

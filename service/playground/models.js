@@ -1,5 +1,5 @@
 import { h, heading, table } from "./dom.js";
-import { Exchange, get, models as list } from "./exchange.js";
+import { Exchange, get, models as list, picture } from "./exchange.js";
 import { formOf } from "./forms.js";
 import { markdown } from "./markdown.js";
 
@@ -31,7 +31,7 @@ function one(model) {
     h("h3", {}, "Drift"),
     drift(model.name),
     h("h3", {}, "Card"),
-    h("article", { className: "card" }, markdown(model.card.replace(/^# .*\n/, ""))),
+    h("article", { className: "card" }, markdown(model.card.replace(/^# .*\n/, ""), (file) => picture(`v1/models/${model.name}/card/${file}`))),
   ];
 }
 

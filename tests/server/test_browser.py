@@ -332,6 +332,13 @@ def test_samples_have_a_label_and_a_seed(page: Any) -> None:
         assert sheet.format == "PNG"
 
 
+def test_a_view_opens_with_the_model_that_answers_where_none_is_named(page: Any, server: Running) -> None:
+    models = httpx.get(f"{server.url}/v1/models").json()["models"]
+    (default,) = (one["name"] for one in models if one["kind"] == "sample-generation" and one["default"])
+    go(page, "Samples")
+    assert page.get_by_label("model").input_value() == default
+
+
 def test_samples_are_walked_from_one_to_another(page: Any) -> None:
     go(page, "Samples")
     page.wait_for_selector("text=/24 samples/")
@@ -369,6 +376,13 @@ def test_what_a_model_was_asked_lately_is_compared_with_its_training(page: Any) 
     page.goto(f"{page.url.split('#')[0]}#models/credit")
     page.click("text=Compare lately with training")
     page.wait_for_selector("td >> text=credit_amount")
+
+
+def test_a_card_shows_its_pictures(page: Any) -> None:
+    page.goto(f"{page.url.split('#')[0]}#models/credit")
+    picture = page.wait_for_selector("article img[alt='Learning curve']")
+    assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
+    page.wait_for_function("[...document.querySelectorAll('article figure')].every((one) => one.querySelector('img'))")
 
 
 def test_the_words_of_a_text_are_marked(page: Any) -> None:

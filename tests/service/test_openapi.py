@@ -117,7 +117,7 @@ def test_an_operation_says_that_it_wants_a_key_exactly_where_it_does(locked: Her
     assert list(document["components"]["securitySchemes"]) == ["bearer", "x-api-key"]
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            answer = locked(method, path.format(name="toy-tensors", version="1"))
+            answer = locked(method, path.format(name="toy-tensors", version="1", picture="curve.png"))
             assert ("security" in operation) == (answer.status_code == 401), path
 
 

@@ -1,6 +1,7 @@
 """Pages: health, models and documentation."""
 
 import asyncio
+import json
 import re
 from functools import reduce
 from operator import getitem
@@ -14,7 +15,7 @@ from service.engine.repository import Repository
 from service.http.keys import is_open
 from service.metrics import Metrics
 from service.settings import Settings
-from tests import toys
+from tests import toy_tables, toys
 from tests.conftest import Here, assert_refused, lane_over
 
 
@@ -41,6 +42,39 @@ def test_a_card_is_shown_as_it_was_when_the_model_was_loaded(tmp_path: Path) -> 
     asyncio.run(repository.load())
     (folder / "card.md").unlink()
     assert lane_over(repository)("GET", "/v1/models/toy-ct").json()["card"] == "# A toy\n"
+
+
+def test_a_model_says_whether_it_answers_where_none_is_named(tmp_path: Path) -> None:
+    for name in ("toy-first", "toy-second"):
+        toy_tables.credit(tmp_path, name)
+    toys.ct(tmp_path)
+    (tmp_path / "DEFAULTS").write_text("credit-scoring toy-second\n")
+    repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
+    asyncio.run(repository.load())
+    lane = lane_over(repository)
+    listed = {one["name"]: one["default"] for one in lane("GET", "/v1/models").json()["models"]}
+    assert listed == {"toy-ct": True, "toy-first": False, "toy-second": True}
+    assert lane("GET", "/v1/models/toy-second").json()["default"] is True
+
+
+def test_the_pictures_that_a_card_shows_are_there_and_nothing_else_of_its_folder(tmp_path: Path) -> None:
+    folder = toys.ct(tmp_path)
+    (folder / "card.md").write_text("# A toy\n\n![Curve](curve.png)\n\n![Away](away.png)\n")
+    manifest = json.loads((folder / "bundle.json").read_text())
+    del manifest["sha256"]["card.md"]
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    for name in ("curve.png", "unshown.png"):
+        (folder / name).write_bytes(b"\x89PNG of a curve")
+    repository = Repository(Settings(models_dir=tmp_path, threads=1), Metrics())
+    asyncio.run(repository.load())
+    lane = lane_over(repository)
+    picture = lane("GET", "/v1/models/toy-ct/card/curve.png")
+    assert picture.content == b"\x89PNG of a curve"
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.headers["x-model-version"] == "1"
+    for other in ("unshown.png", "away.png", "model.onnx", "card.md", "..%2fCURRENT", "../1/curve.png"):
+        assert_refused(lane("GET", f"/v1/models/toy-ct/card/{other}"), 404, "unknown_route")
+    assert_refused(lane("GET", "/v1/models/moon/card/curve.png"), 404, "unknown_model", "model")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz"])

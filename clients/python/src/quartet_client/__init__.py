@@ -15,6 +15,7 @@ from quartet_client.answers import (
     ModelSummary,
     Reason,
     Row,
+    RowError,
     Rows,
     Samples,
     Score,
@@ -23,7 +24,7 @@ from quartet_client.answers import (
     TextLabels,
 )
 from quartet_client.async_client import AsyncClient
-from quartet_client.call import Options
+from quartet_client.call import OnError, Options
 from quartet_client.client import Client
 from quartet_client.errors import (
     AnswerError,
@@ -55,11 +56,13 @@ __all__ = [
     "Model",
     "ModelSummary",
     "NotFound",
+    "OnError",
     "Options",
     "Overloaded",
     "QuartetError",
     "Reason",
     "Row",
+    "RowError",
     "Rows",
     "Samples",
     "Score",

@@ -130,6 +130,16 @@ class TextLabels(Predictions[TextLabel]):
 
 
 @dataclass(frozen=True)
+class RowError(Answer):
+    """What is wrong with a row, counted from 1; without a row it is wrong with the whole table."""
+
+    detail: str
+    row: int | None = None
+    column: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True)
 class Row(Answer):
     """A class with its probability, all `labels` that apply, or numbers by their names with `intervals` about them."""
 
@@ -143,12 +153,16 @@ class Row(Answer):
 
 @dataclass(frozen=True)
 class Rows(Predictions[Row]):
-    """`coverage` is the share of true values that the intervals are to hold."""
+    """`coverage` is the share of true values that the intervals are to hold. Where wrong rows were skipped, `rows` are
+    those that were answered, counted from 1, and `errors` what is wrong with the others.
+    """
 
-    parts = {"model": Model, "predictions": Row}
+    parts = {"model": Model, "predictions": Row, "errors": RowError}
 
     units: dict[str, str] | None = None
     coverage: float | None = None
+    rows: list[int] | None = None
+    errors: list[RowError] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -186,7 +200,12 @@ class Score(Answer):
 
 @dataclass(frozen=True)
 class Scores(Predictions[Score]):
-    parts = {"model": Model, "predictions": Score}
+    """`rows` and `errors` as of `Rows`."""
+
+    parts = {"model": Model, "predictions": Score, "errors": RowError}
+
+    rows: list[int] | None = None
+    errors: list[RowError] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -219,11 +238,14 @@ class Samples(Answer):
 
 @dataclass(frozen=True)
 class ModelSummary(Answer):
-    """One of the list of models. `raw` has all figures; `kind` says which endpoint it answers to."""
+    """One of the list of models. `raw` has all figures; `kind` says which endpoint it answers to, `default` whether it
+    does where none is named.
+    """
 
     name: str
     version: str
     kind: str = ""
+    default: bool = False
     family: str = ""
     description: str = ""
     metrics: list[dict[str, Any]] = field(default_factory=list)

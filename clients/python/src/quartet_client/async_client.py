@@ -9,7 +9,7 @@ import httpx
 from quartet_client import bodies, tensors, tracing
 from quartet_client.answers import Digits, ImageLabels, ModelSummary, Rows, Samples, Scores, TextLabels
 from quartet_client.bodies import FilePath, Picture, Slice, Table
-from quartet_client.call import JSON, Call, Options, call
+from quartet_client.call import JSON, Call, OnError, Options, call
 from quartet_client.errors import ConnectionFailed, DeadlineExceeded, QuartetError, error_of
 from quartet_client.retrying import Attempts
 
@@ -146,20 +146,25 @@ class AsyncImagesEndpoint(AsyncEndpoint):
 
 
 class AsyncCreditEndpoint(AsyncEndpoint):
-    async def score(self, applicants: Table, *, explain: bool = False, **options: Unpack[Options]) -> Scores:
+    async def score(
+        self, applicants: Table, *, explain: bool = False, on_error: OnError = "refuse", **options: Unpack[Options]
+    ) -> Scores:
         """The probability that applicants do not pay back, and a decision.
 
         `applicants`: a mapping, several, a pandas frame, a CSV file or its bytes. `explain` adds points and reasons.
+        `on_error="skip"` answers the rows that are right: `rows` says which, `errors` what is wrong with the others.
         """
         body = bodies.rows(applicants, "applicants")
-        asked = {"explain": explain or None}
+        asked = {"explain": explain or None, "on_error": None if on_error == "refuse" else on_error}
         return await self._client.send(call("/v1/credit/score", Scores.read, options, parameters=asked, **body))
 
 
 class AsyncTablesEndpoint(AsyncEndpoint):
-    async def predict(self, rows: Table, **options: Unpack[Options]) -> Rows:
-        """A class or numbers for rows of a table. `rows` as for credit, with the attributes of the model."""
-        return await self._client.send(call("/v1/tables/predict", Rows.read, options, **bodies.rows(rows, "rows")))
+    async def predict(self, rows: Table, *, on_error: OnError = "refuse", **options: Unpack[Options]) -> Rows:
+        """A class or numbers for rows of a table. `rows`, with the model's attributes, and `on_error` as for credit."""
+        body = bodies.rows(rows, "rows")
+        asked = {"on_error": None if on_error == "refuse" else on_error}
+        return await self._client.send(call("/v1/tables/predict", Rows.read, options, parameters=asked, **body))
 
 
 class AsyncTextsEndpoint(AsyncEndpoint):

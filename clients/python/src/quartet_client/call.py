@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 import httpx
 
 T = TypeVar("T")
 JSON = "application/json"
 Parameter = str | int | float | bool
+OnError = Literal["refuse", "skip"]
 
 
 class Options(TypedDict, total=False):
