@@ -19,7 +19,7 @@ from service.bulk import progress, runner
 from service.bulk.progress import Job, Progress
 from service.bulk.runner import Result
 from service.bulk.sinks import REJECTS, Rejects, sink_of
-from service.bulk.sources import BulkError, blocks, is_table
+from service.bulk.sources import BulkError, blocks, is_csv, is_table
 from service.bundle import BundleError, current, defaults_of
 from service.bundle import names as bundle_names
 from service.errors import QuartetError
@@ -104,6 +104,7 @@ def _job(
     size = Path(source).stat().st_size if Path(source).is_file() else 0
     if "://" not in source and not Path(source).exists():
         raise BulkError(f"{source} is not there")
+    first = next(blocks(source, ROWS, 0), []) if is_csv(source) else []
     return Job(
         task=task.name,
         model=bundle.manifest.name,
@@ -113,6 +114,7 @@ def _job(
         options=options,
         part=part,
         block=block or (ROWS if runner.takes_rows(bundle) else FILES),
+        decimal=runner.mark_of_first(bundle, first) if is_csv(source) else None,
     )
 
 
@@ -193,7 +195,7 @@ def _results(job: Job, settings: Settings, workers: int, skip: int) -> Iterator[
     mine = islice(blocks(job.source, job.block, 0), index, None, count)
     done = -(-skip // job.block)
     waiting: deque[Future[list[Result]]] = deque()
-    arguments = (job.task, settings.models_dir, job.model, job.options, os.getpid())
+    arguments = (job.task, settings.models_dir, job.model, job.options, job.decimal, os.getpid())
     with ProcessPoolExecutor(workers, get_context("spawn"), runner.begin, arguments) as pool:
         for block in islice(mine, done, None):
             waiting.append(pool.submit(runner.run, block))

@@ -9,7 +9,10 @@ SUFFIX = ".progress.json"
 
 
 class Job(BaseModel):
-    """What a job is: of a file that says something else no job goes on."""
+    """What a job is: of a file that says something else no job goes on.
+
+    `decimal` is the decimal mark of a CSV, empty where its first rows do not show one.
+    """
 
     task: str
     model: str
@@ -19,6 +22,7 @@ class Job(BaseModel):
     options: dict[str, str]
     part: tuple[int, int]
     block: int
+    decimal: str | None = None
 
 
 class Progress(BaseModel):

@@ -12,9 +12,11 @@ from typing import IO, Any, NamedTuple
 import fsspec
 import orjson
 
-from service.codecs.cells import SEPARATORS
+from service.codecs.cells import Lines, Reader, encoding_of
+from service.errors import ClientError, QuartetError
 
-LONGEST_ROW = 2**20  # characters, of a CSV cell or a line of JSON
+LONGEST_ROW = 2**20  # characters, of a row of a CSV
+ENOUGH = 64  # bytes, to know an encoding by
 MOST_INFLATED = 2**30  # bytes of one file of a zip
 
 
@@ -37,6 +39,10 @@ class File(NamedTuple):
     content: bytes
 
 
+def reason_of(error: QuartetError) -> str:
+    return f"{error.field}: {error.detail}" if error.field else error.detail
+
+
 Item = Row | File
 Block = list[Item]
 
@@ -50,6 +56,10 @@ def blocks(source: str, size: int, skip: int) -> Iterator[Block]:
 
 def is_table(source: str) -> bool:
     return PurePosixPath(source).suffix.lower() in READERS
+
+
+def is_csv(source: str) -> bool:
+    return PurePosixPath(source).suffix.lower() == ".csv"
 
 
 def _items(source: str) -> Iterator[Item]:
@@ -66,20 +76,20 @@ def _items(source: str) -> Iterator[Item]:
 
 
 def _csv(source: str) -> Iterator[dict[str, Any]]:
+    """Too few cells show as a row that lacks a column, too many as one that has a column without a name."""
     csv.field_size_limit(LONGEST_ROW)
-    with _opened(source, "rt", encoding="utf-8-sig", newline="") as stream:
-        first = stream.readline()
-        separator = max(SEPARATORS, key=first.count)
-        names = next(csv.reader(io.StringIO(first), delimiter=separator), [])
-        if not all(names) or len(set(names)) < len(names):
-            raise BulkError(f"{source}: every column needs a name of its own in the first line")
+    with _opened(source, "rb") as stream:
+        text = io.TextIOWrapper(stream, encoding_of(stream.read(ENOUGH)), newline="")
+        stream.seek(0)
         try:
-            for cells in csv.reader(stream, strict=True, delimiter=separator):
-                if cells:
-                    # Too few or too many cells show as a row that lacks a column or has one without a name.
-                    yield dict(zip(names, cells, strict=False)) | ({"": cells[-1]} if len(cells) > len(names) else {})
-        except csv.Error as error:
-            raise BulkError(f"{source} is damaged: {error}") from None
+            reader = Reader(Lines(text, LONGEST_ROW), "")
+            for cells in reader:
+                extra = {"": cells[-1]} if len(cells) > len(reader.names) else {}
+                yield dict(zip(reader.names, cells, strict=False)) | extra
+        except ClientError as error:
+            raise BulkError(f"{source}: {reason_of(error)}") from None
+        except UnicodeDecodeError as error:
+            raise BulkError(f"{source} is not in {error.encoding.upper()}: {error.reason}") from None
 
 
 def _json_lines(source: str) -> Iterator[dict[str, Any]]:

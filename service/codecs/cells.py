@@ -5,23 +5,26 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from service.errors import EmptyBody, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import repeated
 
-LONGEST_ROW = 2**16  # characters
+LONGEST_ROW = 2**16  # characters, of a request
 SEPARATORS = ",;\t|"
 NAMED = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-SAID = re.compile(rf"sep=([{SEPARATORS}])\n?", re.IGNORECASE)  # a first line that Excel reads and writes
+SAID = re.compile(rf"sep=([{SEPARATORS}])[\r\n]*", re.IGNORECASE)  # a first line that Excel reads and writes
 UTF_16 = b"\xff\xfe", b"\xfe\xff"
 MARK = "\ufeff"  # which tells Excel that a CSV is in UTF-8
-CELL = 64  # bytes of memory, for one of a character or two
+NO_ROW = "The CSV has no row below its header."
 
 
 class Table(NamedTuple):
-    """`rows` hold a cell for each of the `names`, but those in `uneven`, which have more or fewer."""
+    """`rows` hold a cell for each of the `names`, but those in `uneven`, which have more or fewer.
+
+    `decimal` is the mark in its numbers, where something beside them tells.
+    """
 
     names: list[str]
     rows: list[list[Any]]
@@ -29,45 +32,70 @@ class Table(NamedTuple):
     separator: str = ","
     line_end: str = "\n"
     marked: bool = False
+    decimal: str | None = None
 
 
 def read(body: bytes, field: str, limits: Limits) -> Table:
     """Raises MalformedBody, EmptyBody, TooManyRows and, for names that no table can have, InvalidValue."""
-    text = _decoded(body, limits)
-    lines = Lines(text)
-    first = next(lines, "")
-    if said := SAID.fullmatch(first):
-        separator, first = said[1], next(lines, "")
-    else:
-        separator = max(SEPARATORS, key=first.count)
-    reader = csv.reader(chain([first], lines), strict=True, delimiter=separator)
-    try:
-        names = _names(next(reader, []), field)
-        # One too many is enough to refuse a million.
-        rows = list(islice(filter(None, lines.rows(reader)), limits.max_rows + 1))
-    except csv.Error as error:
-        raise MalformedBody(f"The CSV is damaged in line {reader.line_num}: {error}.") from None
+    text = decoded(body, limits)
+    reader = Reader(text_lines(text), field)
+    # One too many is enough to refuse a million.
+    rows = list(islice(reader, limits.max_rows + 1))
     if not rows:
-        raise EmptyBody("The CSV has no row below its header.")
+        raise EmptyBody(NO_ROW)
     limits.check_rows(len(rows), field)
-    even = [_even(row, len(names)) for row in rows]
-    uneven = frozenset(place for place, row in enumerate(even) if len(row) != len(names))
-    return Table(names, even, uneven, separator, "\r\n" if "\r\n" in text[:LONGEST_ROW] else "\n", _is_marked(body))
+    uneven = frozenset(place for place, row in enumerate(rows) if len(row) != len(reader.names))
+    line_end = "\r\n" if "\r\n" in text[:LONGEST_ROW] else "\n"
+    return Table(reader.names, rows, uneven, reader.separator, line_end, _is_marked(body))
 
 
-def _decoded(body: bytes, limits: Limits) -> str:
+class Reader:
+    """The rows below a header, one after the other; the header says what is between the cells."""
+
+    def __init__(self, lines: "Lines", field: str) -> None:
+        """Raises MalformedBody, and InvalidValue for names that no table can have."""
+        first = next(lines, "")
+        if said := SAID.fullmatch(first):
+            self.separator, first = said[1], next(lines, "")
+        else:
+            self.separator = max(SEPARATORS, key=first.count)
+        self._lines = lines
+        self._reader = csv.reader(chain([first], lines), strict=True, delimiter=self.separator)
+        try:
+            self.names = _names(next(self._reader, []), field)
+        except csv.Error as error:
+            raise self._damaged(error) from None
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Raises MalformedBody."""
+        try:
+            for row in filter(None, self._lines.rows(self._reader)):
+                yield _even(row, len(self.names))
+        except csv.Error as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: csv.Error) -> MalformedBody:
+        return MalformedBody(f"The CSV is damaged in line {self._reader.line_num}: {error}.")
+
+
+def decoded(body: bytes, limits: Limits) -> str:
     limits.claim(4 * len(body))
     try:
-        if body.startswith(UTF_16):
-            return body.decode("utf-16")
-        if b"\0" in body[:64]:
-            raise MalformedBody("The CSV seems to be in UTF-16 without a byte-order mark: save it as CSV in UTF-8.")
-        return body.decode("utf-8-sig")
+        return body.decode(encoding_of(body))
     except UnicodeDecodeError as error:
         raise MalformedBody(
             f"The CSV is not in {'UTF-16' if body.startswith(UTF_16) else 'UTF-8'}: "
             f"byte {error.start} belongs to no character."
         ) from None
+
+
+def encoding_of(beginning: bytes) -> str:
+    """Raises MalformedBody."""
+    if beginning.startswith(UTF_16):
+        return "utf-16"
+    if b"\0" in beginning[:64]:
+        raise MalformedBody("The CSV seems to be in UTF-16 without a byte-order mark: save it as CSV in UTF-8.")
+    return "utf-8-sig"
 
 
 def _is_marked(body: bytes) -> bool:
@@ -80,8 +108,9 @@ class Lines:
     Raises MalformedBody before a row becomes large.
     """
 
-    def __init__(self, text: str) -> None:
-        self._stream, self._left = io.StringIO(text, newline=None), LONGEST_ROW
+    def __init__(self, stream: TextIO, longest: int = LONGEST_ROW) -> None:
+        """`longest` is the most characters of a row."""
+        self._stream, self._longest, self._left = stream, longest, longest
 
     def __iter__(self) -> "Lines":
         return self
@@ -90,7 +119,7 @@ class Lines:
         line = self._stream.readline(self._left + 1)
         self._left -= len(line)
         if self._left < 0:
-            raise MalformedBody(f"A row of the CSV has more than {LONGEST_ROW} characters: is there a quote too many?")
+            raise MalformedBody(f"A row has more than {self._longest} characters: is there a quote too many?")
         if not line:
             raise StopIteration
         return line
@@ -98,10 +127,14 @@ class Lines:
     def rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
         """What `reader` makes of these lines."""
         while True:
-            self._left = LONGEST_ROW
+            self._left = self._longest
             if (row := next(reader, None)) is None:
                 return
             yield row
+
+
+def text_lines(text: str) -> Lines:
+    return Lines(io.StringIO(text, newline=None))
 
 
 def _names(header: list[str], field: str) -> list[str]:

@@ -3,7 +3,6 @@
 All errors of a request are told, not only the first; with `on_error=skip` the rows that are right are answered.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Literal, NamedTuple
 
@@ -13,14 +12,10 @@ from pydantic import BaseModel
 
 from service.bundle import Arrays, Attribute, CreditScoring, Manifest, TabularPrediction
 from service.codecs.cells import NAMED, Table
+from service.codecs.decimals import COMMA, POINT, mark_of, written
 from service.errors import ClientError, InvalidValue, MalformedBody
 from service.task import Option, Payload
 
-DECIMAL = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
-GROUPED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,' ]\d{3})+\s*", re.ASCII)  # thousands, or a fraction to three places
-FRACTION = re.compile(r"\s*[+-]?\d*([.,])\d*([eE][+-]?\d{1,3})?\s*", re.ASCII)
-LONGEST_NUMBER = 64  # characters
-POINT, COMMA = ".", ","
 MOST_ERRORS = 100  # that are told of a request
 REFUSE: Literal["refuse"] = "refuse"
 SKIP = "skip"
@@ -204,8 +199,7 @@ def _of_table(sent: Table, spec: RowSpec, field: str) -> Rows:
     columns = {
         one.name: [sent.rows[row][places[one.name]] for row in even] for one in spec.attributes if one.name in places
     }
-    numeric = [columns[one.name] for one in spec.attributes if one.range and one.name in columns]
-    mark = _decimal(cell for column in numeric for cell in column)
+    mark = sent.decimal or decimal_of(columns, spec)
     encoded = [[0.0] * len(spec.attributes) for _ in sent.rows]
     for place, one in enumerate(spec.attributes):
         for row, cell in zip(even, columns.get(one.name, [None] * len(even)), strict=True):
@@ -223,21 +217,13 @@ def _of_table(sent: Table, spec: RowSpec, field: str) -> Rows:
     return Rows(right, sent, tuple(kept), tuple(faults), mark or POINT)
 
 
+def decimal_of(columns: Mapping[str, Sequence[object]], spec: RowSpec) -> str | None:
+    """The decimal mark of a table's numbers, where they show it."""
+    return mark_of(cell for one in spec.attributes if one.range for cell in columns.get(one.name, ()))
+
+
 def _uneven(cells: int, names: int, path: str) -> ClientError:
     return MalformedBody(f"The row has {cells} cells, the header {names}.", path)
-
-
-def _decimal(cells: Iterable[object]) -> str | None:
-    """The decimal mark of most numbers that leave no doubt; None where all may as well be thousands."""
-    found = {POINT: 0, COMMA: 0}
-    for cell in cells:
-        if isinstance(cell, str) and len(cell) <= LONGEST_NUMBER and (POINT in cell or COMMA in cell):
-            fraction = FRACTION.fullmatch(cell)
-            if fraction and not GROUPED.fullmatch(cell):
-                found[fraction[1]] += 1
-    if not any(found.values()):
-        return None
-    return COMMA if found[COMMA] > found[POINT] else POINT
 
 
 def _number(attribute: Attribute, value: object, path: str, mark: str | None = None) -> float:
@@ -252,24 +238,7 @@ def _number(attribute: Attribute, value: object, path: str, mark: str | None = N
         return position
     low, high = attribute.range
     # Asked for by type, the fastest way: nearly all are, and a boolean is none.
-    number = value if type(value) is float or type(value) is int else _written(value, f"{path}.{attribute.name}", mark)
+    number = value if type(value) is float or type(value) is int else written(value, f"{path}.{attribute.name}", mark)
     if number is None or not low <= number <= high:  # also refuses NaN
         raise InvalidValue(f"Must be a number from {low:g} to {high:g}.", f"{path}.{attribute.name}")
     return number
-
-
-def _written(value: object, path: str, mark: str | None) -> float | None:
-    """The number that a text is, as a CSV cell has it."""
-    if not isinstance(value, str) or len(value) > LONGEST_NUMBER:
-        return None
-    if value.isascii() and value.isdigit():  # as most are
-        return float(value)
-    known = mark is not None and FRACTION.fullmatch(value)
-    if known and known[1] != mark:
-        written = "comma" if mark == COMMA else "point"
-        raise InvalidValue(f"Write it with a decimal {written}, as other numbers of the file.", path)
-    if not known and GROUPED.fullmatch(value):
-        raise InvalidValue("Write it without separators: it may be a number of thousands or a fraction.", path)
-    if mark == COMMA:
-        value = value.replace(COMMA, POINT)
-    return float(value) if DECIMAL.fullmatch(value) else None

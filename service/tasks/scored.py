@@ -9,9 +9,10 @@ import numpy as np
 
 from service.codecs import cells
 from service.codecs.cells import Table
+from service.codecs.decimals import COMMA, POINT
 from service.errors import InvalidValue
 from service.messages import CSV, Answer
-from service.tasks.rows import COMMA, POINT, Rows, RowSpec
+from service.tasks.rows import Rows, RowSpec
 
 ERROR = "error"  # the column that says what is wrong with a row that was skipped
 

@@ -1,6 +1,5 @@
 """Series of numbers, each a value per step of time -> what comes next, and between which bounds it lies."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,15 +12,14 @@ from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Manifest, SeriesForecasting
 from service.codecs.arrays import numeric_array, read_array
-from service.codecs.cells import SEPARATORS, Lines
+from service.codecs.cells import NO_ROW, Reader, decoded, text_lines
+from service.codecs.decimals import DECIMAL, POINT, mark_of, written
 from service.errors import EmptyBody, InvalidShape, InvalidValue, MalformedBody
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Request
 from service.task import Body, Example, Option, Payload, Prepared, Task
-from service.tasks.rows import DECIMAL
 
 FIELD = "series"
-LONGEST_NUMBER = 64  # characters
 MOST_STEPS = 2**16  # rows of a CSV
 CELL = 40  # bytes of memory for a byte of a CSV, of which a cell has two at least
 
@@ -114,36 +112,29 @@ def _numbers(row: object, field: str) -> NDArray[np.float64]:
 def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:
     """A column per series below a line of their names. A series that begins later has empty cells before."""
     limits.claim(CELL * len(request.body))
-    try:
-        lines = Lines(request.body.decode("utf-8-sig"))
-        first = next(lines, "")
-        delimiter = max(SEPARATORS, key=first.count)
-        names = next(csv.reader([first], delimiter=delimiter), [])
-        cells = lines.rows(csv.reader(lines, strict=True, delimiter=delimiter))
-        rows = list(islice(filter(None, cells), MOST_STEPS + 1))
-    except UnicodeDecodeError as error:
-        raise MalformedBody(f"The CSV is not in UTF-8: byte {error.start} belongs to no character.") from None
-    except csv.Error as error:
-        raise MalformedBody(f"The CSV is damaged: {error}.") from None
+    reader = Reader(text_lines(decoded(request.body, limits)), FIELD)
+    rows = list(islice(reader, MOST_STEPS + 1))
     if not rows:
-        raise EmptyBody("The CSV has no row below its header.")
+        raise EmptyBody(NO_ROW)
     if len(rows) > MOST_STEPS:
         raise InvalidShape(f"Has more than {MOST_STEPS} rows: send the last ones.", FIELD)
-    limits.check_rows(len(names), FIELD)
-    return Body([_column(rows, place, len(names)) for place in range(len(names))])
+    width = len(reader.names)
+    limits.check_rows(width, FIELD)
+    if (wrong := next((line for line, row in enumerate(rows) if len(row) != width), None)) is not None:
+        raise MalformedBody(f"The row has {len(rows[wrong])} cells, the header {width}.", f"row {wrong}")
+    mark = mark_of(cell for row in rows for cell in row) or POINT
+    return Body([_column(rows, place, mark) for place in range(width)])
 
 
-def _column(rows: list[list[str]], place: int, width: int) -> NDArray[np.float64]:
+def _column(rows: list[list[str]], place: int, mark: str) -> NDArray[np.float64]:
     values: list[float] = []
     for line, row in enumerate(rows):
-        if len(row) != width:
-            raise MalformedBody(f"The row has {len(row)} cells, the header {width}.", f"row {line}")
-        cell = row[place].strip()
-        if not values and not cell:
+        if not values and not row[place].strip():
             continue
-        if len(cell) > LONGEST_NUMBER or not DECIMAL.fullmatch(cell):
-            raise InvalidValue("Must be a number.", f"{FIELD}[{place}][{line}]")
-        values.append(float(cell))
+        path = f"{FIELD}[{place}][{line}]"
+        if (number := written(row[place], path, mark)) is None:
+            raise InvalidValue("Must be a number.", path)
+        values.append(number)
     return np.array(values)
 
 

@@ -14,12 +14,13 @@ from pydantic import BaseModel, Field
 from service.bundle import Arrays, Attribute, Manifest, TabularPrediction
 from service.codecs import cells
 from service.codecs.arrays import fields_of, read_array
+from service.codecs.decimals import GROUPED
 from service.errors import InvalidValue
 from service.limits import Limits
 from service.messages import CSV, JSON, Answer, Request
 from service.task import AnswerForm, Body, Example, Payload, Prepared, Reader, Task
 from service.tasks import rows, scored
-from service.tasks.rows import GROUPED, HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows, RowSpec
+from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows, RowSpec
 
 WRITTEN = {
     "probabilities": "probabilities",

@@ -170,9 +170,33 @@ def test_what_becomes_of_bad_rows_is_no_option_of_a_job(table: Path, tmp_path: P
 
 def test_a_column_without_a_name_is_refused_and_cells_too_many_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "nameless.csv").write_text(",rooms,kind\n1,2,flat\n")
-    with pytest.raises(BulkError, match="name of its own"):
+    with pytest.raises(BulkError, match="Column 1 of the CSV has no name"):
         batch("tables", tmp_path / "nameless.csv", tmp_path / "a.csv", "--model", "toy-table")
     (tmp_path / "more.csv").write_text("rooms,kind\n2,flat,surplus\n3,house\n4\n")
     assert batch("tables", tmp_path / "more.csv", tmp_path / "b.csv", "--model", "toy-table") == 1
     assert [row["rooms"] for row in rows_of(tmp_path / "b.csv")] == ["3"]
     assert len(lines_of(tmp_path / "b.csv.rejects.jsonl")) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_is_read_as_the_endpoint_reads_it(tmp_path: Path, encoding: str) -> None:
+    rows = "".join(f"{n};{1 + n % 9},{n % 10};flat;\n" for n in range(40))
+    (tmp_path / "rows.csv").write_text(f"sep=;\n{HEADER};\n{rows}40;3.5;flat;\n", encoding=encoding)
+    assert batch("tables", tmp_path / "rows.csv", tmp_path / "out.jsonl", "--model", "toy-table", "--block", 7) == 1
+    points = rows.replace(",", ".").replace(";\n", "\n")
+    (tmp_path / "points.csv").write_text(f"{HEADER}\n{points}")
+    assert batch("tables", tmp_path / "points.csv", tmp_path / "points.jsonl", "--model", "toy-table") == 0
+    assert [one["values"] for one in lines_of(tmp_path / "out.jsonl")] == [
+        one["values"] for one in lines_of(tmp_path / "points.jsonl")
+    ]
+    (rejected,) = lines_of(tmp_path / "out.jsonl.rejects.jsonl")
+    assert rejected["reason"] == "rooms: Write it with a decimal comma, as other numbers of the file."
+
+
+def test_a_damaged_table_is_said(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(HEADER.encode() + "\n1;2;Häuser\n".encode("latin-1"))
+    with pytest.raises(BulkError, match="is not in UTF-8"):
+        batch("tables", tmp_path / "latin.csv", tmp_path / "a.csv", "--model", "toy-table")
+    (tmp_path / "twice.csv").write_text("rooms;rooms\n1;2\n")
+    with pytest.raises(BulkError, match="rooms: Given twice in the header"):
+        batch("tables", tmp_path / "twice.csv", tmp_path / "b.csv", "--model", "toy-table")

@@ -55,6 +55,16 @@ def test_a_table_has_a_series_in_each_column(lane: Here, separator: str) -> None
     assert of_csv(lane, table) == [2, 15]
 
 
+def test_a_table_may_be_in_utf_16_say_its_separator_and_have_decimal_commas(lane: Here) -> None:
+    table = "sep=;\r\na;b\r\n1,0;\r\n2,0;10,0\r\n3,0;20,0\r\n".encode("utf-16")
+    answer = lane("POST", PATH, content=table, headers={"content-type": "text/csv"})
+    assert [one["values"][0] for one in answer.json()["forecasts"]] == [2, 15]
+
+
+def test_a_fraction_of_three_places_is_no_thousand(lane: Here) -> None:
+    assert of_csv(lane, "a\n1.000\n2.000\n3.000\n") == [2]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "field"),
     [
@@ -93,6 +103,8 @@ def test_what_is_no_forecast_to_make_is_refused(lane: Here, body: object, code: 
         ("a,b\n1,2\n3,\n", 422, "series[1][1]"),
         ("a,b\n1,2\n3\n", 400, "row 1"),
         ("a\n", 400, None),
+        ("a,b\n1\n2,3\n", 400, "row 0"),
+        (",a\n0,1\n1,2\n", 422, "series"),
         ('a\n"1\n', 400, None),
     ],
 )
