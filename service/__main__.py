@@ -3,6 +3,8 @@
 quartet serve [--host HOST] [--port PORT]       answer requests until SIGTERM
 quartet doctor                                  what is installed, what the machine gives, whether the bundles are whole
 quartet models                                  the models of a running service
+quartet models fetch ADDRESS|PATH               get the models of a release archive, to serve them
+quartet models pack models.tar.gz               write such an archive of the models that are served
 quartet ask digits photo.jpg                    send a file to the task that it is for
 quartet ask credit applicants.csv --explain
 quartet ask ct slice.dcm -o denoised.dcm
@@ -45,6 +47,8 @@ def main() -> None:
             ask(command + words)
         elif command == ["release"]:
             release(words)
+        elif command == ["models"]:
+            models(words)
         elif command == ["batch"]:
             work_through(words)
         elif command == ["train"]:
@@ -75,9 +79,6 @@ def command_line() -> argparse.ArgumentParser:
     )
     examining.add_argument("--port", type=int, default=3000, help="that the service is to have, default 3000")
     examining.set_defaults(run=lambda given: examine(given.port))
-    listing = add(commands, "models", "list the models of a running service", "quartet models --url http://host:3000")
-    listing.add_argument("--url", help="of the service; else ASK_QUARTET_URL, else http://127.0.0.1:3000")
-    listing.set_defaults(run=lambda given: list_models(given.url))
     key = add(commands, "key", "make an API key", "quartet key alice")
     key.add_argument("name", help="whose key it is")
     key.set_defaults(run=lambda given: make_key(given.name))
@@ -118,12 +119,14 @@ def work_through(words: list[str]) -> None:
         sys.exit(f"quartet: {error}")
 
 
-def list_models(url: str | None) -> None:
-    from service.ask import AskError, print_models
+def models(words: list[str]) -> None:
+    from service.ask import AskError
+    from service.bundle import BundleError
+    from service.models_command import main
 
     try:
-        print_models(url)
-    except AskError as error:
+        main(words)
+    except (AskError, BundleError) as error:
         sys.exit(f"quartet: {error}")
 
 

@@ -21,7 +21,10 @@ def check(settings: Settings) -> None:
     """Raises SettingsError or ProviderError unless what the settings speak of is there, and the server's insides."""
     insides.check()
     if not settings.models_dir.is_dir():
-        raise SettingsError(f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder")
+        raise SettingsError(
+            f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder; `quartet models fetch ADDRESS` gets the models of"
+            " a release archive"
+        )
     if missing := set(settings.models) - set(names(settings.models_dir)):
         raise SettingsError(f"QUARTET_MODELS: {settings.models_dir} holds no bundle of {min(missing)}")
     _check_defaults(settings)

@@ -45,7 +45,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    models_dir: Path = Field(PROJECT / "models", description="Folder of the bundles.")
+    models_dir: Path = Field(
+        PROJECT / "models",
+        description="Folder of the bundles. Without it: `models` beside the code, else in the working directory, else"
+        " where `quartet models fetch` puts them.",
+    )
     models: NameList = Field((), description="Models to serve, separated by commas or spaces; empty: all of them.")
     defaults: PerKind = Field(
         {},
@@ -152,12 +156,29 @@ class Settings(BaseModel):
         if unknown := ours.keys() - cls.model_fields.keys():
             variable = PREFIX + min(unknown).upper()
             raise SettingsError(f"{variable}: there is no such setting (docs/configuration.md has all of them)")
+        if "models_dir" not in ours and (found := next(filter(_has_models, model_folders(environment)), None)):
+            ours["models_dir"] = str(found)
         try:
             return cls.model_validate(ours)
         except ValidationError as error:
             first = error.errors()[0]
             variable = PREFIX + str(first["loc"][0]).upper()
             raise SettingsError(f"{variable}: {first['msg']} (docs/configuration.md says what may be set)") from None
+
+
+def model_folders(environment: Mapping[str, str] = os.environ) -> tuple[Path, Path, Path]:
+    """Where models are looked for, in this order, where no setting says it: beside the code, in the working directory,
+    and where `quartet models fetch` puts them.
+    """
+    data = environment.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return PROJECT / "models", Path("models").absolute(), Path(data) / "quartet" / "models"
+
+
+def _has_models(folder: Path) -> bool:
+    try:
+        return next(folder.glob("*/CURRENT"), None) is not None
+    except OSError:
+        return False
 
 
 def _links(key: str, value: str) -> bool:

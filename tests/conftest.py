@@ -62,7 +62,9 @@ class Here:
 class Running:
     """The service in processes of its own. `log` is all that they have written."""
 
-    def __init__(self, folder: Path, *, bento: str | None = None, cwd: Path = PROJECT, **env: str) -> None:
+    def __init__(
+        self, folder: Path, *, bento: str | None = None, cwd: Path = PROJECT, python: str = sys.executable, **env: str
+    ) -> None:
         """`folder` is for the log and for what BentoML keeps at home. A `bento` is served by BentoML."""
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -70,7 +72,7 @@ class Running:
         self._log = folder / "server.log"
         environment = os.environ | {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "True"} | env
         server = ["bentoml", "serve", bento] if bento else ["service", "serve"]
-        command = [sys.executable, "-m", *server, "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [python, "-m", *server, "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=subprocess.STDOUT)
 

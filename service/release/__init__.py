@@ -3,6 +3,7 @@
     ledger    models/<name>/RELEASES, who changed what when, and the lock
     verdict   models/<name>/<version>/gate.json, whether a candidate may be served
     release   promotion, roll back, pruning
+    archive   the served models in one file with hashes: write it, fetch it
     command   `python -m service release`
 
 `CURRENT` alone says what is served. The ledger tells how that came about.
