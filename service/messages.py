@@ -1,6 +1,6 @@
 """What comes in and what goes out: one HTTP request with its whole body, one answer."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message
 from types import MappingProxyType
@@ -73,9 +73,12 @@ class Request:
 
 
 class Answer(NamedTuple):
+    """`rest` is what follows the body, made while it is read."""
+
     body: bytes
     media_type: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    rest: AsyncGenerator[bytes, None] | None = None
 
 
 @short_cache(longest=256)

@@ -6,7 +6,8 @@ Nothing that a client can get wrong lies beyond `prepare`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from math import inf, isfinite
 from time import monotonic, perf_counter
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -25,7 +26,7 @@ from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, RELATED, ZIP, Answer, Request
 from service.settings import Settings, SettingsError
 from service.stage_pool import HEAVY, Caller, run_parser, run_stage
-from service.task import Payload, Task
+from service.task import Payload, Prepared, Series, Task, Writer
 from service.tasks import TASKS
 from service.timing import Timing
 
@@ -80,8 +81,11 @@ class Pipeline:
         model = self._pick(task, request, model_name, payload)
         prepared = await run_stage(max(size, payload.work), caller, task.prepare, payload, model.manifest, limits)
         media_type = request.choose(prepared.media_types or tuple(task.writers), prepared.why)
-        job = Job(prepared.inputs, caller, priority, prepared.graphs)
         write = task.writers[media_type]
+        if media_type in task.series:
+            pieces = self._pieces(started, model, prepared, caller, priority, size, write)
+            return await _begun(pieces, task.series[media_type](), (*prepared.headers, *headers_of(model.manifest)))
+        job = Job(prepared.inputs, caller, priority, prepared.graphs)
         answer, timing = await self.run(started, model, job, size, write, prepared.context, model.manifest)
         if media_type != JSON:  # which says it itself
             answer = answer._replace(headers=(*answer.headers, *headers_of(model.manifest)))
@@ -101,6 +105,41 @@ class Pipeline:
 
         `size` is that of the request in bytes.
         """
+        found, timing = await self._presented(started, model, job, size, present, *args, **kwargs)
+        model.metrics.answered(timing.decode, timing.encode)
+        return found, timing
+
+    async def _pieces(
+        self,
+        started: float,
+        model: ServedModel,
+        prepared: Prepared,
+        caller: Caller,
+        priority: int,
+        size: int,
+        write: Writer,
+    ) -> AsyncGenerator[tuple[Answer, Timing], None]:
+        """File by file. What came is held to the end, and what is made until it is sent."""
+        held = size + KEPT * size_of(prepared.inputs)
+        decode = encode = 0.0
+        for number, prepare in enumerate(prepared.pieces):
+            piece = prepare()
+            job = Job(piece.inputs, caller, priority, piece.graphs, follows=number > 0)
+            answer, timing = await self._presented(started, model, job, held, write, piece.context, model.manifest)
+            decode, encode = decode or timing.decode, encode + timing.encode
+            yield answer, timing
+        model.metrics.answered(decode, encode)
+
+    async def _presented(
+        self,
+        started: float,
+        model: ServedModel,
+        job: Job,
+        size: int,
+        present: Callable[Concatenate[Arrays, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[T, Timing]:
         note(model=model.manifest.name, version=model.manifest.version)
         try:
             loaded = model.use() or await self.repository.bring(model, job.caller.deadline)
@@ -115,9 +154,7 @@ class Pipeline:
         except BaseException as error:
             model.metrics.outcomes[_outcome(error)] += 1
             raise
-        timing = Timing(job.queued_at - started, job.queued_s, job.infer_s, perf_counter() - answered)
-        model.metrics.answered(timing.decode, timing.encode)
-        return answer, timing
+        return answer, Timing(job.queued_at - started, job.queued_s, job.infer_s, perf_counter() - answered)
 
     def _pick(self, task: Task, request: Request, named: str | None, payload: Payload) -> ServedModel:
         version = version_of(request.headers, payload.version)
@@ -132,6 +169,21 @@ class Pipeline:
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
             raise InvalidValue("Must be a positive whole number of milliseconds.", "x-timeout-ms")
         return monotonic() + min(int(text) / 1000, within)
+
+
+async def _begun(
+    pieces: AsyncGenerator[tuple[Answer, Timing], None], series: Series, headers: tuple[tuple[bytes, bytes], ...]
+) -> tuple[Answer, Timing]:
+    """An answer whose first file is made, and the others while it is read. Raises what making the first one raises."""
+    first, timing = await anext(pieces)
+
+    async def rest() -> AsyncGenerator[bytes, None]:
+        async with aclosing(pieces):
+            async for file, _ in pieces:
+                yield series.piece(file)
+        yield series.end()
+
+    return Answer(series.piece(first), series.media_type, headers, rest()), timing
 
 
 def check_finite(outputs: Arrays) -> None:

@@ -7,7 +7,7 @@ Every stage is a function of what it is given: none writes into what another mad
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
@@ -52,7 +52,8 @@ class Prepared(NamedTuple):
     """What the graphs take and what the writers need beside the outputs.
 
     `context` has a type of the task's own, and only the task's writers look into it. `media_types` are those that the
-    answer can have, where it cannot have all of the task's, and `why` says so.
+    answer can have, where it cannot have all of the task's, and `why` says so. `pieces` make the same again, file by
+    file, for an answer that is a series of files; its `headers` are known before the first of them is made.
     """
 
     inputs: Arrays
@@ -60,10 +61,22 @@ class Prepared(NamedTuple):
     graphs: tuple[str, ...] = (MAIN,)
     media_types: tuple[str, ...] = ()
     why: str = ""
+    pieces: "Sequence[Callable[[], Prepared]]" = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 Reader = Callable[[Request, Limits, frozenset[str]], Body]  # the set: names of the fields that may come beside samples
 Writer = Callable[[Arrays, Any, Manifest], Answer]  # outputs, context
+
+
+class Series(Protocol):
+    """Files in one body, each of which can be sent before the next is made."""
+
+    media_type: str
+
+    def piece(self, file: Answer) -> bytes: ...
+
+    def end(self) -> bytes: ...
 
 
 class Option(NamedTuple):
@@ -99,6 +112,7 @@ class Task:
     readers     by the media type of the body
     writers     by the media type of the answer, the one that is given without `accept` first
     part        of a form: the name of what holds a sample
+    series      by the media type of the answer, where it is files in a row: what each file becomes that `writers` write
     headers     of the answer, with their schemas
     body_limit  bytes of a body, several times what the largest honest one has; None: as many as the settings allow
     describe    adds to the schemas of the OpenAPI document what the served models say
@@ -117,6 +131,7 @@ class Task:
     examples: Callable[[Manifest, Arrays, Arrays], Iterator[Example]]
     options: tuple[Option, ...] = ()
     part: str = ""
+    series: Mapping[str, Callable[[], Series]] = field(default_factory=dict)
     headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     body_limit: int | None = None
     describe: Callable[[dict[str, Any], Sequence[Manifest]], None] | None = None

@@ -2,10 +2,10 @@
 
 import io
 import zipfile
-from collections.abc import Iterable
 
 from service.errors import BodyTooLarge, InvalidValue, MalformedBody, UnsupportedMedia
 from service.limits import Limits
+from service.messages import ZIP, Answer
 
 MAX_FILES = 1024
 DIRECTORY = 1024 * 256  # bytes of the list of files: so many of each, with a long name
@@ -32,13 +32,48 @@ def read_archive(body: bytes, limits: Limits, most: int) -> list[bytes]:
         raise MalformedBody("Not a zip archive, or a damaged one.") from None
 
 
-def write_archive(files: Iterable[bytes], ending: str) -> bytes:
-    """Stored as they are, and named by their number."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for i, file in enumerate(files, 1):
-            archive.writestr(zipfile.ZipInfo(f"{i:04}.{ending}"), file)
-    return buffer.getvalue()
+class Archive:
+    """An archive that is written file by file, stored as they are and named by their number."""
+
+    media_type = ZIP
+
+    def __init__(self, ending: str) -> None:
+        self._ending, self._count = ending, 0
+        self._written = _Written()
+        self._archive = zipfile.ZipFile(self._written, "w")
+
+    def piece(self, file: Answer) -> bytes:
+        self._count += 1
+        self._archive.writestr(zipfile.ZipInfo(f"{self._count:04}.{self._ending}"), file.body)
+        return self._written.taken()
+
+    def end(self) -> bytes:
+        self._archive.close()
+        return self._written.taken()
+
+
+class _Written(io.BytesIO):
+    """A file whose beginning is gone already: places in it count on."""
+
+    gone = 0
+
+    def tell(self) -> int:
+        return self.gone + super().tell()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self.gone + super().seek(offset - (0 if whence else self.gone), whence)
+
+    def taken(self) -> bytes:
+        data = self.getvalue()
+        self.gone += len(data)
+        super().seek(0)
+        self.truncate()
+        return data
+
+
+def write_archive(files: list[bytes], ending: str) -> bytes:
+    archive = Archive(ending)
+    return b"".join([*(archive.piece(Answer(file)) for file in files), archive.end()])
 
 
 def _check_directory(body: bytes) -> None:

@@ -1,10 +1,10 @@
 """`multipart/related` bodies of one kind of files, as DICOMweb sends and takes them: PS3.18 section 8.7.3, RFC 2387."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from service.errors import InvalidValue, MalformedBody, UnsupportedMedia
-from service.messages import RELATED, Request, parse_media_type
+from service.messages import RELATED, Answer, Request, parse_media_type
 
 MAX_PARTS = 1024
 MAX_HEAD = 4096  # bytes of a part's headers
@@ -25,12 +25,27 @@ def read_related(request: Request, media_type: str) -> list[bytes]:
     return [_content(part, media_type, f"parts[{i}]") for i, part in enumerate(parts)]
 
 
-def write_related(files: Iterable[bytes], media_type: str) -> tuple[bytes, str]:
+class Related:
+    """A body of files of one kind that is written part by part; what an answer says in headers, its part says."""
+
+    def __init__(self, kind: str) -> None:
+        self._boundary = secrets.token_hex(16).encode()  # that no file holds
+        self.media_type = f'{RELATED}; type="{kind}"; boundary={self._boundary.decode()}'
+
+    def piece(self, file: Answer) -> bytes:
+        headers = b"".join(
+            b"%s: %s\r\n" % pair for pair in ((b"Content-Type", file.media_type.encode()), *file.headers)
+        )
+        return b"".join((b"--", self._boundary, b"\r\n", headers, b"\r\n", file.body, b"\r\n"))
+
+    def end(self) -> bytes:
+        return b"--%s--\r\n" % self._boundary
+
+
+def write_related(files: list[bytes], kind: str) -> tuple[bytes, str]:
     """A body that holds the files, and its media type."""
-    boundary = secrets.token_hex(16)  # that no file holds
-    head = f"--{boundary}\r\nContent-Type: {media_type}\r\n\r\n".encode()
-    body = b"".join(piece for file in files for piece in (head, file, b"\r\n"))
-    return body + f"--{boundary}--\r\n".encode(), f'{RELATED}; type="{media_type}"; boundary={boundary}'
+    related = Related(kind)
+    return b"".join([*(related.piece(Answer(file, kind)) for file in files), related.end()]), related.media_type
 
 
 def _parts(body: bytes, delimiter: bytes) -> Iterator[bytes]:

@@ -38,6 +38,12 @@ class Client:
         if flow is not None and flow.write_paused:
             await flow.drain()
 
+    def abort(self) -> None:
+        """End the connection in the middle of an answer, so that nobody takes what there is of it for all."""
+        transport = getattr(self._cycle, "transport", None)
+        if transport is not None:
+            transport.abort()
+
     def sent_all(self) -> bool:
         return not getattr(self._cycle, "more_body", True)
 

@@ -1,7 +1,8 @@
 """One HTTP request and its answer on the wire."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import aclosing
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -32,6 +33,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PROBLEM = b"application/problem+json"
 UNNOTICED = 64 * 1024  # bytes of an answer: what a connection takes without being read
 COMPRESSING_S = 30
+OUT_OF_TIME = "The service is going down, and had no more time for this request."
 
 
 class Exchange(Observed):
@@ -92,14 +94,19 @@ class Exchange(Observed):
             answer, timing = await work
         except asyncio.CancelledError as error:  # by the server, whose time to drain is up
             forget_path(error)
-            await self.refuse(Draining("The service is going down, and had no more time for this request."))
+            await self.refuse(Draining(OUT_OF_TIME))
         except Exception as error:
             await self.refuse(self.explain(error))
         else:
             await self.answer(answer, timing)
 
     async def answer(self, answer: Answer, timing: Timing | None = None) -> None:
+        if answer.rest is not None and self.scope.get("http_version") != "1.0":  # which knows no chunks
+            await self._answer_in_pieces(answer, answer.rest, timing)
+            return
         body, coding = answer.body, None
+        if answer.rest is not None:
+            body = b"".join([body, *[piece async for piece in answer.rest]])
         if b"accept-encoding" in self.headers:
             coding = coding_for(self.headers[b"accept-encoding"], answer.media_type, len(body))
         if coding is not None:
@@ -114,6 +121,36 @@ class Exchange(Observed):
         await self._reply(200, headers, body)
         self.answered(len(body), timing)
         self.ended(200, timing)
+
+    async def _answer_in_pieces(self, answer: Answer, rest: AsyncGenerator[bytes, None], timing: Timing | None) -> None:
+        """Each is sent once the one before is nearly read, so that there is never more than one of them."""
+        headers = [(b"content-type", answer.media_type.encode()), (b"x-request-id", self.request_id)]
+        headers += [*self.marks(timing), *answer.headers]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        size, piece = 0, answer.body
+        try:
+            async with aclosing(rest):
+                while piece:
+                    await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+                    size += len(piece)
+                    await self.client.has_read()
+                    piece = await anext(rest, b"")
+            await self.send({"type": "http.response.body", "body": b""})
+        except (asyncio.CancelledError, Exception) as error:
+            self._broken_off(error)
+            return
+        self.metrics.replied(self.endpoint, 200, perf_counter() - self.started)
+        self.answered(size, timing)
+        self.ended(200, timing)
+
+    def _broken_off(self, error: BaseException) -> None:
+        """It cannot be answered any more that something went wrong: the connection ends, and the log says why."""
+        cancelled = isinstance(error, asyncio.CancelledError)
+        told = Draining(OUT_OF_TIME) if cancelled else self.explain(error)
+        self.client.abort()
+        self.refused(told)
+        self.metrics.replied(self.endpoint, told.status, perf_counter() - self.started)
+        self.ended(told.status)
 
     async def refuse(self, error: QuartetError) -> None:
         trace_id = None if self.trace is None else self.trace.trace_id

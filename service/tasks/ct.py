@@ -1,6 +1,7 @@
 """CT denoising: slices in Hounsfield units -> the same slices with less noise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +9,11 @@ from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, CtDenoising, Manifest
 from service.codecs import dicom
-from service.codecs.archives import read_archive
+from service.codecs.archives import Archive, read_archive
 from service.codecs.arrays import numeric_array, parse_object, read_npy
 from service.codecs.forms import read_form
 from service.codecs.noise import noise_hu
-from service.codecs.related import read_related
+from service.codecs.related import Related, read_related
 from service.errors import InvalidShape, InvalidValue
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, NPY, PNG, RELATED, ZIP, Request
@@ -22,12 +23,11 @@ from service.tasks.ct_options import DEIDENTIFY, NOISE, STRENGTH, VIEW, WINDOW, 
 from service.tasks.ct_warnings import warnings_of
 from service.tasks.ct_writers import (
     Context,
+    warning_headers,
     write_array,
     write_dicom,
     write_json,
     write_preview,
-    write_series,
-    write_zip,
 )
 from service.tasks.denoised import HEADERS
 from service.tasks.spacing import SPACING, Spacing, check_spacing
@@ -122,8 +122,27 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     padding = _padding(hu, sources, tensor.range)
     inputs = {tensor.name: hu} | _noise(payload, manifest, hu, padding)
     doubts = warnings_of(hu, sources, spacing)
-    context = Context(hu, padding, sources, not sources and samples.ndim == 2, payload.options, doubts)
-    return Prepared(inputs, context, media_types=_offered(payload, len(hu)), why=_why(payload, len(hu)))
+    pseudonyms = dicom.Pseudonyms() if payload.options.get(DEIDENTIFY.name) else None
+    context = Context(hu, padding, sources, not sources and samples.ndim == 2, payload.options, doubts, pseudonyms)
+    return Prepared(
+        inputs,
+        context,
+        media_types=_offered(payload, len(hu)),
+        why=_why(payload, len(hu)),
+        pieces=list(_pieces(inputs, context)),
+        headers=warning_headers(doubts),
+    )
+
+
+def _pieces(inputs: Arrays, context: Context) -> Iterator[Callable[[], Prepared]]:
+    """Each object by itself."""
+    first = 0
+    for source in context.sources:
+        part = slice(first, first + len(source.hu))
+        padding = None if context.padding is None else context.padding[part]
+        own = context._replace(hu=context.hu[part], padding=padding, sources=[source])
+        yield partial(Prepared, {name: array[part] for name, array in inputs.items()}, own)
+        first = part.stop
 
 
 def _padding(
@@ -210,8 +229,8 @@ TASK = Task(
     },
     writers={
         DICOM: write_dicom,
-        RELATED: write_series,
-        ZIP: write_zip,
+        RELATED: write_dicom,
+        ZIP: write_dicom,
         NPY: write_array,
         PNG: write_preview,
         JSON: write_json,
@@ -221,6 +240,7 @@ TASK = Task(
     prepare=prepare,
     examples=examples,
     options=(SPACING, STRENGTH, NOISE, WINDOW, VIEW, DEIDENTIFY),
+    series={RELATED: partial(Related, DICOM), ZIP: partial(Archive, "dcm")},
     headers=HEADERS,
     part="dicom",
 )

@@ -1,6 +1,6 @@
 """The forms in which denoised CT slices are answered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,18 +9,19 @@ from numpy.typing import NDArray
 
 from service.bundle import Arrays, CtDenoising, Manifest
 from service.codecs import dicom, pictures
-from service.codecs.archives import write_archive
 from service.codecs.arrays import write_npy
-from service.codecs.related import write_related
-from service.messages import DICOM, JSON, NPY, PNG, ZIP, Answer
-from service.tasks.ct_options import DEIDENTIFY, NOISE, STRENGTH, VIEW, WINDOW
+from service.messages import DICOM, JSON, NPY, PNG, Answer
+from service.tasks.ct_options import NOISE, STRENGTH, VIEW, WINDOW
 from service.tasks.denoised import DIFFERENCE, Denoised
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Context(NamedTuple):
-    """What came: the slices [N, H, W] in HU and as DICOM, where they came so; and whether an array was [H, W]."""
+    """What came: the slices [N, H, W] in HU and as DICOM, where they came so; and whether an array was [H, W].
+
+    `pseudonyms` are for those who ask to be answered without the patient.
+    """
 
     hu: NDArray[np.float32]
     padding: NDArray[np.bool_] | None
@@ -28,14 +29,20 @@ class Context(NamedTuple):
     flat: bool
     options: Mapping[str, Any]
     warnings: list[str]
+    pseudonyms: dicom.Pseudonyms | None = None
 
     def denoised(self, outputs: Arrays, manifest: Manifest) -> Denoised:
         strength = self.options.get(STRENGTH.name, 1.0)
         return Denoised.blended(self.hu, outputs[manifest.outputs[0].name], strength, self.padding)
 
     def headers(self, denoised: Denoised) -> Headers:
-        """The figures, and each warning as DICOMweb gives them: PS3.18 section 8.4.3."""
-        return (*denoised.headers(), *((b"warning", f'299 quartet "{one}"'.encode()) for one in self.warnings))
+        """The figures, and the warnings."""
+        return (*denoised.headers(), *warning_headers(self.warnings))
+
+
+def warning_headers(warnings: list[str]) -> Headers:
+    """As DICOMweb gives them: PS3.18 section 8.4.3."""
+    return tuple((b"warning", f'299 quartet "{one}"'.encode()) for one in warnings)
 
 
 def write_json(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
@@ -63,29 +70,11 @@ def write_preview(outputs: Arrays, context: Context, manifest: Manifest) -> Answ
 
 
 def write_dicom(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
+    """One object."""
     denoised = context.denoised(outputs, manifest)
-    return Answer(next(_derived_files(denoised, context, manifest)), DICOM, context.headers(denoised))
-
-
-def write_series(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
-    denoised = context.denoised(outputs, manifest)
-    return Answer(*write_related(_derived_files(denoised, context, manifest), DICOM), context.headers(denoised))
-
-
-def write_zip(outputs: Arrays, context: Context, manifest: Manifest) -> Answer:
-    denoised = context.denoised(outputs, manifest)
-    return Answer(write_archive(_derived_files(denoised, context, manifest), "dcm"), ZIP, context.headers(denoised))
-
-
-def _derived_files(denoised: Denoised, context: Context, manifest: Manifest) -> Iterator[bytes]:
-    """One for each that came, in the same order."""
-    pseudonyms = dicom.Pseudonyms() if context.options.get(DEIDENTIFY.name) else None
     said = [f"{name} {context.options[name]:g}" for name in (STRENGTH.name, NOISE.name) if name in context.options]
-    first = 0
-    for source in context.sources:
-        part = slice(first, first + len(source.hu))
-        text = f"Noise reduced by {manifest.name} {manifest.version}{''.join(f', {one}' for one in said)}"
-        text = " ".join([f"{text}.", denoised.told(part), *context.warnings, "Not for diagnostic use."])
-        derivation = dicom.Derivation(manifest.name, manifest.version, text, ", ".join(said), pseudonyms)
-        yield dicom.write_derived(source, denoised.after[part], derivation)
-        first = part.stop
+    text = f"Noise reduced by {manifest.name} {manifest.version}{''.join(f', {one}' for one in said)}"
+    text = " ".join([f"{text}.", denoised.told(), *context.warnings, "Not for diagnostic use."])
+    derivation = dicom.Derivation(manifest.name, manifest.version, text, ", ".join(said), context.pseudonyms)
+    body = dicom.write_derived(context.sources[0], denoised.after, derivation)
+    return Answer(body, DICOM, context.headers(denoised))

@@ -66,9 +66,9 @@ class Denoised:
         figures = self.noise_before, self.noise_after, self.change
         return tuple((name.encode(), b"%.2f" % _rms(figure)) for name, figure in zip(FIGURES, figures, strict=True))
 
-    def told(self, part: slice) -> str:
-        """The figures of some slices in words."""
-        before, after, change = (_rms(figure[part]) for figure in (self.noise_before, self.noise_after, self.change))
+    def told(self) -> str:
+        """The figures in words."""
+        before, after, change = map(_rms, (self.noise_before, self.noise_after, self.change))
         return f"Noise {before:.1f} HU before and {after:.1f} HU after; changed by {change:.1f} HU rms."
 
     def picture(self, view: str, window: Window) -> NDArray[np.uint8]:

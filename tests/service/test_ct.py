@@ -1,5 +1,6 @@
 """CT denoising: slices come back in the form they came in, or the one that `accept` names. The toy halves them."""
 
+import asyncio
 import io
 from pathlib import Path
 from typing import Any
@@ -407,3 +408,66 @@ def test_a_spacing_is_one_number_or_two(said: Any, spacing: Any) -> None:
 def test_anything_else_is_no_spacing(said: Any) -> None:
     with pytest.raises(InvalidValue):
         parse_spacing(said)
+
+
+def in_pieces(repository: Repository, files: list[bytes], accept: str, wait_s: float = 0, **headers: str) -> Any:
+    """The messages of an answer, and how many slices the graph had seen when each came; the first is read slowly."""
+    model, body, media = repository.models["toy-ct"], *write_related(files, DICOM)
+    sent: list[tuple[dict[str, Any], float]] = []
+    given = {"host": "x", "content-type": media, "accept": accept} | headers
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/ct/denoise",
+        "query_string": b"model=toy-ct",
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+    }
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append((message, model.metrics.rows.values()[-1] - before))
+        if len(sent) == 2:
+            await asyncio.sleep(wait_s)
+
+    before = model.metrics.rows.values()[-1]
+    asyncio.run(lane_over(repository, max_body_bytes=2**24).app(scope, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("accept", [RELATED, ZIP])
+def test_a_slice_is_sent_before_the_next_is_looked_at(repository: Repository, ct_slice: bytes, accept: str) -> None:
+    sent = in_pieces(repository, series(ct_slice, 4), accept)
+    (start, _), *pieces = sent
+    assert b"content-length" not in dict(start["headers"])
+    assert [seen for message, seen in pieces if message.get("more_body")] == [1, 2, 3, 4, 4]
+    whole = b"".join(message["body"] for message, _ in pieces)
+    media = dict(start["headers"])[b"content-type"]
+    request = Request(whole, {b"content-type": media})
+    assert len(read_related(request, DICOM) if accept == RELATED else read_archive(whole, LIMITS, 2**24)) == 4
+
+
+def test_each_part_says_what_was_found_and_done_in_it(repository: Repository, ct_slice: bytes) -> None:
+    sent = in_pieces(repository, series(ct_slice, 2), RELATED)
+    for message, _ in sent[1:3]:
+        head = message["body"].partition(b"\r\n\r\n")[0]
+        assert all(b"\r\nx-%s-hu: " % name in head for name in (b"noise-before", b"noise-after", b"change"))
+
+
+def test_what_fails_in_the_middle_ends_without_an_end(repository: Repository, ct_slice: bytes) -> None:
+    sent = in_pieces(repository, series(ct_slice, 3), RELATED, wait_s=2.5, **{"x-timeout-ms": "2500"})
+    assert [message.get("status") for message, _ in sent] == [200, None]
+    assert sent[-1][0]["more_body"]
+
+
+def test_a_client_that_knows_no_chunks_gets_all_at_once(lane: Here, ct_slice: bytes) -> None:
+    async def old(scope: Any, receive: Any, send: Any) -> None:
+        await lane.app({**scope, "http_version": "1.0"}, receive, send)
+
+    body, media = write_related(series(ct_slice, 2), DICOM)
+    headers = {"content-type": media, "accept-encoding": "identity"}
+    response = Here(old)("POST", PATH, content=body, headers=headers)
+    assert int(response.headers["content-length"]) == len(response.content)
+    assert response.content.endswith(b"--\r\n")
