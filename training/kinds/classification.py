@@ -18,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from service.bundle import Arrays, DigitClassification, ImageClassification, Metric
 from service.bundle import Tensor as Declared
 from training.data import Images, Split
+from training.given.images import folder
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.measures.paired import Rows, classes
 from training.networks.blocks import Views
@@ -234,6 +235,7 @@ def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassific
         "spot_check": spot_check(data),
         "rows": rows(data, task.labels),
         "trial": {"validation": 100},
+        "given": folder(data),
     }
     return Recipe(task=task, **(usual | fields))
 

@@ -13,6 +13,7 @@ from training.data import Images, Split, mnist
 from training.export.parity import Predictor
 from training.export.penultimate import features
 from training.export.store import committed
+from training.given.images import folder
 from training.measures import generation
 from training.measures.accuracy_score import accuracy_score
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
@@ -85,6 +86,7 @@ def recipe(size: int, *, asks: bool = False, domain: Domain = DIGITS, **fields: 
         "outputs": (image(),),
         "evaluate": lambda predict, _: evaluate(predict, domain, size, asks=asks),
         "examples": lambda: examples(size, asks),
+        "given": folder(domain.data, tuple(range(LABELS))),
         "tolerance": Tolerance(atol=1e-2, rtol=1e-4),
     }
     return Recipe(task=SampleGeneration(latent_size=size, labels=labels), **(usual | fields))

@@ -25,6 +25,7 @@ from torch.nn import functional as F  # noqa: N812
 from service.bundle import Arrays, DigitClassification
 from service.bundle import Tensor as Declared
 from training.data import mnist
+from training.given.images import folder
 from training.images.augmentation import Affine
 from training.kinds import classification
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
@@ -241,6 +242,7 @@ RECIPE = Recipe(
             description="the digit drawn from its probabilities and style",
         ),
     ),
+    given=folder(mnist),
     train=train,
     evaluate=evaluate,
     examples=examples,

@@ -25,6 +25,7 @@ from torch.nn import functional as F  # noqa: N812
 from service.bundle import Arrays, ImageClassification
 from service.bundle import Tensor as Declared
 from training.data import CLOTHES, fashion_mnist
+from training.given.images import folder
 from training.images.augmentation import mirrored, shifted
 from training.kinds import classification
 from training.measures.evaluation import Evaluation, Predict, proportion
@@ -147,6 +148,7 @@ RECIPE = Recipe(
             description=f"one per label, in their order, of {', '.join(NETWORKS)}",
         ),
     ),
+    given=folder(fashion_mnist),
     train=train,
     evaluate=evaluate,
     examples=examples,

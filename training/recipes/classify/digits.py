@@ -33,6 +33,7 @@ from service.bundle import EXPLANATION, Arrays, DigitClassification, Metric
 from service.bundle import Tensor as Declared
 from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
 from training.export.weights import load_weights
+from training.given.images import folder
 from training.images.augmentation import Affine
 from training.images.corruptions import CORRUPTIONS, corrupt
 from training.images.digit_form import enlarged
@@ -438,6 +439,7 @@ RECIPE = Recipe(
             max_batch=16,  # every inner activation of each picture is held
         )
     },
+    given=folder(mnist),
     train=train,
     evaluate=evaluate,
     examples=examples,

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from service.bundle import Arrays, ImageClassification
 from service.bundle import Tensor as Declared
 from training.data import CLOTHES, Images, fashion_mnist
+from training.given.images import folder
 from training.images.augmentation import mirrored, shifted
 from training.kinds import classification
 from training.measures.evaluation import Evaluation, Predict, proportion
@@ -138,6 +139,7 @@ RECIPE = Recipe(
             description="the same of a new head on features as ImageNet taught them",
         ),
     ),
+    given=folder(fashion_mnist),
     train=train,
     evaluate=evaluate,
     examples=examples,

@@ -24,6 +24,7 @@ from service.bundle import Tensor as Declared
 from training.data import mnist
 from training.export.parity import Predictor
 from training.export.store import committed
+from training.given.images import folder
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.measures.image_quality import psnr
 from training.recipe import Recipe
@@ -182,6 +183,7 @@ RECIPE = Recipe(
             description="the digit without its noise",
         ),
     ),
+    given=folder(mnist, tuple(range(10))),
     train=train,
     evaluate=evaluate,
     examples=examples,
