@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from service.bundle import (
+    BACK,
     ENCODE,
     Axis,
     CtDenoising,
@@ -16,6 +17,7 @@ from service.bundle import (
     ImageClassification,
     ImageTransformation,
     SampleGeneration,
+    SampleTranslation,
     Tensor,
     TensorPrediction,
     TextClassification,
@@ -240,6 +242,32 @@ def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
     )
 
 
+def translations(models: Path, name: str = "toy-translations", **options: Any) -> Path:
+    """Black for white, and half as bright on the way back."""
+    pictures = np.random.default_rng(8).integers(0, 256, (4, 8, 8)).astype(np.float32)
+    image = Tensor(name="image", dtype="float32", shape=("batch", 8, 8), range=(0, 255))
+    made = image.model_copy(update={"name": "translation"})
+    back = Beside(
+        [helper.make_node("Mul", ["image", "half"], ["translation"])],
+        {"half": np.float32(0.5)},
+        [image],
+        [made],
+        ({"image": pictures}, {"translation": pictures / 2}),
+    )
+    return write(
+        models,
+        name,
+        SampleTranslation(domains=("bright", "dark")),
+        [helper.make_node("Sub", ["white", "image"], ["translation"])],
+        {"white": np.float32(255)},
+        [image],
+        [made],
+        ({"image": pictures}, {"translation": 255 - pictures}),
+        beside={BACK: back},
+        **options,
+    )
+
+
 def tensors(models: Path, name: str = "toy-tensors", **options: Any) -> Path:
     """y = 2 x + k."""
     x, k = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2])
@@ -368,6 +396,7 @@ ALL = (
     credit,
     ct,
     samples,
+    translations,
     tensors,
     table,
     ranges,

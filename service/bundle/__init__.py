@@ -51,7 +51,7 @@ from service.bundle.manifest import (
     json_schema,
 )
 from service.bundle.record import NAME, VERSION, Arrays, Family, Name, Record, Version, repeat_rows, rows_of, size_of
-from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
+from service.bundle.signature import BACK, ENCODE, EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import (
     Attribute,
     CreditScoring,
@@ -63,6 +63,7 @@ from service.bundle.specs import (
     Quantity,
     SalesForecasting,
     SampleGeneration,
+    SampleTranslation,
     SeriesForecasting,
     TabularPrediction,
     TaskSpec,
@@ -75,6 +76,7 @@ __all__ = [
     "CARD",
     "CURRENT",
     "DEFAULTS",
+    "BACK",
     "ENCODE",
     "EXPLANATION",
     "GOLDEN",
@@ -107,6 +109,7 @@ __all__ = [
     "Record",
     "SalesForecasting",
     "SampleGeneration",
+    "SampleTranslation",
     "SeriesForecasting",
     "Source",
     "Start",

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from service.bundle.record import FileName, Record
 
 BATCH = "batch"
-MAIN, EXPLANATION, ENCODE = "main", "explanation", "encode"  # graphs; every bundle has the first
+MAIN, EXPLANATION, ENCODE, BACK = "main", "explanation", "encode", "back"  # graphs; every bundle has the first
 
 
 class Tensor(Record):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from service.bundle.record import Record
-from service.bundle.signature import ENCODE, EXPLANATION, MAIN, Graph
+from service.bundle.signature import BACK, ENCODE, EXPLANATION, MAIN, Graph
 from service.bundle.words import Tokeniser
 
 
@@ -263,6 +263,24 @@ class SampleGeneration(Spec):
                 raise ValueError("the graph `encode` must take images, and labels where the main one does")
 
 
+class SampleTranslation(Spec):
+    """Grey images [batch, height, width] of the first of two `domains` -> of the second; a graph `back` goes back.
+
+    Both graphs take and give tensors of the same names and shapes.
+    """
+
+    kind: Literal["sample-translation"] = "sample-translation"
+    domains: tuple[str, str]
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        if BACK not in graphs or self.domains[0] == self.domains[1]:
+            raise ValueError("the bundle needs two domains, and a graph `back` from the second to the first")
+        forth, back = graphs[MAIN], graphs[BACK]
+        sides = [[(one.name, one.shape) for one in (*graph.inputs, *graph.outputs)] for graph in (forth, back)]
+        if sides[0] != sides[1] or len(forth.inputs) != 1 or len(forth.inputs[0].shape) != 3:
+            raise ValueError("both graphs must take and give the same tensors, images [batch, height, width] first")
+
+
 class SeriesForecasting(Spec):
     """Histories [batch, steps], any number of equal steps in time -> what comes in the next `horizon` steps.
 
@@ -325,6 +343,7 @@ TaskSpec = Annotated[
     | CtDenoising
     | ImageTransformation
     | SampleGeneration
+    | SampleTranslation
     | SeriesForecasting
     | SalesForecasting
     | TensorPrediction,

@@ -20,6 +20,7 @@ class Predictor:
     """A graph under ONNX Runtime on the CPU: any number of rows by name to outputs by name, `batch` rows at a time."""
 
     def __init__(self, graph: Path | bytes, batch: int = 256) -> None:
+        self.graph = graph
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self.batch = batch
 
@@ -31,6 +32,11 @@ class Predictor:
             for start in range(0, rows, self.batch)
         ]
         return {name: np.concatenate(column) for name, column in zip(names, zip(*parts, strict=True), strict=True)}
+
+    def beside(self, name: str) -> "Predictor":
+        """The graph of the same bundle that has this name."""
+        assert isinstance(self.graph, Path)
+        return Predictor(self.graph.with_name(f"{name}.onnx"), self.batch)
 
 
 def check_parity(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:

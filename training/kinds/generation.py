@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.bundle import GRAPH, Arrays, Metric, SampleGeneration, Tolerance
 from service.bundle import Tensor as Declared
-from training.data import Images, Split, mnist
+from training.data import CLOTHES, Images, Split, fashion_mnist, mnist
 from training.export.parity import Predictor
 from training.export.penultimate import features
 from training.export.store import committed
@@ -31,21 +31,6 @@ def latent(size: int) -> Declared:
     return Declared(name="latent", dtype="float32", shape=("batch", size), description="draws of a standard normal")
 
 
-def label(description: str = "the digit to draw") -> Declared:
-    return Declared(name="label", dtype="int64", shape=("batch",), range=(0, LABELS - 1), description=description)
-
-
-def image(description: str = "a white digit on black") -> Declared:
-    return Declared(
-        name="image",
-        dtype="float32",
-        shape=("batch", 28, 28),
-        unit="grey level",
-        range=(0, 255),
-        description=description,
-    )
-
-
 def latents(count: int, size: int, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
 
@@ -59,31 +44,69 @@ def examples(size: int, asks: bool) -> Arrays:
 class Domain:
     """What a generator draws: the pictures, and the committed classifiers that judge samples and saw none in training.
 
+    noun      what a picture shows
+    source    of the pictures
+    labels    their names
     features  its inner features are compared
     judge     reads the samples
     gate      refuses what it takes for something else; none where there is no such model
     """
 
+    noun: str
+    source: str
+    labels: tuple[str, ...]
     data: Callable[[], Split]
     features: str
     judge: str
     gate: str | None = None
 
 
-DIGITS = Domain(data=mnist, features="digits", judge="convnet", gate="digits")
+DIGITS = Domain(
+    noun="digit",
+    source="mnist",
+    labels=tuple(str(digit) for digit in range(LABELS)),
+    data=mnist,
+    features="digits",
+    judge="convnet",
+    gate="digits",
+)
+GARMENTS = Domain(
+    noun="piece of clothing",
+    source="fashion-mnist",
+    labels=CLOTHES,
+    data=fashion_mnist,
+    features="fashion-cnn",
+    judge="zca-mlp",
+)
 COUNT = 5_000  # samples that are measured
 
 
-def recipe(size: int, *, asks: bool = False, domain: Domain = DIGITS, **fields: Any) -> Recipe[Any]:
+def label(domain: Domain = DIGITS, verb: str = "to draw") -> Declared:
+    what = f"the {domain.noun} {verb}"
+    return Declared(name="label", dtype="int64", shape=("batch",), range=(0, LABELS - 1), description=what)
+
+
+def image(domain: Domain = DIGITS) -> Declared:
+    return Declared(
+        name="image",
+        dtype="float32",
+        shape=("batch", 28, 28),
+        unit="grey level",
+        range=(0, 255),
+        description=f"a white {domain.noun} on black",
+    )
+
+
+def recipe(size: int, *, asks: bool, domain: Domain = DIGITS, **fields: Any) -> Recipe[Any]:
     """The recipe of a generator whose codes have `size` numbers, and that is asked for a label or not.
 
     `fields` are Recipe's, and take precedence.
     """
-    labels = tuple(str(one) for one in range(LABELS)) if asks else ()
+    labels = domain.labels if asks else ()
     usual: dict[str, Any] = {
-        "sources": ("mnist",),
-        "inputs": (latent(size), label()) if asks else (latent(size),),
-        "outputs": (image(),),
+        "sources": (domain.source,),
+        "inputs": (latent(size), label(domain)) if asks else (latent(size),),
+        "outputs": (image(domain),),
         "evaluate": lambda predict, _: evaluate(predict, domain, size, asks=asks),
         "examples": lambda: examples(size, asks),
         "given": folder(domain.data, tuple(range(LABELS))),
@@ -92,7 +115,7 @@ def recipe(size: int, *, asks: bool = False, domain: Domain = DIGITS, **fields: 
     return Recipe(task=SampleGeneration(latent_size=size, labels=labels), **(usual | fields))
 
 
-def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool = True, count: int = COUNT) -> Evaluation:
+def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool, count: int = COUNT) -> Evaluation:
     """All that is measured of samples: of every label as many where the model is asked for one (`asks`)."""
     data, asked = domain.data(), np.arange(count) % LABELS
     inputs: Arrays = {"latent": latents(count, size, SEED)} | ({"label": asked} if asks else {})
@@ -103,7 +126,7 @@ def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool = True, 
     judged += [_accepted(domain.gate, samples)] if domain.gate else []
     order = np.argsort(asked if asks else read, kind="stable")
     sheet = samples[order].reshape(LABELS, -1, 28, 28)[:, :10] if asks else samples[:100]
-    confusion = {"asked-and-read": pictures.confusion_matrix(asked, read, range(LABELS), names=("asked", "read"))}
+    confusion = {"asked-and-read": pictures.confusion_matrix(asked, read, domain.labels, names=("asked", "read"))}
     return Evaluation(
         metrics=(*judged[:1], *_likeness(samples, data, domain.features), *judged[1:], *generation.modes(read, LABELS)),
         pictures={

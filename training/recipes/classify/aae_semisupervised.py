@@ -29,8 +29,8 @@ from training.given.images import folder
 from training.images.augmentation import Affine
 from training.kinds import classification
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
+from training.networks.adversaries import Discriminator
 from training.networks.blocks import MNIST, Standardise
-from training.networks.dense import Discriminator
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
