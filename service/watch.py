@@ -37,6 +37,7 @@ class Watch:
         self._edges = _edges(list(self.histograms.values()))
         self._missing = _missing(manifest, places, len(columns))
         self._above = np.zeros((BLOCKS, *self._edges.shape), np.int64)  # rows at or above each edge
+        self._row = np.empty(len(self.histograms), np.float32)
         self._block = 0
         self._lock = Lock()  # batches may run in threads
 
@@ -52,13 +53,26 @@ class Watch:
 
     def observe(self, inputs: Arrays, outputs: Arrays) -> None:
         """Count the rows of a batch."""
-        numbers_NF = np.column_stack([column(inputs, outputs) for column in self._columns])
-        if self._missing is not None:
-            numbers_NF = np.where(numbers_NF == self._missing, np.nan, numbers_NF)
-        reached = numbers_NF.astype(np.float32, copy=False)[:, None, :] >= self._edges
-        above = reached.sum(0, dtype=np.int32)
+        columns = [column(inputs, outputs) for column in self._columns]
         with self._lock:
-            self._above[self._turn()] += above
+            above = self._above[self._turn()]
+            if len(columns[0]) == 1:
+                above += self._reached(self._only(columns))
+            else:
+                above += self._reached(np.column_stack(columns).astype(np.float32, copy=False)[:, None, :]).sum(0)
+
+    def _only(self, columns: list[NDArray[Any]]) -> NDArray[np.float32]:
+        """The numbers of a batch of one row, put together in half the time."""
+        start, row = 0, self._row
+        for column in columns:
+            end = start + column.size
+            row[start:end] = column[0]
+            start = end
+        return row
+
+    def _reached(self, numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
+        reached = numbers >= self._edges
+        return reached if self._missing is None else reached & (numbers != self._missing)
 
     def counts(self) -> dict[str, list[int]]:
         """Rows of the window in each bin, by feature."""
@@ -95,8 +109,14 @@ def _column(feature: str, manifest: Manifest) -> Column | None:
     if feature == "probabilities" and "probabilities" in {one.name for one in manifest.outputs}:
         return lambda _, outputs: outputs["probabilities"].argmax(1)
     if feature.startswith("mean ") and first.dtype != "string" and all(isinstance(one, int) for one in first.shape[1:]):
-        return lambda inputs, _: inputs[first.name].reshape(len(inputs[first.name]), -1).mean(1)
+        return lambda inputs, _: _means(inputs[first.name])
     return None
+
+
+def _means(array: NDArray[Any]) -> NDArray[Any]:
+    """Of each item. `mean` itself takes longer for what it looks at before than for an item."""
+    flat = array.reshape(len(array), -1)
+    return np.asarray(np.add.reduce(flat, 1) / flat.shape[1])
 
 
 def _edges(histograms: Sequence[Histogram]) -> NDArray[np.float32]:
@@ -118,6 +138,8 @@ def _attributes(manifest: Manifest) -> Sequence[Attribute]:
 def _cells(manifest: Manifest, places: list[int]) -> list[Column]:
     """The columns of a table's rows at `places`, in one piece; none where it has none."""
     name = manifest.inputs[0].name
+    if places == list(range(len(_attributes(manifest)))):
+        return [lambda inputs, _: inputs[name]] if places else []
     return [lambda inputs, _: inputs[name][:, places]] if places else []
 
 
