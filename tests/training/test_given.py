@@ -1,5 +1,6 @@
 """Data from outside: what is refused, what is told, and that a row stays on its side."""
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -115,3 +117,115 @@ def test_recipes_that_make_their_data_say_so(tmp_path: Path) -> None:
     with pytest.raises(recipe.RecipeError, match="leave --data out"):
         recipe.load("sine-cosine-rnn", tmp_path)
     assert "is not there" in complaint("convnet", tmp_path / "nowhere")
+
+
+def boats(path: Path, count: int = 60, **changed: str) -> Path:
+    """A table for `linear-housing`, with another name for a column and some rows as told."""
+    rows = [f"{50 * row + 600},{1 + row % 4},{1000 * row + 9000},{row // 3}" for row in range(count)]
+    for place, text in changed.items():
+        rows[int(place.removeprefix("row"))] = text
+    path.write_text("area,rooms,price,owner\n" + "\n".join(rows) + "\n")
+    schema(path, columns={"bedrooms": "rooms"}, identity="owner")
+    return path
+
+
+def test_a_table_takes_the_place_of_a_recipes_own(tmp_path: Path) -> None:
+    found = recipe.load("linear-housing", boats(tmp_path / "boats.csv"))
+    x, y = found.examples()["row"], found.data
+    assert x[0].tolist() == [600, 1]
+    assert y
+    assert y.value[1][:2].tolist() == [9000, 10000]
+    folds = y.folds
+    assert folds is not None
+    assert all(len(set(folds[row : row + 3].tolist())) == 1 for row in range(0, 60, 3)), "an owner is on one side"
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    columns = {"area": [600 + 50 * row for row in range(60)], "bedrooms": [2] * 60, "price": [*range(60)]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "boats.parquet")
+    found = recipe.load("linear-housing", tmp_path / "boats.parquet").data
+    assert found
+    assert found.value[0][1].tolist() == [650, 2]
+    assert "bedrooms is the same in all rows" in found.report
+
+
+def test_what_is_wrong_in_a_table_is_told_by_line_and_column_and_never_by_value(tmp_path: Path) -> None:
+    said = complaint("linear-housing", boats(tmp_path / "a.csv", row3="99999,2,5,1", row5="700,many,5,1"))
+    assert "line 5: area must be from 300 to 10000" in said
+    assert "line 7: bedrooms must be a number" in said
+    assert "99999" not in said
+    (tmp_path / "b.csv").write_text("area,cost\n600,1\n")
+    assert "lacks bedrooms, price; it has area, cost" in complaint("linear-housing", tmp_path / "b.csv")
+    boats(tmp_path / "c.csv")
+    schema(tmp_path / "c.csv", column={})
+    assert "c.schema.json, column: Extra inputs" in complaint("linear-housing", tmp_path / "c.csv")
+
+
+def test_an_identity_on_two_sides_of_the_data_is_refused(tmp_path: Path) -> None:
+    rows = [f"{600 + row},2,{row},{row // 2},{'test' if row % 2 else 'train'}" for row in range(20)]
+    (tmp_path / "a.csv").write_text("area,bedrooms,price,owner,side\n" + "\n".join(rows))
+    schema(tmp_path / "a.csv", identity="owner", split="side")
+    assert "line 3: the same identity is in train, line 2, and in test" in complaint(
+        "linear-housing", tmp_path / "a.csv"
+    )
+
+
+def test_every_table_recipe_takes_its_own_attributes_back(tmp_path: Path) -> None:
+    """What the service would be sent, written as a table, is the recipe's own data again."""
+    for name, target, text in (
+        ("credit", "default", "01"),
+        ("adult-income", "income", "01"),
+        ("house-price", "price", ""),
+    ):
+        taken = recipe.load(name)
+        row = taken.examples()
+        attributes = taken.task.attributes  # type: ignore[union-attr]
+        rows = [*next(iter(row.values()))] * 40
+        texts = [
+            [one.values[int(v)] if one.values and v >= 0 else "" if v == one.missing else f"{v:g}"
+             for one, v in zip(attributes, values, strict=True)]
+            for values in rows
+        ]  # fmt: skip
+        for number, line in enumerate(texts):  # no two alike
+            place = next(i for i, one in enumerate(attributes) if one.range and one.range[1] - one.range[0] > 100)
+            low, high = attributes[place].range or (0, 0)
+            line[place] = str(int(low + (high - low) * number / len(texts)))
+        path = tmp_path / f"{name}.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*(one.name for one in attributes), target])
+            writer.writerows([*line, text[i % 2] if text else 1000 + i] for i, line in enumerate(texts))
+        found = recipe.load(name, path).data
+        given.forget()
+        assert found
+        assert found.folds is not None
+        assert len(found.folds) == len(texts)
+
+
+def test_texts_are_read_from_folders_and_from_tables_alike(tmp_path: Path) -> None:
+    lines = ["text,label"]
+    for row in range(100):
+        label, text = ("spam", "ham")[row % 2], f"letter number {chr(97 + row % 26) * (1 + row // 26)} to you"
+        (tmp_path / "mail" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mail" / label / f"{row}.txt").write_text(text)
+        lines.append(f"{text},{label}")
+    (tmp_path / "mail.csv").write_text("\n".join(lines))
+    values = []
+    for path in (tmp_path / "mail", tmp_path / "mail.csv"):
+        found = recipe.load("spam", path).data
+        given.forget()
+        assert found
+        values.append({side: sorted(getattr(found.value, side).texts) for side in ("train", "validation", "test")})
+    assert values[0] == values[1]
+
+
+def test_a_series_is_cut_by_time(tmp_path: Path) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text("month,value\n" + "\n".join(f"{row},{100 + row + row % 12}" for row in range(260)))
+    schema(path, held_out=48, validation=60)
+    found = recipe.load("gru", path).data
+    assert found
+    assert found.cuts == (152, 212)
+    given.forget()
+    path.write_text("value\n1\n2\n")
+    assert "too few" in complaint("gru", path)

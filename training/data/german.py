@@ -9,12 +9,14 @@ and single men share code A92 with non-single women, so that nobody's sex can be
 import csv
 import io
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Attribute
+from training.data.given import replaceable
 from training.data.sources import GERMAN_CREDIT
 from training.data.store import fetch
 
@@ -158,6 +160,8 @@ class Applicants:
         return type(self)(self.attributes[rows], self.default[rows])
 
 
+@replaceable
+@cache
 def applicants() -> Applicants:
     """The table as numbers."""
     rows = german_credit()

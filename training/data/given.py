@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.bundle import Source
 
 P = ParamSpec("P")
@@ -22,6 +25,8 @@ class Given:
     reader    the name of the function in training.data that gives `value` from now on
     report    what was found in it, in Markdown
     hyper     hyper-parameters that follow from it, such as how many rows validate
+    folds     of a table: which of five each row [N] is in, where the first is held out
+    cuts      of a series: where its validation begins, and where what is held out
     """
 
     source: Source
@@ -30,6 +35,8 @@ class Given:
     value: Any
     report: str
     hyper: dict[str, Any] = field(default_factory=dict)
+    folds: NDArray[np.int64] | None = None
+    cuts: tuple[int, int] | None = None
 
 
 _used: dict[str, Given] = {}
@@ -57,6 +64,11 @@ def use(given: Given) -> None:
 def forget() -> None:
     """Every reader gives its own data again."""
     _used.clear()
+
+
+def given_for(reader: Callable[..., Any]) -> Given | None:
+    """What a reader was told to give."""
+    return _used.get(reader.__name__)
 
 
 def source_of(name: str) -> Source | None:

@@ -1,10 +1,13 @@
 """Two sets of house prices: single houses of Ames, and districts of California. Attributes as the graph takes them."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Attribute
 from training.data.frames import Frame, read_frame, read_parquet
+from training.data.given import replaceable
 
 Table = tuple[NDArray[np.float32], NDArray[np.float64]]
 """Rows [N, A] and prices in dollars [N]."""
@@ -104,12 +107,16 @@ CALIFORNIA = (
 )
 
 
+@replaceable
+@cache
 def ames_houses() -> Table:
     """2,930 houses and what was paid for each."""
     columns = {name.lower(): values for name, values in read_frame("ames-housing").items()}
     return _rows(columns, AMES), columns["sale_price"].astype(np.float64)
 
 
+@replaceable
+@cache
 def california_districts() -> Table:
     """20,640 districts and the median value of their houses."""
     columns = list(read_parquet("california-housing")["california_housing"].values())

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.given import replaceable
 from training.data.sources import RATED_SNIPPETS, SPAM_ASSASSIN
 from training.data.store import fetch
 
@@ -43,6 +44,7 @@ class TextSplit(NamedTuple):
     test: Texts
 
 
+@replaceable
 @cache
 def snippets() -> TextSplit:
     """Snippets of film reviews that people did not find neutral: 0 for negative, 1 for positive.
@@ -78,6 +80,7 @@ def rated_words() -> dict[str, float]:
     return {word: float(rating) for word, rating, *_ in (line.split("\t") for line in lines if line)}
 
 
+@replaceable
 @cache
 def mails(most: int | None = None) -> TextSplit:
     """Subjects and texts of e-mails, of each the first copy: 0 for ham, 1 for spam. At `most` so many are read."""
@@ -109,5 +112,10 @@ def _split(texts: Texts) -> TextSplit:
     return TextSplit(texts.rows(places >= VALIDATING), texts.rows(validating), texts.rows(places < HELD_OUT))
 
 
+def letters_of(text: str) -> str:
+    """What copies of a text have in common: its words in small letters."""
+    return " ".join(LETTERS.findall(text.lower()))
+
+
 def _fingerprint(text: str) -> str:
-    return hashlib.sha256(" ".join(LETTERS.findall(text.lower())).encode()).hexdigest()
+    return hashlib.sha256(letters_of(text).encode()).hexdigest()

@@ -26,6 +26,14 @@ def side_of(key: str) -> str:
     return TEST if place < HELD_OUT else VALIDATION if place < VALIDATING else TRAIN
 
 
+def fold_of(key: str, whom: str, side: str) -> int:
+    """One of five folds, of which the first is what is held out."""
+    if side == TEST:
+        return 0
+    place = int((key if whom == key else fingerprint(whom.encode()))[:2], 16)
+    return 1 + max(0, place - HELD_OUT) * 4 // (256 - HELD_OUT)
+
+
 def split(keys: Sequence[str], identities: Sequence[str] | None, told: Sequence[str] | None, report: Report) -> Sides:
     """The side of each row [N]: the one that the data tells, else by its identity, else by itself.
 

@@ -1,7 +1,8 @@
 """What models of the Statlog German credit data share: the split, the 24 numeric columns, the cost and the figures."""
 
 from collections.abc import Iterator
-from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,11 @@ from torch import Tensor, nn
 from service.bundle import Histogram, Metric
 from service.bundle import Tensor as Signature
 from training.data.german import ATTRIBUTES, Applicants, applicants
+from training.data.given import Given, given_for
+from training.given.tables import table
 from training.measures.evaluation import Predict, bootstrapped, histogram, outcomes, proportion
 from training.measures.scoring import auc
+from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
 
 # B applicants, A = 20 attributes, O = 15 ordinals, I = 9 indicators, K = 24 columns
@@ -71,14 +75,24 @@ class NumericColumns(nn.Module):
         return torch.cat([ordinal_BO, indicator_BI], dim=1)
 
 
-@cache
 def split(held_out: int, seed: int) -> tuple[Applicants, Applicants]:
     """Training and held-out applicants, each with 30 % bad risks."""
     everyone = applicants()
+    if (found := given_for(applicants)) and found.folds is not None:
+        return everyone[np.flatnonzero(found.folds != 0)], everyone[np.flatnonzero(found.folds == 0)]
     known, held = train_test_split(
         np.arange(len(everyone)), test_size=held_out, stratify=everyone.default, random_state=seed
     )
     return everyone[known], everyone[held]
+
+
+def given(recipe: Recipe[Any], path: Path) -> Given:
+    """Applicants from outside: the attributes, and `default`, 1 where the loan was not paid back."""
+
+    def make(x: NDArray[np.float64], y: NDArray[np.float64], _: NDArray[np.bool_]) -> Applicants:
+        return Applicants(x.astype(np.float32), y[:, 0].astype(np.int64))
+
+    return table(applicants, ATTRIBUTES, ["default"], make, ("paid back", "default"))(recipe, path)
 
 
 def cost(risk: NDArray[np.floating], default: NDArray[np.int64]) -> float:

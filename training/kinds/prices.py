@@ -6,8 +6,9 @@ bins, mean and deviation, weights, the widening of the interval - is learned of 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from torch import Tensor, nn
 
 from service.bundle import Attribute, Metric
 from service.bundle import Tensor as Declared
+from training.data.given import Given, given_for
 from training.data.houses import MISSING, Table
+from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, proportion
 from training.networks.rows import RowNetwork
+from training.recipe import Recipe
 from training.run import Run
 
 # B or N rows, A attributes, Q = 3 quantiles
@@ -116,12 +120,24 @@ class Houses:
     attributes: tuple[Attribute, ...]
     read: Callable[[], Table]
 
-    @cached_property
+    @property
     def table(self) -> Table:
         return self.read()
 
+    def given(self, recipe: Recipe[Any], path: Path) -> Given:
+        """A table of prices from outside."""
+
+        def make(x: NDArray[np.float64], y: NDArray[np.float64], _: NDArray[np.bool_]) -> Table:
+            return x.astype(np.float32), y[:, 0]
+
+        return table(self.read, self.attributes, ["price"], make)(recipe, path)
+
     def folds(self, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Which rows are known and which held out, FOLDS times; the first is that of the served model."""
+        if (given := given_for(self.read)) and given.folds is not None:
+            for fold in range(FOLDS):
+                yield np.flatnonzero(given.folds != fold), np.flatnonzero(given.folds == fold)
+            return
         yield from KFold(FOLDS, shuffle=True, random_state=seed).split(self.table[0])
 
     def train(self, run: Run[Hyper]) -> Prices:

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from service.bundle import Arrays, Axis, Metric, SeriesForecasting
 from service.bundle import Tensor as Declared
 from training.data import cafe_turnover
+from training.data.given import given_for
+from training.given import series as given
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
 from training.networks.recurrent import Cell, Recurrent
 from training.recipe import Recipe
@@ -36,6 +38,12 @@ LEVELS = 0.5, 0.8, 0.95
 TASK = SeriesForecasting(frequency="month", season=SEASON, horizon=HORIZON, levels=LEVELS)
 TRAINING, VALIDATION = 246, 330  # months before these; the 96 from the second on are held out
 TINY, LEAST = 1e-6, 1e-20  # of the largest value, and at all: no history is evener
+
+
+def cuts() -> tuple[int, int]:
+    """Where the months that validate begin, and those that are held out."""
+    found = given_for(cafe_turnover)
+    return found.cuts if found and found.cuts else (TRAINING, VALIDATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +148,7 @@ class Served(nn.Module):
 def fit(run: Run[Any], cell: Cell) -> nn.Module:
     """Train on the first months, with the mean absolute error in units of the scale, and find the intervals."""
     hyper: Hyper = run.hyper
+    known, validated = cuts()
     series = torch.from_numpy(cafe_turnover()).float().to(run.device)
     network = Forecaster(cell, hyper).to(run.device)
     average = running_average(network, hyper.average_decay)
@@ -149,7 +158,7 @@ def fit(run: Run[Any], cell: Cell) -> nn.Module:
         network.train()
         losses = []
         for _ in run.batches(torch.arange(hyper.steps), size=1):
-            history, mask, future = pieces(series[:TRAINING], hyper)
+            history, mask, future = pieces(series[:known], hyper)
             values_BH, _ = network(history, mask)
             scale_B1 = measure(*last(history, mask))[1]
             loss = ((values_BH - future) / scale_B1).abs().clamp(max=100).mean()
@@ -157,9 +166,9 @@ def fit(run: Run[Any], cell: Cell) -> nn.Module:
             scheduler.step()
             average.update_parameters(network)
             losses.append(loss.detach())
-        error_NH, _ = errors(average.module, series, TRAINING, VALIDATION)
+        error_NH, _ = errors(average.module, series, known, validated)
         run.log(train_loss=float(torch.stack(losses).mean()), validation_error=float(error_NH.abs().mean()))
-    error_NH, uneven_N = errors(average.module, series, TRAINING, VALIDATION)
+    error_NH, uneven_N = errors(average.module, series, known, validated)
     return Served(average.module, widths((error_NH / uneven_N[:, None]).abs()))
 
 
@@ -206,7 +215,7 @@ def seasonal_naive(history: NDArray[np.float64]) -> NDArray[np.float64]:
 @cache
 def _smoothing() -> tuple[float, ...]:
     """What fits the months before the held-out ones best."""
-    known = cafe_turnover()[:VALIDATION]
+    known = cafe_turnover()[: cuts()[1]]
     begun = minimize(
         lambda p: float(np.square(_smoothed(known, p)[1]).mean()),
         (0.3, 0.05, 0.1, 0.98),
@@ -246,12 +255,12 @@ def _smoothed(
 
 def evaluate(predict: Predict) -> Evaluation:
     """Forecasts from every held-out month with as many behind it: errors beside those of others, and coverage."""
-    series = cafe_turnover()
-    origins = range(VALIDATION, len(series) - HORIZON + 1)
+    series, (trained, validated) = cafe_turnover(), cuts()
+    origins = range(validated, len(series) - HORIZON + 1)
     true_NH = np.stack([series[origin : origin + HORIZON] for origin in origins])
     outputs = predict(histories([series[:origin] for origin in origins]))
     ours = outputs["values"]
-    unit = float(np.abs(series[SEASON:VALIDATION] - series[: VALIDATION - SEASON]).mean())
+    unit = float(np.abs(series[SEASON:validated] - series[: validated - SEASON]).mean())
 
     def error(name: str, values: NDArray[Any], why: str) -> Metric:
         scaled_N = np.abs(values - true_NH).mean(1) / unit
@@ -279,8 +288,8 @@ def evaluate(predict: Predict) -> Evaluation:
             error(f"{headline} of exponential smoothing", by(exponential_smoothing), "Holt-Winters, damped"),
             *coverages,
         ),
-        pictures={"forecasts": draw(series, {o: {n: a[o - VALIDATION] for n, a in outputs.items()} for o in origins})},
-        reference=(histogram("months", [TRAINING], (0, LONGEST)),),
+        pictures={"forecasts": draw(series, {o: {n: a[o - validated] for n, a in outputs.items()} for o in origins})},
+        reference=(histogram("months", [trained], (0, LONGEST)),),
     )
 
 
@@ -288,11 +297,11 @@ def draw(series: NDArray[np.float64], forecasts: dict[int, Arrays]) -> bytes:
     """The held-out months, and the forecasts from every second year with their 80 % intervals."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
-    months = np.arange(len(series))
-    axes.plot(months[VALIDATION - 24 :], series[VALIDATION - 24 :], color="black", linewidth=0.8, label="true")
-    for origin in range(VALIDATION, len(series) - HORIZON + 1, HORIZON):
+    months, validated = np.arange(len(series)), cuts()[1]
+    axes.plot(months[validated - 24 :], series[validated - 24 :], color="black", linewidth=0.8, label="true")
+    for origin in range(validated, len(series) - HORIZON + 1, HORIZON):
         ahead, given = months[origin : origin + HORIZON], forecasts[origin]
-        axes.plot(ahead, given["values"], color=BLUE, label="forecast" if origin == VALIDATION else None)
+        axes.plot(ahead, given["values"], color=BLUE, label="forecast" if origin == validated else None)
         axes.fill_between(ahead, given["low"][1], given["high"][1], color=ORANGE, alpha=0.3, linewidth=0)
         axes.axvline(origin, color="grey", linewidth=0.5)
     axes.set(xlabel="month", ylabel="billions of dollars")
@@ -312,7 +321,9 @@ def histories(series: list[NDArray[np.float64]]) -> Arrays:
 def examples() -> Arrays:
     """Histories of different lengths, one from another unit and below 0, and one without anything."""
     series = cafe_turnover()
-    return histories([series[:40], series[100:130], series[200:205], -1000 * series[300:340], np.zeros(20)])
+    late = min(300, len(series) - 40)
+    middle = [series[late // 3 : late // 3 + 30], series[2 * late // 3 : 2 * late // 3 + 5]]
+    return histories([series[:40], *middle, -1000 * series[late : late + 40], np.zeros(20)])
 
 
 def recipe(cell: Cell, **fields: Any) -> Recipe[Any]:
@@ -332,6 +343,7 @@ def recipe(cell: Cell, **fields: Any) -> Recipe[Any]:
             Declared(name="high", dtype="float32", shape=bounds),
         ),
         "axes": {"steps": Axis(most=LONGEST, buckets=(64, 256, LONGEST), mask="mask")},
+        "given": given.series(cafe_turnover, SEASON, HORIZON),
         "train": lambda run: fit(run, cell),
         "evaluate": lambda predict, _: evaluate(predict),
         "examples": examples,

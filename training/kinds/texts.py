@@ -24,6 +24,7 @@ from service.bundle import Arrays, Axis, Metric, TextClassification, Tokeniser
 from service.bundle import Tensor as Declared
 from training.data import Texts, TextSplit
 from training.export.graph import IR_VERSION, OPSET
+from training.given import texts as given
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.measures.paired import Rows, classes
 from training.recipe import Recipe
@@ -293,5 +294,6 @@ def recipe(
         "rows": lambda predict: rows(predict, data(), task),
         "examples": lambda: examples(data, tokeniser),
         "max_batch": 32,
+        "given": given.texts(data, task.labels),
     }
     return Recipe(task=task, **(usual | fields))

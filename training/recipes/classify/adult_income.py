@@ -21,6 +21,8 @@ from torch import nn
 
 from service.bundle import Arrays, Metric, TabularPrediction, Tensor
 from training.data.adult import ATTRIBUTES, MISSING, People, adult_census
+from training.data.given import replaceable
+from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, calibration_error, proportion
@@ -32,9 +34,16 @@ HYPER = Hyper(epochs=20, bins=32, hidden_values=0.03)
 SHARES = "not over 50,000 dollars", "over 50,000 dollars"
 
 
+@replaceable
 @cache
 def people() -> tuple[People, People]:
     return adult_census()
+
+
+def sides(x: NDArray[np.float64], y: NDArray[np.float64], held: NDArray[np.bool_]) -> tuple[People, People]:
+    """Of people from outside, as `people` gives its own."""
+    known, other = (People(x[part].astype(np.float32), y[part, 0].astype(np.int64)) for part in (~held, held))
+    return known, other
 
 
 def train(run: Run[Hyper]) -> nn.Module:
@@ -123,6 +132,7 @@ RECIPE = Recipe(
     sources=("adult",),
     inputs=(tabular.row_of(ATTRIBUTES),),
     outputs=(Tensor(name="probabilities", dtype="float32", shape=("batch", 2), range=(0, 1), description="by label"),),
+    given=table(people, ATTRIBUTES, ["income"], sides, SHARES),
     train=train,
     evaluate=evaluate,
     examples=examples,

@@ -32,6 +32,8 @@ from torch import nn
 
 from service.bundle import Arrays, Metric, TabularPrediction, Tensor
 from training.data.birds import MEASURES, SPECIES, Recordings, bird_recordings
+from training.data.given import replaceable
+from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
@@ -47,9 +49,16 @@ FOLDS = 5
 HYPER = Hyper(epochs=100, batch=32, learning_rate=0.005, weight_decay=0.1, members=4, hidden=32, dropout=0.3, bins=4)
 
 
+@replaceable
 @cache
 def recordings() -> tuple[Recordings, Recordings]:
     return bird_recordings()
+
+
+def sides(x: NDArray[np.float64], y: NDArray[np.float64], held: NDArray[np.bool_]) -> tuple[Recordings, Recordings]:
+    """Of recordings from outside: each species is a column, 1 where it was heard."""
+    every = Recordings(x.astype(np.float32), (y > 0).astype(np.float32))
+    return every[np.flatnonzero(~held)], every[np.flatnonzero(held)]
 
 
 def fit(run: Run[Hyper], known: Recordings) -> rows.Labels:
@@ -210,6 +219,7 @@ RECIPE = Recipe(
             description="of each label by itself",
         ),
     ),
+    given=table(recordings, MEASURES, SPECIES, sides),
     train=train,
     evaluate=evaluate,
     examples=examples,

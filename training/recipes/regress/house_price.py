@@ -32,6 +32,7 @@ RECIPE = Recipe(
     sources=("ames-housing",),
     inputs=(tabular.row_of(AMES),),
     outputs=(tabular.values_of(PRICE), prices.INTERVAL),
+    given=HOUSES.given,
     train=HOUSES.train,
     evaluate=HOUSES.evaluate,
     examples=lambda: {"row": HOUSES.table[0][:4].astype(np.float32)},

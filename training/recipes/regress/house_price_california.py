@@ -31,6 +31,7 @@ RECIPE = Recipe(
     sources=("california-housing",),
     inputs=(tabular.row_of(CALIFORNIA),),
     outputs=(tabular.values_of(PRICE), prices.INTERVAL),
+    given=DISTRICTS.given,
     train=DISTRICTS.train,
     evaluate=DISTRICTS.evaluate,
     examples=lambda: {"row": DISTRICTS.table[0][:4].astype(np.float32)},

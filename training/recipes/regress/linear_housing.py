@@ -17,6 +17,8 @@ from torch import nn
 
 from service.bundle import Arrays, Attribute, Quantity, TabularPrediction
 from training.data import portland_housing
+from training.data.given import replaceable
+from training.given.tables import table
 from training.kinds import tabular
 from training.kinds.tabular import Hyper
 from training.measures.evaluation import Evaluation, Predict
@@ -31,6 +33,7 @@ PRICE = (Quantity(name="price", description="asked for the house", unit="dollars
 HYPER = Hyper(learning_rate=0.03)
 
 
+@replaceable
 @cache
 def houses() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Area and bedrooms [47, 2], and prices [47]."""
@@ -57,6 +60,7 @@ RECIPE = Recipe(
     sources=("portland-housing",),
     inputs=(tabular.row_of(ATTRIBUTES),),
     outputs=(tabular.values_of(PRICE),),
+    given=table(houses, ATTRIBUTES, ["price"], lambda x, y, _: (x, y[:, 0])),
     train=train,
     evaluate=evaluate,
     examples=examples,

@@ -18,7 +18,9 @@ from torch import nn
 
 from service.bundle import Arrays, TabularPrediction
 from training.data import city_profit
+from training.data.given import replaceable
 from training.data.housing import CITY, PROFIT
+from training.given.tables import table
 from training.kinds import tabular
 from training.kinds.tabular import Hyper
 from training.measures.evaluation import Evaluation, Predict
@@ -28,6 +30,7 @@ from training.run import Run
 HYPER = Hyper(standardise=False)
 
 
+@replaceable
 @cache
 def cities() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Populations [97, 1], and profits [97]."""
@@ -54,6 +57,7 @@ RECIPE = Recipe(
     sources=("city-profit",),
     inputs=(tabular.row_of(CITY),),
     outputs=(tabular.values_of(PROFIT),),
+    given=table(cities, CITY, ["profit"], lambda x, y, _: (x, y[:, 0])),
     train=train,
     evaluate=evaluate,
     examples=examples,

@@ -23,7 +23,9 @@ from torch import nn
 
 from service.bundle import Arrays, Asset, Bundle, Metric, TabularPrediction
 from training.data import city_profit
+from training.data.given import replaceable
 from training.data.housing import CITY, PROFIT, PROFIT_UNIT
+from training.given.tables import table
 from training.kinds import online, tabular
 from training.kinds.online import Course, Gram, NewtonStep, Statistics
 from training.kinds.tabular import Line
@@ -43,6 +45,7 @@ class Hyper:
 ORDERS = 50
 
 
+@replaceable
 @cache
 def cities() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Populations [97, 1], and profits [97]."""
@@ -146,6 +149,7 @@ RECIPE = Recipe(
     sources=("city-profit",),
     inputs=(tabular.row_of(CITY),),
     outputs=(tabular.values_of(PROFIT),),
+    given=table(cities, CITY, ["profit"], lambda x, y, _: (x, y[:, 0])),
     train=train,
     evaluate=evaluate,
     examples=examples,

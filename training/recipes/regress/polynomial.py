@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from service.bundle import Arrays, Attribute, Metric, Quantity, TabularPrediction
 from training.data.frames import read_frame
+from training.data.given import replaceable
+from training.given.tables import table
 from training.kinds import tabular
 from training.kinds.tabular import Hyper, Line
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
@@ -42,6 +44,7 @@ BOOK = 24.23, 19.25, 19.33, 19.42, 19.03  # squared errors by degree
 HYPER = Hyper(learning_rate=0.3)
 
 
+@replaceable
 @cache
 def cars() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Horsepower [392] and miles per gallon [392]."""
@@ -180,6 +183,7 @@ RECIPE = Recipe(
     sources=("auto",),
     inputs=(tabular.row_of(ATTRIBUTES),),
     outputs=(tabular.values_of(DISTANCE),),
+    given=table(cars, ATTRIBUTES, ["distance"], lambda x, y, _: (x[:, 0], y[:, 0])),
     train=train,
     evaluate=evaluate,
     examples=examples,
