@@ -115,7 +115,7 @@ def test_the_split_is_stratified_disjoint_and_the_same_each_time() -> None:
     assert (len(known), len(held_out)) == (900, 100)
     assert (int(known.default.sum()), int(held_out.default.sum())) == (270, 30)
     assert len(np.unique(np.concatenate([known.attributes, held_out.attributes]), axis=0)) == 1000
-    assert np.array_equal(split.__wrapped__(HYPER.held_out, HYPER.seed)[1].attributes, held_out.attributes)
+    assert np.array_equal(split(HYPER.held_out, HYPER.seed)[1].attributes, held_out.attributes)
 
 
 def test_the_threshold_is_where_approving_and_refusing_cost_the_same() -> None:
