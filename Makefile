@@ -26,7 +26,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench ablation batch-demo competitors load faults hostile protocol lock openapi sbom image image-test play validate fronts rolling-update clean
+.PHONY: help serve test check format train evaluate bench ablation batch-demo competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ faults: $(VENV)/.dev  ## Swap, break, overload, restart and kill a service under
 
 hostile: $(VENV)/.dev  ## Damaged and dear requests, requests from the OpenAPI document, attacks below HTTP
 	$(BIN)/python -m load_tests.hostile $(ARGS)
+
+newcomer: $(VENV)/.dev  ## Clone, make serve, try every snippet of the pages; ARGS=--time for the time to the first answer alone
+	$(BIN)/python -m tests.newcomer $(ARGS)
 
 protocol: $(VENV)/.dev  ## Compile the definitions in service/oip
 	$(BIN)/python -m grpc_tools.protoc --proto_path=service/oip --descriptor_set_out=service/oip/inference.binpb inference.proto health.proto reflection.proto

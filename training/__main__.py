@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 try:
+    import numpy as np
+
     from service.bundle import CARD, CURRENT, MANIFEST, Bundle, BundleError
     from training import convert as conversion
     from training import data as sources
@@ -17,7 +19,7 @@ try:
     from training.export.graph import ExportError
     from training.export.parity import Predictor
     from training.export.store import committed, export, models_directory
-    from training.measures import evaluation, scenes
+    from training.measures import canvas, evaluation, scenes
     from training.report import card, repeats, table, tabular
     from training.retraining import Retraining
     from training.run import Run, RunError, recorded
@@ -190,6 +192,18 @@ def measure_scenes(count: int, developing: bool) -> None:
         print(f"| {one.kind} | {one.pictures} | {right:.1%} | {accepted:.1%} |", flush=True)
 
 
+def measure_canvas(count: int, seed: int) -> None:
+    """Print how many drawn digits the committed `digits` reads and accepts, and how much else it accepts."""
+    predict, generator = Predictor(committed("digits").graph), np.random.default_rng(seed)
+    print("| digit | by hand | by shapes |\n|---|--:|--:|")
+    for by_hand, by_shapes in canvas.digits(predict, generator):
+        told = (f"{one.right} of {one.pictures}" for one in (by_hand, by_shapes))
+        print(f"| {by_hand.what} | {' | '.join(told)} |", flush=True)
+    print("\n| no digit | pictures | accepted |\n|---|--:|--:|")
+    for one in canvas.others(predict, generator, count):
+        print(f"| {one.what} | {one.pictures} | {one.accepted} |", flush=True)
+
+
 def _count(text: str) -> int:
     """A whole number of 1 or more."""
     if not (text.isascii() and text.isdigit() and int(text)):
@@ -240,6 +254,9 @@ def _parser() -> argparse.ArgumentParser:
     measuring = command(measure_scenes, "scenes", "how well composed scenes of digits are read")
     measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")
     measuring.add_argument("--developing", action="store_true", help="of digits that may choose something")
+    drawing = command(measure_canvas, "canvas", "how well drawn digits are read and all else is refused")
+    drawing.add_argument("--count", type=_count, default=200, help="of each kind that is no digit; default 200")
+    drawing.add_argument("--seed", type=int, default=0, help="of what is drawn; default 0")
     showing = command(show_table, "table", "one table of a family's committed models")
     families = [*table.FAMILIES, tabular.NAME]
     showing.add_argument("family", choices=families, metavar="FAMILY", help=", ".join(families))

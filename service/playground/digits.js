@@ -11,7 +11,7 @@ export async function digits(chosen) {
   const model = h("select", { onchange: () => ask() }, options(names, names.includes(chosen) ? chosen : names[0]));
   const [manyLabel, many] = checkbox("several digits", () => (picture ? ask() : resize()));
   const [whyLabel, why] = checkbox("explain", () => ask());
-  const width = h("input", { type: "range", min: 6, max: 48, value: 22 });
+  const width = h("input", { type: "range", min: 6, max: 40, value: 22 });
   const canvas = h("canvas", { className: "pen", width: TALL, height: TALL, tabIndex: 0 });
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", "Paper to draw on: arrow keys move the pen, with Shift they draw");

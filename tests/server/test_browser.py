@@ -5,7 +5,10 @@ On two sizes; and once behind a proxy that puts a prefix before the paths, with 
 
 import base64
 import io
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -397,6 +400,77 @@ def test_a_picture_is_dropped_on_a_classifier(page: Any) -> None:
     page.wait_for_selector(".drop")
     drop(page, ".drop", "boot.png", (EXAMPLES / "boot.png").read_bytes(), "image/png")
     page.wait_for_selector(".verdict >> text=ankle boot")
+
+
+PROGRAMS = {
+    "curl": ["bash", "-ec"],
+    "Python": [sys.executable, "-c"],
+    "JavaScript": ["node", "--input-type=module", "-e"],
+}
+
+
+def shown(page: Any, language: str) -> str:
+    page.check(f".tabs >> text={language}")
+    return str(page.locator(".exchange pre").text_content())
+
+
+def run_what_is_shown(page: Any, folder: Path, said: str, **env: str) -> None:
+    """In each language, beside the files that the page names; `said` is in what it prints, or the file it writes."""
+    for language, program in PROGRAMS.items():
+        if shutil.which(program[0]) is None:
+            continue
+        script = shown(page, language).replace("curl -s", "curl -s --fail-with-body")
+        written = folder / said
+        written.unlink(missing_ok=True)
+        command = [*program, script]
+        ran = subprocess.run(command, cwd=folder, env=os.environ | env, capture_output=True, timeout=120, check=False)
+        assert ran.returncode == 0, (language, script, ran.stderr)
+        assert written.exists() or said in ran.stdout.decode().replace('"', "'"), (language, ran.stdout)
+
+
+@pytest.fixture
+def desktop(browser: Any, server: Running) -> Iterator[Any]:
+    yield from opened(browser, f"{server.url}/", SIZES["desktop"])
+
+
+def test_the_request_that_is_shown_runs_in_every_language(desktop: Any, tmp_path: Path) -> None:
+    draw(desktop, SEVEN)
+    desktop.wait_for_selector("text=/7, .* % sure/")
+    (tmp_path / "drawing.png").write_bytes(fetched(desktop, "Save drawing.png"))
+    run_what_is_shown(desktop, tmp_path, "digit")
+    go(desktop, "Credit")
+    desktop.wait_for_selector(".waterfall")
+    run_what_is_shown(desktop, tmp_path, "default_probability")
+    go(desktop, "Samples")
+    desktop.wait_for_selector("text=/24 samples/")
+    assert fetched(desktop, "Download")
+    run_what_is_shown(desktop, tmp_path, "answer.png")
+    desktop.goto(f"{desktop.url.split('#')[0]}#models/linear-housing")
+    desktop.click("button:has-text('Ask')")
+    desktop.wait_for_selector(".result > *")
+    run_what_is_shown(desktop, tmp_path, "price")
+
+
+def test_the_request_for_a_series_runs_in_every_language(desktop: Any, tmp_path: Path) -> None:
+    for name in ("one slice.dcm", "it's two.dcm"):
+        shutil.copy(EXAMPLES / "slice.dcm", tmp_path / name)
+    go(desktop, "CT")
+    desktop.set_input_files("input[type=file]", sorted(tmp_path.iterdir()))
+    desktop.wait_for_selector("text=/Noise found/")
+    run_what_is_shown(desktop, tmp_path, "answer.png")
+    assert fetched(desktop, "Download as DICOM")
+    run_what_is_shown(desktop, tmp_path, "answer.zip")
+
+
+def test_the_request_of_somebody_with_a_key_takes_it_from_the_environment(
+    browser: Any, locked: Locked, tmp_path: Path
+) -> None:
+    for page in opened(browser, locked.url, SIZES["desktop"]):
+        page.fill("#key", locked.key)
+        page.press("#key", "Enter")
+        go(page, "Credit")
+        page.wait_for_selector("text=/(Approve|Decline|decides): .* %/")
+        run_what_is_shown(page, tmp_path, "default_probability", QUARTET_KEY=locked.key)
 
 
 VIEWS = ("digits", "credit", "ct", "samples", "models", "models/gru", "models/text-sentiment", "models/adult-income")

@@ -5,9 +5,10 @@ import pytest
 from numpy.random import Generator
 
 from training.data import Images, mnist
-from training.images.drawings import DIGITS, RULED, any_pen, drawn_digits, drawn_others, ruled_digits
+from training.images.drawings import DIGITS, RULED, any_pen, drawn_digits, drawn_others, ruled_digits, ruled_page
 from training.images.fonts import HANDWRITING, LIKE_DIGITS, OTHER_HANDWRITING, OTHER_LETTERS, SIGNS, handwritten
 from training.images.pages import empty_sheets, photographs, scans
+from training.measures import canvas
 
 
 @pytest.fixture
@@ -91,3 +92,17 @@ def test_a_letter_is_either_like_a_digit_or_another() -> None:
 def _alike(these: np.ndarray, those: np.ndarray) -> float:
     """The mean correlation of pictures with their counterparts."""
     return float(np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(these, those, strict=True)]))
+
+
+def test_a_drawing_counts_that_is_read_rightly_and_accepted(generator: Generator) -> None:
+    ink = [255 - ruled_page(label, 8, generator) for label in (1, 1, 7)]
+    blank = np.full((280, 280), 255, np.uint8)
+
+    def predict(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Takes all for a 1, and the second for none."""
+        assert inputs["image"].shape == (3, 28, 28)
+        return {"probabilities": np.eye(10)[[1, 1, 1]], "familiarity": np.array([1, -1, 1])}
+
+    assert canvas.score("1", [*ink, blank], predict, 1) == canvas.Score("1", 4, 2, 2)
+    assert canvas.score("other", [*ink, blank], predict) == canvas.Score("other", 4, 0, 2)
+    assert canvas.score("nothing", [blank], predict) == canvas.Score("nothing", 1, 0, 0)

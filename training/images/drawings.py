@@ -225,16 +225,18 @@ def ruled_digits(count: int, generator: Generator) -> Images:
     """`count` of each digit with a drawing program's shapes, in all pen widths and slants, as a model sees them."""
     rows, labels = [], []
     for label in range(10):
-        pages = []
-        for _ in range(count):
-            page = Image.new("L", (PAGE, PAGE), BLACK)
-            pen, width = ImageDraw.Draw(page), int(generator.integers(3, 31))
-            for shape in RULED[label]:
-                _rule(pen, shape, width)
-            slant = generator.uniform(-0.25, 0.25)
-            form = (1, slant, -slant * PAGE / 2, 0, 1, 0)
-            page = page.transform(page.size, Image.Transform.AFFINE, form, Image.Resampling.BILINEAR)
-            pages.append(np.asarray(page) if generator.random() < 0.5 else 255 - np.asarray(page))
-        rows.append(seen(pages))
+        pages = [ruled_page(label, int(generator.integers(3, 31)), generator) for _ in range(count)]
+        rows.append(seen(page if generator.random() < 0.5 else 255 - page for page in pages))
         labels.append(np.full(len(rows[-1]), label))
     return Images(np.concatenate(rows), np.concatenate(labels))
+
+
+def ruled_page(label: int, width: int, generator: Generator) -> Pixels:
+    """A digit of such shapes [280, 280], white on black, slanted."""
+    page = Image.new("L", (PAGE, PAGE), BLACK)
+    pen = ImageDraw.Draw(page)
+    for shape in RULED[label]:
+        _rule(pen, shape, width)
+    slant = generator.uniform(-0.25, 0.25)
+    form = (1, slant, -slant * PAGE / 2, 0, 1, 0)
+    return np.asarray(page.transform(page.size, Image.Transform.AFFINE, form, Image.Resampling.BILINEAR))

@@ -3,7 +3,7 @@
 import functools
 import io
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -51,16 +51,21 @@ def printed(source: str, characters: str) -> Images:
 
 def handwritten(sources: Sequence[str], characters: str, each: int, generator: Generator) -> Images:
     """`each` of the `characters` from every typeface, heavier or lighter, slanted and turned a little each time."""
-    pages, labels = [], []
+    written = [(as_mnist(page), label) for page, label in handwritten_pages(sources, characters, each, generator)]
+    return Images(np.stack([page for page, _ in written]), np.array([label for _, label in written]))
+
+
+def handwritten_pages(
+    sources: Sequence[str], characters: str, each: int, generator: Generator
+) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """The same on pages [140, 140], white on black, each with its place in `characters`."""
     for source in sources:
         face = ImageFont.truetype(io.BytesIO(_faces(source)[0]), EM)
         for label, character in enumerate(characters):
             for _ in range(each):
                 page = _written(face, character, generator)
                 if page.any():  # a typeface may lack a sign
-                    pages.append(as_mnist(page))
-                    labels.append(label)
-    return Images(np.stack(pages), np.array(labels))
+                    yield page, label
 
 
 def _written(face: ImageFont.FreeTypeFont, character: str, generator: Generator) -> NDArray[np.uint8]:

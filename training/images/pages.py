@@ -49,7 +49,12 @@ def empty_sheets(count: int, generator: Generator) -> Pixels:
 
     Fewer than `count`: on most it finds nothing.
     """
-    return seen(_photograph(_ruled(generator), generator) for _ in range(count))
+    return seen(empty_sheet(generator) for _ in range(count))
+
+
+def empty_sheet(generator: Generator) -> Pixels:
+    """A photograph of one, plain, ruled or squared."""
+    return _photograph(_ruled(generator), generator)
 
 
 def _written(digit_HW: Pixels, generator: Generator) -> NDArray[np.float64]:
