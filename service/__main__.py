@@ -12,6 +12,7 @@ quartet samples --label 7 --count 16 -o sevens.png
 quartet batch credit applicants.csv scored.csv  a job of any size, on all cores; goes on where it was killed
 quartet train convnet                           train a model; the same as `python -m training run`
 quartet release status                          which versions are served; promote, rollback, history, prune
+quartet pull s3://bucket/models [NAME...]       fetch the bundles that a store serves; --every 60 keeps on
 quartet tune [NAME...] [--output profile.json]  measure how each model runs best on this machine
 quartet key NAME                                make an API key
 
@@ -49,6 +50,8 @@ def main() -> None:
             release(words)
         elif command == ["models"]:
             models(words)
+        elif command == ["pull"]:
+            pull(words)
         elif command == ["batch"]:
             work_through(words)
         elif command == ["train"]:
@@ -133,6 +136,16 @@ def models(words: list[str]) -> None:
 def release(words: list[str]) -> None:
     from service.bundle import BundleError
     from service.release.command import main
+
+    try:
+        main(words)
+    except BundleError as error:
+        sys.exit(f"quartet: {error}")
+
+
+def pull(words: list[str]) -> None:
+    from service.bundle import BundleError
+    from service.release.pulling import main
 
     try:
         main(words)

@@ -116,6 +116,9 @@ class Settings(BaseModel):
         description="Versions of a model that `python -m service release prune` leaves, the latest ones, and on top of"
         " them the one that is served and the one before it.",
     )
+    bundle_key: Path | None = Field(
+        None, description="File of an Ed25519 public key (PEM): what is not signed by it is not served."
+    )
     trial_s: float = Field(
         60.0, gt=0, le=3600, description="Time that a new version may take in the process that tries it first."
     )

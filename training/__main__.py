@@ -155,6 +155,30 @@ def update(name: str, rows: Path, promote: bool) -> None:
     _offer(store.update(recipe.load(name), committed(name), rows), promote)
 
 
+def seal(name: str, version: str | None, key: Path) -> None:
+    """Sign a version, the served one by default, with an Ed25519 key."""
+    from training.signing import private_key, sign
+
+    found = Bundle(models_directory() / name / version) if version else committed(name)
+    sign(found, private_key(key))
+    print(f"{found.path} is signed")
+
+
+def push(address: str, names: list[str], version: str | None, key: Path | None) -> None:
+    """Put versions where services pull them from: what is served of every model, or of those named."""
+    from service.bundle import names as served
+    from service.release.remote import Remote
+    from service.release.transfer import push as put
+
+    if version and len(names) != 1:
+        raise BundleError("--version is of one model: name it")
+    remote = Remote(address)
+    for name in names or served(models_directory()):
+        if key:
+            seal(name, version, key)
+        print(f"{name} {put(models_directory(), remote, name, version)} is at {address}", flush=True)
+
+
 def prune(name: str) -> None:
     """Remove every version of a bundle but the current one."""
     print(f"{name}: removed {', '.join(store.prune(name)) or 'nothing'}")
@@ -247,6 +271,14 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_arguments(command(importing.bring, "import", "make a candidate of anybody's ONNX file"))
     gating = command(gate, "gate", "judge a candidate beside the served version, figure by figure", one, given)
     gating.add_argument("version", nargs="?", metavar="VERSION", help="default: the latest that is not served")
+    sealing = command(seal, "sign", "sign a version, so that a service with the public key serves it", one)
+    sealing.add_argument("version", nargs="?", metavar="VERSION", help="default: the served one")
+    sealing.add_argument("--key", type=Path, required=True, metavar="KEY.pem", help="of Ed25519, without a password")
+    pushing = command(push, "push", "put versions into a store or a folder, from where services pull them")
+    pushing.add_argument("address", metavar="ADDRESS", help="of a models folder: s3://, gs://, az://, file://")
+    pushing.add_argument("names", nargs="*", metavar="NAME", help="models; all that are served when none is named")
+    pushing.add_argument("--version", metavar="VERSION", help="a candidate: it is put there, and not served")
+    pushing.add_argument("--key", type=Path, metavar="KEY.pem", help="sign what is pushed")
     command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")

@@ -8,6 +8,7 @@
                             *.onnx        further graphs, as the manifest names them
                             golden.npz    inputs and the outputs they must give, see `Bundle.golden`
                             card.md       the model card, for people
+                            seal.json     the signature, where it is signed
 
     record      what all records have in common
     signature   tensors, axes and graphs
@@ -15,6 +16,7 @@
     words       how a text is taken apart
     manifest    `bundle.json`
     files       a version on disk
+    seal        its signature
 
 A version never changes, its card and what the card shows aside. The manifest refuses unknown keys, so a bundle written
 for another contract fails when it is read, not when it is asked.

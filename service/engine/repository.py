@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from service.bundle import Bundle, BundleError, Manifest, current_version, names
+from service.bundle.seal import check as check_seal
 from service.engine.defaults import Defaults, only
 from service.engine.loaded_model import LoadedModel
 from service.engine.refusals import Refusals, Refused, seen_of
@@ -279,6 +280,7 @@ class Repository:
     def _verified(self, name: str, version: str, seen: object) -> ServedModel:
         """Raises BundleError."""
         path, verdict = self.settings.models_dir / name / version, Verdict("")
+        check_seal(path, self.settings.bundle_key)
         if self._trials is not None and (verdict := self._trials.verdict(key_of(path, seen), path)).reason:
             raise BundleError(verdict.reason)
         return ServedModel(Bundle(path), self.settings, self.metrics, self._profile, verdict.size)

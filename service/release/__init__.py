@@ -5,6 +5,9 @@
     release   promotion, roll back, pruning
     archive   the served models in one file with hashes: write it, fetch it
     command   `python -m service release`
+    remote    a models folder elsewhere, by its address
+    transfer  versions to there and from there
+    pulling   `python -m service pull`
 
 `CURRENT` alone says what is served. The ledger tells how that came about.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.bundle import MANIFEST, NAME, VERSION, Bundle, BundleError, write_current
+from service.bundle.seal import check as check_seal
 from service.engine.trial import Trials
 from service.metrics import Metrics
 from service.release import ledger, verdict
@@ -20,9 +21,11 @@ REMOVED = ".removed-"
 
 
 def tried(folder: Path) -> None:
-    """Raises BundleError unless the version loads and answers as it should, in a process of its own."""
+    """Raises BundleError unless the version is signed, loads and answers as it should, in a process of its own."""
+    settings = Settings.from_environment()
     Bundle(folder)
-    if reason := Trials(Settings.from_environment(), Metrics()).verdict("", folder).reason:
+    check_seal(folder, settings.bundle_key)
+    if reason := Trials(settings, Metrics()).verdict("", folder).reason:
         raise BundleError(reason)
 
 

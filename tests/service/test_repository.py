@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service import bundle
 from service.bundle import Manifest
+from service.bundle.seal import SEAL
 from service.engine.batcher import Job
 from service.engine.repository import Repository
 from service.errors import NotReady, UnknownModel, UnknownVersion
@@ -21,6 +24,7 @@ from service.settings import Settings
 from service.stage_pool import Caller
 from tests import toys
 from tests.service.conftest import loaded
+from training.signing import sign
 
 
 def test_every_bundle_of_the_folder_is_served(toy_models: Path) -> None:
@@ -356,3 +360,26 @@ def test_a_default_that_was_unloaded_is_not_replaced(tmp_path: Path) -> None:
     repository = loaded(tmp_path)
     asyncio.run(repository.set_loaded("one", False))
     assert repository.default("tensor-prediction") == "one"
+
+
+def test_with_a_public_key_only_what_it_signed_is_served(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = tmp_path / "public.pem"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    folder = toys.ct(tmp_path / "models")
+
+    async def scene() -> None:
+        settings = Settings(models_dir=tmp_path / "models", threads=1, bundle_key=public)
+        repository = Repository(settings, Metrics())
+        await repository.load()
+        assert not repository.ready
+        assert "is not signed" in repository.index()[0].reason
+        sign(bundle.Bundle(folder), key)
+        await repository.refresh()
+        assert repository.pick("toy-ct", None).manifest.version == "1"
+        unsigned = toys.ct(tmp_path / "models", version="2")
+        (unsigned / SEAL).write_bytes((folder / SEAL).read_bytes())
+        await repository.refresh()
+        assert repository.pick("toy-ct", None).manifest.version == "1"
+
+    asyncio.run(scene())

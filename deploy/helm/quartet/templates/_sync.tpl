@@ -1,16 +1,18 @@
-{{/* A container that copies the models folder; what is written last, a model's CURRENT, makes a version served. */}}
+{{/* A container that pulls the bundles that a store serves; a model's CURRENT moves after its version is whole. */}}
 {{- define "quartet.sync" -}}
 {{- $sync := .root.Values.bundles.sync -}}
-image: {{ required "bundles.sync.image has rclone" $sync.image }}
-command: [sh, -c]
-args: [{{ .program | quote }}]
+{{- $source := required "bundles.sync.source is the address of the models folder" $sync.source -}}
+image: {{ $sync.image | default (include "quartet.image" .root) }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+command: [python, -m, service, pull]
+args: {{ concat (list $source) (.more | default list) | toJson }}
 env:
-  - name: SOURCE
-    value: {{ required "bundles.sync.source is the address of the models folder" $sync.source | quote }}
-  - name: EVERY_S
-    value: {{ $sync.everySeconds | quote }}
-  - name: RCLONE_CONFIG
-    value: /tmp/rclone.conf
+  - name: QUARTET_MODELS_DIR
+    value: /models
+{{- with (get .root.Values.settings "bundle_key") }}
+  - name: QUARTET_BUNDLE_KEY
+    value: {{ . | quote }}
+{{- end }}
 {{- with $sync.secret }}
 envFrom:
   - secretRef:
@@ -23,9 +25,4 @@ volumeMounts:
     mountPath: /tmp
   - name: models
     mountPath: /models
-{{- end -}}
-
-
-{{- define "quartet.copy" -}}
-rclone copy --exclude CURRENT --exclude DEFAULTS "$SOURCE" /models && rclone sync --delete-after "$SOURCE" /models
 {{- end -}}
