@@ -97,7 +97,7 @@ class Lane:
     async def _infer(self, task: Task, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
         exchange.require("POST")
         request = await exchange.read(self.settings, self.pipeline.budget, task.body_limit)
-        return await self.pipeline.answer(task, request, exchange.client.gone, model_name)
+        return await self.pipeline.answer(task, request, exchange.client.gone, model_name, exchange.client.alone)
 
     async def _pass_on(self, exchange: Exchange) -> None:
         """To BentoML's app, whose 404 becomes ours."""

@@ -25,7 +25,7 @@ from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, Qu
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, RELATED, ZIP, Answer, Request
 from service.settings import Settings, SettingsError
-from service.stage_pool import HEAVY, Caller, run_parser, run_stage
+from service.stage_pool import HEAVY, Caller, never, run_parser, run_stage
 from service.task import Payload, Prepared, Series, Task, Writer
 from service.tasks import TASKS
 from service.timing import Timing
@@ -65,7 +65,12 @@ class Pipeline:
         return self.settings.memory_budget or default_size(self.settings.processes, self.repository.room)
 
     async def answer(
-        self, task: Task, request: Request, abandoned: Callable[[], bool], model_name: str | None = None
+        self,
+        task: Task,
+        request: Request,
+        abandoned: Callable[[], bool],
+        model_name: str | None = None,
+        alone: Callable[[], bool] = never,
     ) -> tuple[Answer, Timing]:
         """Raises a QuartetError. `model_name` is the model that the path named, where it does."""
         started = perf_counter()
@@ -73,7 +78,7 @@ class Pipeline:
         if not request.body:
             raise EmptyBody("The request has no body.")
         task.recognise(request)
-        caller, size = Caller(deadline, abandoned, request.lease), len(request.body)
+        caller, size = Caller(deadline, abandoned, request.lease, alone), len(request.body)
         limits = self.limits(request.lease, deadline)
         reading = run_parser if request.media_type == JSON else run_stage
         payload = await reading(_weight(request), caller, task.read, request, limits)

@@ -26,12 +26,20 @@ _parser = ThreadPoolExecutor(1, "parser")
 _room = BoundedSemaphore(MOST_WAITING)
 
 
+def never() -> bool:
+    return False
+
+
 class Caller(NamedTuple):
-    """Who waits for a stage: until when (monotonic clock), whether they have gone, and the lease on their memory."""
+    """Who waits for a stage: until when (monotonic clock), whether they have gone, and the lease on their memory.
+
+    `alone` says whether theirs is the only request that the process has.
+    """
 
     deadline: float
     abandoned: Callable[[], bool]
     lease: Lease | None = None
+    alone: Callable[[], bool] = never
 
 
 async def run_stage(size: int, caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

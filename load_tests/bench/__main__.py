@@ -33,12 +33,14 @@ from service.settings import Settings
 LEGEND = """\
 Every contender answers one body, over and over, from a closed loop of connections.
 
-- ours: the service with the models that are measured, which is a process per core; also in one process
+- ours: the service with the models that are measured, which is a process per core; also in one process. Its access log
+  has errors only, as by default; `logging` is with a line for every request
 - plain: the same model behind a batchable API of BentoML, default settings, as many threads in all
 - echo: a bare ASGI app under uvicorn that returns the body
 - FastAPI, LitServe, KServe, MLServer, PyTriton: the same model, as many threads, one worker, served as their
-  documentation says (`load_tests/bench/competitors/`), no access log, batches of up to 64 where they batch;
-  JSON: the same body as ours; V1 JSON, V2 JSON and V2 binary: the same pixels in the form of the inference protocol
+  documentation says (`load_tests/bench/competitors/`), no access log but where `logging` is said, batches of up to 64
+  where they batch; JSON: the same body as ours; V1 JSON, V2 JSON and V2 binary: the same pixels in the form of the
+  inference protocol
 - ceiling: 1 / (1 / echo + 1 / model), what is left when the service adds nothing; `model` is the bare model below,
   in batches of the mean size that the service formed
 - cpu µs: processor time of the contender's processes per request
@@ -77,10 +79,11 @@ def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
     classifier = {"CLASSIFIER_GRAPH": str(bundle.graph), "CLASSIFIER_THREADS": str(threads_ours)}
     named = {"QUARTET_MODELS": bundle.manifest.name}
     single = stack.enter_context(servers.quartet({"QUARTET_WORKERS": "1", **named}))
+    logging = stack.enter_context(servers.quartet({"QUARTET_ACCESS_LOG": "all", **named}))
     plain = stack.enter_context(servers.bentoml("load_tests.bench.plain_bentoml:Plain", classifier))
     installed = [competitor for competitor in COMPETITORS if competitor.is_installed()]
     competitors = {one.product: stack.enter_context(one.serving(classifier)) for one in installed}
-    return running._replace(single=single, plain=plain, competitors=competitors)
+    return running._replace(single=single, logging=logging, plain=plain, competitors=competitors)
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -21,11 +21,12 @@ SEVEN = 7
 
 
 class Servers(NamedTuple):
-    """Base URLs, and the competitors by product. `single` is the service in one process."""
+    """Base URLs, and the competitors by product. `single` is the service in one process, `logging` with a whole log."""
 
     ours: str
     echo: str
     single: str = ""
+    logging: str = ""
     plain: str = ""
     competitors: Mapping[str, Server] = {}
 
@@ -51,6 +52,8 @@ def digits(servers: Servers, bundle: Bundle) -> Part:
         classify(servers.ours, "npy", in_npy),
         classify(servers.single, "JSON", in_json, ", 1 process"),
         classify(servers.single, "npy", in_npy, ", 1 process"),
+        classify(servers.logging, "JSON", in_json, ", logging"),
+        classify(servers.logging, "npy", in_npy, ", logging"),
         Contender("plain", "JSON", servers.plain + "/classify", in_json, plain, "echo, JSON"),
         *rivals(servers.competitors, digit(SEVEN)[None], expected),
         Contender("echo", "JSON", servers.echo, in_json, in_json.content.__eq__),

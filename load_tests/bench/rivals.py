@@ -85,8 +85,10 @@ def read_binary(answer: bytes) -> ArrayLike:
 
 V2_JSON = Form("V2 JSON", INFER, flat, read_flat)
 V2_BINARY = Form("V2 binary", INFER, binary, read_binary)
+FASTAPI = Form("JSON", "/classify", nested("images"), read_field("probabilities"))
 FORMS = {
-    "FastAPI": (Form("JSON", "/classify", nested("images"), read_field("probabilities")),),
+    "FastAPI": (FASTAPI,),
+    "FastAPI, logging": (FASTAPI,),
     "LitServe": (Form("JSON", "/predict", nested("images"), read_field("probabilities")),),
     "KServe": (Form("V1 JSON", "/v1/models/digits:predict", nested("instances"), read_field("predictions")), V2_BINARY),
     "MLServer": (V2_JSON,),  # reads no binary tensors over HTTP

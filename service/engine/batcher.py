@@ -1,11 +1,11 @@
 """Rows of concurrent requests become batches.
 
-One queue per served model version. There is no artificial delay: whenever the session is free, everything that
-waits and has the same item shape goes as one batch of up to `max_batch` rows, so batches form while the previous
-one runs. Urgent jobs go before patient ones, which ride along where there is room. A batch that takes less than
-`INLINE_S` runs on the event loop, where handing it to a thread and back would cost more than it frees; a longer one
-runs in a thread. How long it takes was measured beforehand, and is corrected by how much longer others took lately: a
-graph may look twice at what it is unsure of.
+One queue per served model version. There is no artificial delay: whenever the session is free, everything that waits
+and has the same item shape goes as one batch of up to `max_batch` rows, so batches form while the previous one runs.
+Urgent jobs go before patient ones, which ride along where there is room. A batch that takes less than `INLINE_S` runs
+on the event loop, where handing it to a thread and back would cost more than it frees, and at once where its request
+is the only one of the process: nobody could ride along. A longer one runs in a thread. How long it takes was measured
+beforehand, and is corrected by how much longer others took lately: a graph may look twice at what it is unsure of.
 
 A job's deadline, and whether anybody still waits, is looked at when its turn has come, before somebody is refused
 for lack of room and whenever a batch begins in a thread; the deadline by a timer as well where that may take long:
@@ -139,6 +139,8 @@ class Batcher:
             if self._is_full(job):
                 raise QueueFull(f"{self.queued_rows} samples are waiting already. Try again in a moment.")
         if job.rows <= self.max_batch:
+            if job.caller.alone() and self._is_idle() and self._is_short([job], job.rows):
+                return self._run_now(job)
             return await self._enqueue(job)
         parts = [
             Job(rows, job.caller, job.priority, follows=number > 0, times=job.times)
@@ -151,6 +153,20 @@ class Batcher:
 
     def _is_full(self, job: Job) -> bool:
         return self.queued_rows > 0 and self.queued_rows + job.rows > self.max_queue_rows
+
+    def _is_idle(self) -> bool:
+        return not self._running and not self.queued_rows
+
+    def _run_now(self, job: Job) -> Arrays:
+        """What `_dispatch` would come to in the next turn of the loop, without a future and its turns."""
+        if (fault := _fault(job, monotonic())) is not None:
+            raise fault
+        job.queued_s = perf_counter() - job.queued_at
+        (result,), job.infer_s = _attempt(self._run, [job])
+        self._learn([job], job.rows, job.infer_s)
+        if isinstance(result, QuartetError):
+            raise result
+        return result
 
     def _sweep(self) -> None:
         """Drop the dead, once in a turn of the loop: no more are known of within it."""
@@ -208,7 +224,7 @@ class Batcher:
     def _start(self, batch: list[Job]) -> bool:
         """Run the batch; whether it is done already."""
         rows = sum(job.rows for job in batch)
-        if self._cost_s[rows] * batch[0].times * max(1.0, self._times) <= INLINE_S:
+        if self._is_short(batch, rows):
             self._finish(batch, rows, *_attempt(self._run, batch))
             return True
         self._running += 1
@@ -222,6 +238,9 @@ class Batcher:
         running = asyncio.get_running_loop().run_in_executor(self._executor, _attempt, self._run, batch)
         running.add_done_callback(lambda done: self._resume(batch, rows, done))
         return False
+
+    def _is_short(self, batch: list[Job], rows: int) -> bool:
+        return self._cost_s[rows] * batch[0].times * max(1.0, self._times) <= INLINE_S
 
     def _resume(
         self, batch: list[Job], rows: int, done: "asyncio.Future[tuple[list[Arrays | QuartetError], float]]"
@@ -271,14 +290,10 @@ class Batcher:
         return rows
 
     def _dead(self, job: Job, now: float) -> bool:
-        if job.future.done():
-            pass
-        elif job.caller.abandoned():
-            job.future.set_exception(ClientGone("The client hung up."))
-        elif now > job.caller.deadline:
-            job.future.set_exception(DeadlineExceeded("The request's time was up before its turn came."))
-        else:
-            return False
+        if not job.future.done():
+            if (fault := _fault(job, now)) is None:
+                return False
+            job.future.set_exception(fault)
         self.queued_rows -= job.rows
         return True
 
@@ -291,8 +306,20 @@ class Batcher:
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)
+        self._learn(batch, rows, infer_s)
+
+    def _learn(self, batch: list[Job], rows: int, infer_s: float) -> None:
         self._times += (min(infer_s / (self._cost_s[rows] * batch[0].times), MOST_TIMES) - self._times) / LATELY
         self._observe(rows, infer_s, [job.queued_s for job in batch if not job.follows])
+
+
+def _fault(job: Job, now: float) -> QuartetError | None:
+    """Why nobody waits for the job any more; None: somebody does."""
+    if job.caller.abandoned():
+        return ClientGone("The client hung up.")
+    if now > job.caller.deadline:
+        return DeadlineExceeded("The request's time was up before its turn came.")
+    return None
 
 
 def _attempt(run: Run, batch: list[Job]) -> "tuple[list[Arrays | QuartetError], float]":

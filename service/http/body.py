@@ -29,6 +29,11 @@ class Client:
     def __init__(self, receive: Receive) -> None:
         self._cycle = getattr(receive, "__self__", None)
 
+    def alone(self) -> bool:
+        """Whether no other request has come to the process: each has a task from its head on."""
+        connection = getattr(getattr(self._cycle, "on_response", None), "__self__", None)
+        return len(getattr(connection, "tasks", ())) == 1
+
     def gone(self) -> bool:
         return getattr(self._cycle, "disconnected", False)
 

@@ -13,13 +13,15 @@ from service.settings import SettingsError
 
 USED: dict[type, str] = {
     HttpToolsProtocol: """
-        config connections cycle flow headers loop parser pipeline scope timeout_keep_alive timeout_keep_alive_task
-        transport connection_made connection_lost data_received on_message_begin on_url on_header on_headers_complete
-        on_body on_message_complete on_response_complete pause_writing resume_writing send_400_response
-        timeout_keep_alive_handler _should_upgrade _start_asgi_task _unset_keepalive_if_required
+        config connections cycle flow headers loop parser pipeline scope tasks timeout_keep_alive
+        timeout_keep_alive_task transport connection_made connection_lost data_received on_message_begin on_url
+        on_header on_headers_complete on_body on_message_complete on_response_complete pause_writing resume_writing
+        send_400_response timeout_keep_alive_handler _should_upgrade _start_asgi_task _unset_keepalive_if_required
         _unsupported_upgrade_warning
     """,
-    RequestResponseCycle: "body disconnected flow keep_alive message_event more_body response_complete scope transport",
+    RequestResponseCycle: """
+        body disconnected flow keep_alive message_event more_body on_response response_complete scope transport
+    """,
     FlowControl: "drain pause_reading resume_reading resume_writing write_paused",
 }
 

@@ -405,3 +405,48 @@ def test_a_crowd_that_is_refused_is_looked_through_once_a_turn(executor: ThreadP
         await asyncio.gather(first, *waiting)
 
     asyncio.run(scene())
+
+
+def alone(asked: Job) -> Job:
+    """The same rows, of the only request that the process has."""
+    return Job(asked.inputs, asked.caller._replace(alone=lambda: True))
+
+
+def test_the_only_request_of_a_process_is_answered_in_the_same_turn(executor: ThreadPoolExecutor) -> None:
+    seen: list[Any] = []
+    queue = batcher(Graph(), executor, observe=lambda *what: seen.append(what))
+    asked = alone(job(2))
+    with pytest.raises(StopIteration) as done:
+        queue.submit(asked).send(None)
+    assert done.value.value["y"][:, 0].tolist() == [4, 7]
+    ((rows, infer_s, (queued_s,)),) = seen
+    assert (rows, infer_s, queued_s) == (2, asked.infer_s, asked.queued_s)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        (job(1, first=POISON), InferenceFailed),
+        (job(1, deadline=0.0), DeadlineExceeded),
+        (job(1, gone=lambda: True), ClientGone),
+    ],
+)
+def test_it_fails_as_any_other(executor: ThreadPoolExecutor, wanted: Job, error: type[QuartetError]) -> None:
+    with pytest.raises(error):
+        asyncio.run(batcher(Graph(), executor).submit(alone(wanted)))
+
+
+@pytest.mark.parametrize("cost_s", [INLINE, THREADED])
+def test_it_overtakes_nobody_and_blocks_no_loop(executor: ThreadPoolExecutor, cost_s: list[float]) -> None:
+    async def main() -> list[float]:
+        graph = Graph()
+        queue = batcher(graph, executor, cost_s)
+        first = asyncio.ensure_future(queue.submit(job(1, first=5)))
+        await asyncio.sleep(0)
+        second = queue.submit(alone(job(1, first=9)))
+        assert second.send(None) is not None  # it waits
+        second.close()
+        await first
+        return [float(batch[0, 0]) for batch in graph.batches]
+
+    assert asyncio.run(main())[0] == 5

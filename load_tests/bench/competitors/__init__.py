@@ -14,12 +14,16 @@ ENVIRONMENTS = PROJECT / ".competitors"
 
 
 class Competitor(NamedTuple):
-    """A product, its module here and a path that answers 200 once it serves. `polls`: also while nobody asks it."""
+    """A product, its module here and a path that answers 200 once it serves. `polls`: also while nobody asks it.
+
+    `logs`: every request.
+    """
 
     product: str
     module: str
     ready: str
     polls: bool = False
+    logs: bool = False
 
     @property
     def requirements(self) -> Path:
@@ -43,11 +47,13 @@ class Competitor(NamedTuple):
 
     def serving(self, environment: dict[str, str]) -> AbstractContextManager[Server]:
         """Raises ServerError."""
-        return servers.module(f"{__name__}.{self.module}", self.ready, environment, self.python, self.polls)
+        logging = {"ACCESS_LOG": "all"} if self.logs else {}
+        return servers.module(f"{__name__}.{self.module}", self.ready, environment | logging, self.python, self.polls)
 
 
 COMPETITORS = (
     Competitor("FastAPI", "fastapi", "/docs"),
+    Competitor("FastAPI, logging", "fastapi", "/docs", logs=True),
     Competitor("LitServe", "litserve", "/health", polls=True),
     Competitor("KServe", "kserve", "/v2/models/digits/ready"),
     Competitor("MLServer", "mlserver", "/v2/models/digits/ready"),
