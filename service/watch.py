@@ -5,8 +5,10 @@ histograms.
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import chain
+from math import prod
 from threading import Lock
 from typing import Any
 
@@ -36,8 +38,9 @@ class Watch:
         self._columns = [*_cells(manifest, places), *columns.values()]
         self._edges = _edges(list(self.histograms.values()))
         self._missing = _missing(manifest, places, len(columns))
+        self._bins = _bins(self._edges, self._missing)
         self._above = np.zeros((BLOCKS, *self._edges.shape), np.int64)  # rows at or above each edge
-        self._row = np.empty(len(self.histograms), np.float32)
+        self._lone = [[0] * self._edges.size for _ in range(BLOCKS)]  # rows that came alone, by feature and bin
         self._block = 0
         self._lock = Lock()  # batches may run in threads
 
@@ -54,32 +57,39 @@ class Watch:
     def observe(self, inputs: Arrays, outputs: Arrays) -> None:
         """Count the rows of a batch."""
         columns = [column(inputs, outputs) for column in self._columns]
+        if len(columns[0]) == 1:
+            found = self._bins_of(columns)
+            with self._lock:
+                lone = self._lone[self._turn()]
+                for place in found:
+                    lone[place] += 1
+            return
+        numbers_NF = np.column_stack(columns).astype(np.float32, copy=False)
+        reached = (numbers_NF[:, None, :] >= self._edges) & (numbers_NF != self._missing)[:, None, :]
         with self._lock:
-            above = self._above[self._turn()]
-            if len(columns[0]) == 1:
-                above += self._reached(self._only(columns))
-            else:
-                above += self._reached(np.column_stack(columns).astype(np.float32, copy=False)[:, None, :]).sum(0)
+            self._above[self._turn()] += reached.sum(0)
 
-    def _only(self, columns: list[NDArray[Any]]) -> NDArray[np.float32]:
-        """The numbers of a batch of one row, put together in half the time."""
-        start, row = 0, self._row
+    def _bins_of(self, columns: Sequence[NDArray[Any]]) -> list[int]:
+        """Places in `_lone` of the only row of a batch.
+
+        Without numpy: a model leaves so little in the processor's caches that each of its steps takes 5 microseconds.
+        """
+        numbers: list[float] = []
         for column in columns:
-            end = start + column.size
-            row[start:end] = column[0]
-            start = end
-        return row
-
-    def _reached(self, numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
-        reached = numbers >= self._edges
-        return reached if self._missing is None else reached & (numbers != self._missing)
+            found = column[0].tolist()
+            numbers += found if isinstance(found, list) else (found,)
+        return [
+            start + bisect_right(edges, number)
+            for number, (edges, start, missing) in zip(numbers, self._bins, strict=True)
+            if number == number and number != missing
+        ]
 
     def counts(self) -> dict[str, list[int]]:
         """Rows of the window in each bin, by feature."""
         with self._lock:
             self._turn()
-            above = self._above.sum(0)
-        counts = -np.diff(above, axis=0, append=0).T
+            above, lone = self._above.sum(0), np.sum(self._lone, axis=0)
+        counts = -np.diff(above, axis=0, append=0).T + lone.reshape(above.shape[::-1])
         return {
             name: row[: len(one.counts)].tolist()
             for (name, one), row in zip(self.histograms.items(), counts, strict=True)
@@ -90,8 +100,9 @@ class Watch:
         block = int(self._clock() * BLOCKS / self.window_s)
         passed = min(block - self._block, BLOCKS)
         if passed > 0:
-            stale = np.arange(block - passed + 1, block + 1) % BLOCKS
-            self._above[stale] = 0
+            for stale in range(block - passed + 1, block + 1):
+                self._above[stale % BLOCKS] = 0
+                self._lone[stale % BLOCKS] = [0] * self._edges.size
             self._block = block
         return block % BLOCKS
 
@@ -109,14 +120,14 @@ def _column(feature: str, manifest: Manifest) -> Column | None:
     if feature == "probabilities" and "probabilities" in {one.name for one in manifest.outputs}:
         return lambda _, outputs: outputs["probabilities"].argmax(1)
     if feature.startswith("mean ") and first.dtype != "string" and all(isinstance(one, int) for one in first.shape[1:]):
-        return lambda inputs, _: _means(inputs[first.name])
+        return _mean(first.name, prod(int(one) for one in first.shape[1:]))
     return None
 
 
-def _means(array: NDArray[Any]) -> NDArray[Any]:
-    """Of each item. `mean` itself takes longer for what it looks at before than for an item."""
-    flat = array.reshape(len(array), -1)
-    return np.asarray(np.add.reduce(flat, 1) / flat.shape[1])
+def _mean(name: str, size: int) -> Column:
+    """Of each item of `size` numbers, in one step: `mean` takes three."""
+    share = np.full(size, 1 / size, np.float32)
+    return lambda inputs, _: np.asarray(np.dot(inputs[name].reshape(-1, size), share))
 
 
 def _edges(histograms: Sequence[Histogram]) -> NDArray[np.float32]:
@@ -143,9 +154,15 @@ def _cells(manifest: Manifest, places: list[int]) -> list[Column]:
     return [lambda inputs, _: inputs[name][:, places]] if places else []
 
 
-def _missing(manifest: Manifest, places: list[int], others: int) -> NDArray[np.float32] | None:
-    """What stands for a missing value, by column; None where nothing does."""
+def _missing(manifest: Manifest, places: list[int], others: int) -> NDArray[np.float32]:
+    """What stands for a missing value, by column; NaN always does."""
     found = [_attributes(manifest)[place].missing for place in places]
-    if not any(one is not None for one in found):
-        return None
     return np.array([np.nan if one is None else one for one in found] + [np.nan] * others, np.float32)
+
+
+def _bins(edges: NDArray[np.float32], missing: NDArray[np.float32]) -> list[tuple[list[float], int, float]]:
+    """By feature: the edges between its bins, the place of its first one among all, and what stands for missing."""
+    inner = [column[~np.isnan(column)].tolist() for column in edges[1:].T]
+    return [
+        (one, place * len(edges), float(absent)) for place, (one, absent) in enumerate(zip(inner, missing, strict=True))
+    ]

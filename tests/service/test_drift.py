@@ -92,10 +92,12 @@ def test_a_window_counts_inputs_and_outputs_by_the_bins_of_the_bundle(watched: M
     assert watch.unwatched == ["moon"]
 
 
-def test_bins_are_those_that_the_histogram_was_counted_in(applicants: Applicants, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 150])
+def test_bins_are_those_that_the_histogram_was_counted_in(applicants: Applicants, tmp_path: Path, batch: int) -> None:
     reference = reference_of(applicants)[:-1]
     watch = Watch(Bundle(toys.credit(tmp_path, changes={"reference": tuple(reference)})).manifest, 60)
-    for part in np.array_split(applicants.attributes, 7):
+    for start in range(0, len(applicants.attributes), batch):
+        part = applicants.attributes[start : start + batch]
         watch.observe({"applicant": part}, {})
     assert watch.counts() == {one.feature: list(one.counts) for one in reference}
 
@@ -103,7 +105,8 @@ def test_bins_are_those_that_the_histogram_was_counted_in(applicants: Applicants
 def test_what_is_missing_is_not_counted(tmp_path: Path) -> None:
     watch = Watch(Bundle(toys.ranges(tmp_path, changes={"reference": (ROOMS, PRICE)})).manifest, 60)
     watch.observe(*rows([-1, 4]))
-    assert watch.counts() == {"rooms": [0, 1, 0], "price": [1, 1, 0]}
+    watch.observe(*rows([-1]))
+    assert watch.counts() == {"rooms": [0, 1, 0], "price": [2, 1, 0]}
 
 
 def test_a_window_slides(watched: Manifest) -> None:
