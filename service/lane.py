@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
+from service import streaming
 from service.errors import MalformedRequest, UnknownRoute
 from service.http.access_log import AccessLog
 from service.http.body import Message, Receive
@@ -94,8 +95,11 @@ class Lane:
         if self._keys is not None and not is_open(scope["path"]):
             self._keys.admit(exchange.headers)
 
-    async def _infer(self, task: Task, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing]:
+    async def _infer(self, task: Task, model_name: str | None, exchange: Exchange) -> tuple[Answer, Timing | None]:
         exchange.require("POST")
+        if streaming.asked(task, exchange.scope["query_string"]):
+            exchange.begin(self.pipeline.budget)
+            return await streaming.answer(task, exchange, self.pipeline), None
         request = await exchange.read(self.settings, self.pipeline.budget, task.body_limit)
         return await self.pipeline.answer(task, request, exchange.client.gone, model_name, exchange.client.alone)
 

@@ -11,7 +11,7 @@ from service.budget import Lease
 from service.caching import short_cache
 from service.errors import InvalidValue, NotAcceptable
 
-JSON, NPY, PNG, WEBP, GIF, DICOM, CSV, TEXT, FORM, RELATED, ZIP = (
+JSON, NPY, PNG, WEBP, GIF, DICOM, CSV, TEXT, FORM, RELATED, ZIP, ARROW, PARQUET, NDJSON = (
     "application/json",
     "application/x-npy",
     "image/png",
@@ -23,6 +23,9 @@ JSON, NPY, PNG, WEBP, GIF, DICOM, CSV, TEXT, FORM, RELATED, ZIP = (
     "multipart/form-data",
     "multipart/related",
     "application/zip",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+    "application/x-ndjson",
 )
 
 

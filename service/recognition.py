@@ -3,7 +3,7 @@
 import re
 
 from service.codecs.cells import SEPARATORS
-from service.messages import CSV, DICOM, JSON, NPY, TEXT
+from service.messages import ARROW, CSV, DICOM, JSON, NPY, PARQUET, TEXT
 
 # What programs say when they do not know. curl says the last one of any body.
 UNSAID = {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
@@ -15,6 +15,8 @@ BEGINNINGS = (
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
     (b"\x93NUMPY", NPY),
+    (b"PAR1", PARQUET),
+    (b"\xff\xff\xff\xff", ARROW),
     (b"%PDF-", "application/pdf"),
     (b"PK\3\4", "application/zip"),
     (b"\2\0\0\0", DICOM),  # without its preamble: the first group of elements

@@ -65,6 +65,21 @@ class Prepared(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+class RowStream(NamedTuple):
+    """How a task answers rows of a table while more of them arrive.
+
+    field        that a row stands in, as errors say
+    prepare      from the rows of a part and the options
+    columns      that the answer adds to a part, by outputs and context
+    predictions  of a part, as JSON has them
+    """
+
+    field: str
+    prepare: Callable[[Any, Mapping[str, Any], Manifest], Prepared]
+    columns: Callable[[Arrays, Any, Manifest], Mapping[str, Any]]
+    predictions: Callable[[Arrays, Any, Manifest], list[dict[str, Any]]]
+
+
 Reader = Callable[[Request, Limits, frozenset[str]], Body]  # the set: names of the fields that may come beside samples
 Writer = Callable[[Arrays, Any, Manifest], Answer]  # outputs, context
 
@@ -117,6 +132,7 @@ class Task:
     body_limit  bytes of a body, several times what the largest honest one has; None: as many as the settings allow
     describe    adds to the schemas of the OpenAPI document what the served models say
     examples    from a bundle's golden inputs and outputs
+    stream      where rows may be answered while others arrive, `?stream=true`
     """
 
     name: str
@@ -134,6 +150,7 @@ class Task:
     series: Mapping[str, Callable[[], Series]] = field(default_factory=dict)
     headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     body_limit: int | None = None
+    stream: RowStream | None = None
     describe: Callable[[dict[str, Any], Sequence[Manifest]], None] | None = None
 
     @property
@@ -150,13 +167,20 @@ class Task:
         body = reader(request, limits, self.fields)
         if not body.fields and not request.query:
             return Payload(body.samples, request.media_type, None, None, {}, body.work)
-        options, work = {}, body.work
-        for option in self.options:
-            if (value := _value_of(option.name, option.parse, body.fields, request.query)) is not None:
-                options[option.name] = value
-                work += option.work if value else 0
-        model, version = (_value_of(name, optional_text, body.fields, request.query) for name in ("model", "version"))
+        model, version, options = self.asked(body.fields, request.query)
+        work = body.work + sum(one.work for one in self.options if options.get(one.name))
         return Payload(body.samples, request.media_type, model, version, options, work)
+
+    def asked(
+        self, fields: Mapping[str, object], query: Mapping[str, str]
+    ) -> tuple[str | None, str | None, dict[str, Any]]:
+        """Model, version and options. Raises InvalidValue."""
+        options = {}
+        for option in self.options:
+            if (value := _value_of(option.name, option.parse, fields, query)) is not None:
+                options[option.name] = value
+        model, version = (_value_of(name, optional_text, fields, query) for name in ("model", "version"))
+        return model, version, options
 
     def recognise(self, request: Request) -> None:
         """Where the sender does not say what the body is, go by its first bytes."""

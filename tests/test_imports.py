@@ -54,6 +54,11 @@ def test_one_place_of_the_service_imports_a_runtime(package: str, place: str) ->
     assert importers("service", package) == {place}
 
 
+def test_few_places_of_the_service_import_what_may_be_missing() -> None:
+    jobs = {"service/bulk/sinks.py", "service/bulk/sources.py"}
+    assert importers("service", "pyarrow") == {"service/codecs/arrow.py", *jobs}
+
+
 @pytest.mark.parametrize("room", ["engine", "http", "codecs", "bundle", "release"])
 def test_a_room_of_the_service_knows_nothing_of_those_above_it(room: str) -> None:
     below = {"release": {"engine"}}.get(room, set())

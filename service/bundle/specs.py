@@ -156,13 +156,15 @@ class CreditScoring(_Tabular):
 
     With `refer`, probabilities from its low to its high are for a person to decide. A model that explains itself also
     gives `contributions` [batch, attributes], what each attribute adds to the log-odds of default, and has a graph
-    `explanation` that gives `alternatives` [batch, attributes, levels]: what it would add at each of its levels.
+    `explanation` that gives `alternatives` [batch, attributes, levels]: what it would add at each of its levels. With
+    a `coverage` that graph also gives `interval` [batch, 2], which is to hold the true probability so often.
     """
 
     kind: Literal["credit-scoring"] = "credit-scoring"
     decision_threshold: float = Field(gt=0, lt=1)
     points: Points = Points()
     refer: tuple[float, float] | None = None
+    coverage: float | None = Field(default=None, gt=0, lt=1)
 
     def check(self, graphs: Mapping[str, Graph]) -> None:
         super().check(graphs)
@@ -173,6 +175,10 @@ class CreditScoring(_Tabular):
             _require(graphs[MAIN], "contributions", len(self.attributes))
             most = max(len(one.values or one.levels) for one in self.attributes)
             _require(explanation, "alternatives", len(self.attributes), most)
+        if self.coverage is not None:
+            if explanation is None:
+                raise ValueError(f"an interval comes from the graph {EXPLANATION}, which is missing")
+            _require(explanation, "interval", 2)
 
 
 class Quantity(Record):

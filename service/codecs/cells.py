@@ -23,7 +23,8 @@ NO_ROW = "The CSV has no row below its header."
 class Table(NamedTuple):
     """`rows` hold a cell for each of the `names`, but those in `uneven`, which have more or fewer.
 
-    `decimal` is the mark in its numbers, where something beside them tells.
+    `decimal` is the mark in its numbers, where something beside them tells. `columns` are those of a table that came
+    with types; then cells have types, too, and None is an empty one.
     """
 
     names: list[str]
@@ -33,6 +34,7 @@ class Table(NamedTuple):
     line_end: str = "\n"
     marked: bool = False
     decimal: str | None = None
+    columns: Any = None
 
 
 def read(body: bytes, field: str, limits: Limits) -> Table:
@@ -44,22 +46,30 @@ def read(body: bytes, field: str, limits: Limits) -> Table:
     if not rows:
         raise EmptyBody(NO_ROW)
     limits.check_rows(len(rows), field)
-    uneven = frozenset(place for place, row in enumerate(rows) if len(row) != len(reader.names))
-    line_end = "\r\n" if "\r\n" in text[:LONGEST_ROW] else "\n"
-    return Table(reader.names, rows, uneven, reader.separator, line_end, _is_marked(body))
+    return reader.table(rows)._replace(line_end=line_end_of(text), marked=is_marked(body))
 
 
 class Reader:
     """The rows below a header, one after the other; the header says what is between the cells."""
 
-    def __init__(self, lines: "Lines", field: str) -> None:
-        """Raises MalformedBody, and InvalidValue for names that no table can have."""
+    separator: str
+    names: list[str]
+
+    def __init__(self, lines: "Lines", field: str, after: "Reader | None" = None) -> None:
+        """Raises MalformedBody, and InvalidValue for names that no table can have.
+
+        Lines that come `after` those of another reader have its header.
+        """
+        self._lines, self._before = lines, 0
+        if after is not None:
+            self.separator, self.names, self._before = after.separator, after.names, after.line
+            self._reader = csv.reader(lines, strict=True, delimiter=self.separator)
+            return
         first = next(lines, "")
         if said := SAID.fullmatch(first):
             self.separator, first = said[1], next(lines, "")
         else:
             self.separator = max(SEPARATORS, key=first.count)
-        self._lines = lines
         self._reader = csv.reader(chain([first], lines), strict=True, delimiter=self.separator)
         try:
             self.names = _names(next(self._reader, []), field)
@@ -74,8 +84,21 @@ class Reader:
         except csv.Error as error:
             raise self._damaged(error) from None
 
+    @property
+    def line(self) -> int:
+        """That was read last."""
+        return self._before + self._reader.line_num
+
+    def table(self, rows: list[list[str]]) -> Table:
+        uneven = frozenset(place for place, row in enumerate(rows) if len(row) != len(self.names))
+        return Table(self.names, rows, uneven, self.separator)
+
     def _damaged(self, error: csv.Error) -> MalformedBody:
-        return MalformedBody(f"The CSV is damaged in line {self._reader.line_num}: {error}.")
+        return MalformedBody(f"The CSV is damaged in line {self.line}: {error}.")
+
+
+def line_end_of(text: str) -> str:
+    return "\r\n" if "\r\n" in text[:LONGEST_ROW] else "\n"
 
 
 def decoded(body: bytes, limits: Limits) -> str:
@@ -98,7 +121,7 @@ def encoding_of(beginning: bytes) -> str:
     return "utf-8-sig"
 
 
-def _is_marked(body: bytes) -> bool:
+def is_marked(body: bytes) -> bool:
     return body.startswith((MARK.encode(), *UTF_16))
 
 
@@ -157,9 +180,10 @@ def _even(cells: list[str], width: int) -> list[str]:
 
 def write(like: Table, names: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A CSV in UTF-8 with the separator, the line ends and the mark of the one that it answers."""
-    text = io.StringIO(MARK if like.marked else "", newline="")
-    text.seek(0, io.SEEK_END)
-    writer = csv.writer(text, delimiter=like.separator, lineterminator=like.line_end)
-    writer.writerow(names)
-    writer.writerows(rows)
+    return (MARK.encode() if like.marked else b"") + write_rows(like, [names]) + write_rows(like, rows)
+
+
+def write_rows(like: Table, rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=like.separator, lineterminator=like.line_end).writerows(rows)
     return text.getvalue().encode("utf-8", "replace")

@@ -53,21 +53,26 @@ class Exchange(Observed):
             raise MethodNotAllowed(methods)
 
     async def read(self, settings: Settings, budget: Budget, usual: int | None = None) -> Request:
-        """The request with its body; from now on it counts as in flight. Raises what `read_body` raises.
+        """The request with its body. Raises what `read_body` raises.
 
         `usual` is the endpoint's own limit on the body's bytes, unless the settings have another.
         """
-        self.lease = budget.lease()
-        self.metrics.in_flight += 1
+        lease = self.begin(budget)
         body = await read_body(
             self.headers,
             self.receive,
             self.client,
             settings.body_limit_of(self.endpoint, usual),
             settings.body_timeout_s,
-            self.lease,
+            lease,
         )
-        return Request(body, self.headers, self.scope["query_string"], self.lease)
+        return Request(body, self.headers, self.scope["query_string"], lease)
+
+    def begin(self, budget: Budget) -> Lease:
+        """From now on it counts as in flight, and holds memory."""
+        self.lease = budget.lease()
+        self.metrics.in_flight += 1
+        return self.lease
 
     async def admits(self, check: Callable[[], None]) -> bool:
         """Whether `check` raises no error; one that it raises is answered."""

@@ -33,7 +33,8 @@ export async function credit(chosen) {
   });
 
   function show(prediction) {
-    verdict.textContent = `${WORDS[prediction.decision]}: ${percent(prediction.default_probability)} probability of default`;
+    const within = prediction.interval ? `, between ${prediction.interval.map(percent).join(" and ")}` : "";
+    verdict.textContent = `${WORDS[prediction.decision]}: ${percent(prediction.default_probability)} probability of default${within}`;
     verdict.className = `verdict ${prediction.decision === "approve" ? "good" : "bad"}`;
     why.replaceChildren(...(prediction.reasons ? waterfall(prediction, model.task) : [h("p", { className: "said" }, "This model gives no reasons.")]));
   }

@@ -1,19 +1,20 @@
 """Credit scoring: applicants -> probability of default and a decision. They are read as the rows of `tables`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from service.bundle import EXPLANATION, MAIN, Arrays, CreditScoring, Manifest
 from service.errors import NotExplainable
 from service.limits import Limits
-from service.messages import CSV, JSON, Answer
-from service.task import AnswerForm, Example, Option, Payload, Prepared, Task
+from service.messages import JSON, Answer
+from service.task import AnswerForm, Example, Option, Payload, Prepared, RowStream, Task
 from service.tasks import reasons, rows, scored, tables
-from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows
+from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, STREAM, OnError, RowError, Rows
 
 EXPLAIN = Option("explain", "Add to each prediction its points, the reasons for it and what would change it.")
 
@@ -26,6 +27,7 @@ class ScoreRequest(BaseModel, extra="forbid"):
     version: str | None = None
     explain: bool = Field(default=False, description="Say with each prediction why.")
     on_error: OnError = REFUSE
+    stream: bool = Field(default=False, description="Of CSV, lines and Arrow, in the URL: false in a body.")
 
 
 class Reason(BaseModel):
@@ -47,6 +49,9 @@ class Score(AnswerForm):
 
     default_probability: float = Field(description="Probability that the credit is not paid back.")
     decision: str = Field(description='"approve", "decline", or "refer": a person decides.')
+    interval: list[float] | None = Field(
+        default=None, description="From and to, of the probability: by models of applicants drawn anew."
+    )
     points: float | None = Field(default=None, description="The more, the likelier the credit is paid back.")
     reasons: list[Reason] | None = Field(default=None, description="Up to four, the weightiest first.")
     other_points: float | None = Field(default=None, description="With those of the reasons they make `points`.")
@@ -59,6 +64,7 @@ class Score(AnswerForm):
 class ScoreAnswer(AnswerForm):
     model: dict[str, str]
     predictions: list[Score]
+    coverage: float | None = Field(default=None, description="How often intervals are to hold the true probability.")
     rows: list[int] | None = Field(default=None, description="With `on_error=skip`: those answered, counted from 1.")
     errors: list[RowError] | None = Field(default=None, description="What is wrong with the others.")
 
@@ -66,9 +72,13 @@ class ScoreAnswer(AnswerForm):
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     """Raises NotExplainable."""
     assert isinstance(manifest.task, CreditScoring)
-    found = rows.read_rows(payload, "applicants", manifest.task)
+    return prepare_rows(rows.read_rows(payload, "applicants", manifest.task), payload.options, manifest)
+
+
+def prepare_rows(found: Rows, options: Mapping[str, Any], manifest: Manifest) -> Prepared:
+    """Raises NotExplainable."""
     inputs = rows.inputs_of(found, manifest)
-    if not payload.options.get("explain", False):
+    if not options.get("explain", False):
         return Prepared(inputs, (found, False))
     if EXPLANATION not in manifest.graphs:
         raise NotExplainable(f"{manifest.name} cannot give reasons: ask another, or leave `explain` out.", "model")
@@ -77,25 +87,40 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
 
 def write_json(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest) -> Answer:
     found, explained = context
-    predictions = _predictions(outputs, found, explained, manifest)
+    predictions = _predictions(outputs, context, manifest)
+    assert isinstance(manifest.task, CreditScoring)
     body = {"model": manifest.identity, "predictions": predictions, **found.told()}
+    if explained and manifest.task.coverage is not None:
+        body["coverage"] = manifest.task.coverage
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, found.headers())
 
 
-def write_csv(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest) -> Answer:
+def write_table(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest, *, media_type: str) -> Answer:
     """The table that was sent, with columns for each score."""
-    found, explained = context
+    found, _ = context
     assert isinstance(manifest.task, CreditScoring)
-    predictions = _predictions(outputs, found, explained, manifest)
-    columns = {name: [one[name] for one in predictions] for name in ("default_probability", "decision")}
+    return scored.table(found, _columns(outputs, context, manifest), manifest.task, media_type)
+
+
+def _columns(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest) -> scored.Columns:
+    _, explained = context
+    assert isinstance(manifest.task, CreditScoring)
+    predictions = _predictions(outputs, context, manifest)
+    columns: dict[str, NDArray[np.floating] | list[str]] = {
+        "default_probability": outputs["default_probability"],
+        "decision": [one["decision"] for one in predictions],
+    }
     if explained:
         columns |= {
-            "points": [one["points"] for one in predictions],
+            "points": np.array([one["points"] for one in predictions], np.float64),
             "reasons": ["; ".join(map(_reason, one["reasons"])) for one in predictions],
             "change": [_change(one.get("change")) for one in predictions],
             "unusual": ["; ".join(one.get("unusual") or ()) for one in predictions],
         }
-    return scored.table(found, columns, manifest.task)
+    if explained and manifest.task.coverage is not None:
+        low, high = outputs["interval"].T
+        columns |= {"default_probability_low": low, "default_probability_high": high}
+    return columns
 
 
 def _reason(why: dict[str, Any]) -> str:
@@ -106,7 +131,8 @@ def _change(change: dict[str, Any] | None) -> str:
     return f"{change['attribute']}: {change['from']} -> {change['to']}" if change else ""
 
 
-def _predictions(outputs: Arrays, found: Rows, explained: bool, manifest: Manifest) -> list[dict[str, Any]]:
+def _predictions(outputs: Arrays, context: tuple[Rows, bool], manifest: Manifest) -> list[dict[str, Any]]:
+    found, explained = context
     spec = manifest.task
     assert isinstance(spec, CreditScoring)
     low, high = spec.refer or (spec.decision_threshold, spec.decision_threshold)
@@ -146,6 +172,9 @@ def examples(manifest: Manifest, inputs: Arrays, outputs: Arrays) -> Iterator[Ex
         for one in orjson.loads(answer)["predictions"]:
             if abs(sum(why["points"] for why in one["reasons"]) + one["other_points"] - one["points"]) > 1e-6:
                 raise ValueError(f"the points of {one} do not add up")
+            low, high = one.get("interval", (0, 1))
+            if not low - 1e-6 <= one["default_probability"] <= high + 1e-6:
+                raise ValueError(f"the interval of {one} does not hold its probability")
 
     found = list(tables.examples_of(task, "applicants", inputs[manifest.inputs[0].name], check))
     yield from found
@@ -159,13 +188,14 @@ TASK = Task(
     summary="Score credit applicants",
     kind="credit-scoring",
     readers=tables.readers("applicants"),
-    writers={JSON: write_json, CSV: write_csv},
+    writers={JSON: write_json, **tables.table_writers(write_table)},
     headers=HEADERS,
     request_form=ScoreRequest,
     answer_form=ScoreAnswer,
     prepare=prepare,
     examples=examples,
-    options=(EXPLAIN, ON_ERROR),
+    options=(EXPLAIN, ON_ERROR, STREAM),
+    stream=RowStream("applicants", prepare_rows, _columns, _predictions),
     describe=describe,
     body_limit=2**20,
 )

@@ -19,7 +19,7 @@ def explained(spec: CreditScoring, rows: NDArray[np.float32], outputs: Arrays) -
     added, table = outputs["contributions"].astype(np.float64), outputs["alternatives"].astype(np.float64)
     point = spec.points.double / np.log(2)
     scores = spec.points.base - point * (log_odds + np.log(spec.points.odds))
-    found = []
+    found: list[dict[str, Any]] = []
     for row, logit, score, parts, alternatives in zip(rows, log_odds, scores, added, table, strict=True):
         reasons = _reasons(spec, row, -point * parts)
         found.append(
@@ -31,6 +31,9 @@ def explained(spec: CreditScoring, rows: NDArray[np.float32], outputs: Arrays) -
                 "unusual": [one.name for one, value in zip(spec.attributes, row, strict=True) if _unusual(one, value)],
             }
         )
+    if spec.coverage is not None:
+        for one, interval in zip(found, outputs["interval"].tolist(), strict=True):
+            one["interval"] = interval
     return found
 
 

@@ -14,6 +14,7 @@ from service.bundle import Arrays, Attribute, CreditScoring, Manifest, TabularPr
 from service.codecs.cells import NAMED, Table
 from service.codecs.decimals import COMMA, POINT, mark_of, written
 from service.errors import ClientError, InvalidValue, MalformedBody
+from service.messages import flag
 from service.task import Option, Payload
 
 MOST_ERRORS = 100  # that are told of a request
@@ -46,9 +47,9 @@ class Fault(NamedTuple):
     column: str
     error: ClientError
 
-    def told(self) -> dict[str, Any]:
-        """Rows are counted from 1, as people do."""
-        row = {} if self.row is None else {"row": self.row + 1}
+    def told(self, first: int = 0) -> dict[str, Any]:
+        """Rows are counted from 1, as people do; `first` came before these."""
+        row = {} if self.row is None else {"row": first + self.row + 1}
         column = {"column": self.column[:200]} if self.column else {}
         return row | column | {"detail": self.error.detail, "field": self.error.field}
 
@@ -65,11 +66,12 @@ class Rows(NamedTuple):
     kept: tuple[int, ...] | None = None
     faults: tuple[Fault, ...] = ()
     decimal: str = POINT
+    mark: str | None = None  # the same, where it left no doubt
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What was found out of a CSV."""
         skipped = () if self.kept is None else ((b"x-rows-skipped", b"%d" % self.skipped),)
-        if not isinstance(self.sent, Table):
+        if not isinstance(self.sent, Table) or self.sent.columns is not None:
             return skipped
         separator = NAMED[self.sent.separator].encode()
         return (b"x-csv-separator", separator), (b"x-csv-decimal", NAMED_MARKS[self.decimal]), *skipped
@@ -109,34 +111,48 @@ ON_ERROR = Option(
 )
 
 
+def _unsaid(value: object, name: str) -> bool | None:
+    """Of a body that is read whole."""
+    if flag(value, name):
+        raise InvalidValue("Say it in the URL, and send the rows as CSV, lines of JSON or an Arrow stream.", name)
+    return None
+
+
+STREAM = Option(
+    "stream",
+    "Answer rows while others arrive, any number of them: of CSV, lines of JSON or an Arrow stream.",
+    parse=_unsaid,
+)
+
+
 def read_rows(payload: Payload, field: str, spec: RowSpec) -> Rows:
     """Raises the first error with all of them, unless the others' rows are wanted and there are any."""
     sent, skip = payload.samples, payload.options.get("on_error") == SKIP
     rows = encode(sent, spec, field)
     if rows.faults and not (skip and len(rows.encoded)):
-        raise _first(rows.faults)
+        raise first_of(rows.faults)
     if not skip:
         return rows._replace(kept=None)
     return rows if rows.kept is not None else rows._replace(kept=tuple(range(len(rows.encoded))))
 
 
-def encode(sent: Table | Sequence[Mapping[str, Any]], spec: RowSpec, field: str) -> Rows:
-    """The rows that are right, and what is wrong with the others."""
-    return _of_table(sent, spec, field) if isinstance(sent, Table) else _of_json(sent, spec, field)
+def encode(sent: Table | Sequence[Mapping[str, Any]], spec: RowSpec, field: str, first: int = 0) -> Rows:
+    """The rows that are right, and what is wrong with the others; of a part of them, which `first` rows came before."""
+    return _of_table(sent, spec, field, first) if isinstance(sent, Table) else _of_json(sent, spec, field, first)
 
 
 def inputs_of(rows: Rows, manifest: Manifest) -> Arrays:
     return {manifest.inputs[0].name: rows.encoded}
 
 
-def listed(faults: Sequence[Fault]) -> list[dict[str, Any]]:
-    return [fault.told() for fault in faults[:MOST_ERRORS]]
+def listed(faults: Sequence[Fault], first: int = 0) -> list[dict[str, Any]]:
+    return [fault.told(first) for fault in faults[:MOST_ERRORS]]
 
 
-def _first(faults: Sequence[Fault]) -> ClientError:
-    """The first error, which tells of all."""
+def first_of(faults: Sequence[Fault], first: int = 0) -> ClientError:
+    """The first error, which tells of all; `first` rows came before these."""
     error = faults[0].error
-    error.errors, error.error_count = listed(faults), len(faults)
+    error.errors, error.error_count = listed(faults, first), len(faults)
     return error
 
 
@@ -146,12 +162,13 @@ def _without_faulty(encoded: Sequence[Sequence[float]], faults: Iterable[Fault])
     return kept, np.array([encoded[place] for place in kept], np.float32)
 
 
-def _of_json(sent: Sequence[Mapping[str, Any]], spec: RowSpec, field: str) -> Rows:
+def _of_json(sent: Sequence[Mapping[str, Any]], spec: RowSpec, field: str, first: int) -> Rows:
     try:
-        return Rows(np.array([_encode(row, spec, f"{field}[{i}]") for i, row in enumerate(sent)], np.float32), sent)
+        encoded = [_encode(row, spec, f"{field}[{place}]") for place, row in enumerate(sent, first)]
+        return Rows(np.array(encoded, np.float32), sent)
     except ClientError:
         faults: list[Fault] = []
-        encoded = [_encode_all(row, spec, f"{field}[{i}]", i, faults) for i, row in enumerate(sent)]
+        encoded = [_encode_all(row, spec, f"{field}[{first + i}]", i, faults) for i, row in enumerate(sent)]
         kept, right = _without_faulty(encoded, faults)
         return Rows(right, sent, tuple(kept), tuple(faults))
 
@@ -192,10 +209,11 @@ def _wrong_names(given: Set[str], task: RowSpec, path: str) -> Iterator[tuple[st
         yield name, InvalidValue("Missing.", f"{path}.{name}")
 
 
-def _of_table(sent: Table, spec: RowSpec, field: str) -> Rows:
+def _of_table(sent: Table, spec: RowSpec, field: str, first: int) -> Rows:
     """Columns that are no attributes are left alone."""
     faults = [
-        Fault(place, "", _uneven(len(sent.rows[place]), len(sent.names), f"{field}[{place}]")) for place in sent.uneven
+        Fault(place, "", _uneven(len(sent.rows[place]), len(sent.names), f"{field}[{first + place}]"))
+        for place in sent.uneven
     ]
     places = {name: place for place, name in enumerate(sent.names) if name in spec.names}
     missing = [name for name in sorted(spec.required) if name not in places]
@@ -211,7 +229,7 @@ def _of_table(sent: Table, spec: RowSpec, field: str) -> Rows:
             if one.name in missing:
                 break
             try:
-                encoded[row][place] = _number(one, cell, f"{field}[{row}]", mark)
+                encoded[row][place] = _number(one, cell, f"{field}[{first + row}]", mark)
             except ClientError as error:
                 faults.append(Fault(row, one.name, error))
     order = {name: place for place, name in enumerate(sent.names)}
@@ -219,7 +237,7 @@ def _of_table(sent: Table, spec: RowSpec, field: str) -> Rows:
         key=lambda one: (bool(missing and one.column), -1 if one.row is None else one.row, order.get(one.column, -1))
     )
     kept, right = _without_faulty(encoded, faults)
-    return Rows(right, sent, tuple(kept), tuple(faults), mark or POINT)
+    return Rows(right, sent, tuple(kept), tuple(faults), mark or POINT, mark)
 
 
 def decimal_of(columns: Mapping[str, Sequence[object]], spec: RowSpec) -> str | None:

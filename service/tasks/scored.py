@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.codecs import cells
+from service.codecs import arrow, cells
 from service.codecs.cells import Table
 from service.codecs.decimals import COMMA, POINT
 from service.errors import InvalidValue
@@ -17,27 +18,71 @@ from service.tasks.rows import Rows, RowSpec
 ERROR = "error"  # the column that says what is wrong with a row that was skipped
 
 
-def table(found: Rows, columns: Mapping[str, Sequence[Any]], spec: RowSpec) -> Answer:
-    """Raises InvalidValue where the table has a column that would be added."""
+Columns = Mapping[str, NDArray[np.floating] | list[str]]
+"""What a model adds to each row that was right: numbers as an array, texts as a list."""
+
+
+def table(found: Rows, columns: Columns, spec: RowSpec, media_type: str) -> Answer:
+    """Raises InvalidValue where the table has a column that would be added, NotAcceptable where pyarrow is missing."""
+    sent, names = named(found, columns, spec)
+    if media_type != CSV:
+        return Answer(arrow.write(batch(found, sent, columns, spec), media_type), media_type, found.headers())
+    return Answer(cells.write(sent, names, lines(found, sent, columns)), CSV, found.headers())
+
+
+def named(found: Rows, columns: Columns, spec: RowSpec) -> tuple[Table, list[str]]:
+    """The table that was sent, and the names of all columns of the answer. Raises InvalidValue where one is taken."""
     sent = found.sent if isinstance(found.sent, Table) else _table(found.sent, spec)
     names = [*columns, *([ERROR] if found.kept is not None else [])]
     if twice := [name for name in names if name in sent.names]:
         raise InvalidValue("The answer has a column of this name: rename yours.", twice[0])
-    added = zip(*([_written(one, found.decimal) for one in column] for column in columns.values()), strict=True)
+    return sent, [*sent.names, *names]
+
+
+def lines(found: Rows, sent: Table, columns: Columns) -> list[list[Any]]:
+    """The cells of the answer."""
+    added = list(zip(*([_written(one, found.decimal) for one in column] for column in columns.values()), strict=True))
     if found.kept is None:
-        rows = [[*row, *more] for row, more in zip(sent.rows, added, strict=True)]
-    else:
-        rows = _with_errors(found, sent, dict(zip(found.kept, added, strict=True)), len(columns))
-    return Answer(cells.write(sent, [*sent.names, *names], rows), CSV, found.headers())
+        return [[*row, *more] for row, more in zip(sent.rows, added, strict=True)]
+    return _with_errors(found, sent, dict(zip(found.kept, added, strict=True)), len(columns))
 
 
-def _with_errors(found: Rows, sent: Table, added: Mapping[int, Sequence[str]], width: int) -> list[list[Any]]:
-    """All rows that were sent: a skipped one has an error and no more."""
+def batch(found: Rows, sent: Table, columns: Columns, spec: RowSpec) -> Any:
+    """The answer as a record batch of Arrow; what a skipped row lacks is null."""
+    numbers = set() if isinstance(found.sent, Table) else {one.name for one in spec.attributes if one.range}
+    rows = len(sent.rows)
+    kept = range(rows) if found.kept is None else found.kept
+    added = {name: _spread(column, kept, rows) for name, column in columns.items()}
+    if found.kept is not None:
+        wrong = wrong_rows(found)
+        added[ERROR] = [" ".join(wrong[place]) if place in wrong else None for place in range(rows)]
+    return arrow.answer_batch(sent, numbers, added)
+
+
+def _spread(column: NDArray[np.floating] | list[str], kept: Sequence[int], rows: int) -> Any:
+    """A value for each row that was sent, where only the kept ones have any."""
+    if isinstance(column, list):
+        told: list[str | None] = [None] * rows
+        for place, value in zip(kept, column, strict=True):
+            told[place] = value
+        return told
+    values, absent = np.zeros(rows, column.dtype), np.ones(rows, bool)
+    values[list(kept)], absent[list(kept)] = column, False
+    return np.ma.MaskedArray(values, absent)
+
+
+def wrong_rows(found: Rows) -> dict[int, list[str]]:
+    """What is wrong with each skipped row, by its place."""
     wrong: dict[int, list[str]] = {}
     for fault in found.faults:
         if fault.row is not None:
             wrong.setdefault(fault.row, []).append(": ".join(filter(None, (fault.column[:200], fault.error.detail))))
-    rows = []
+    return wrong
+
+
+def _with_errors(found: Rows, sent: Table, added: Mapping[int, Sequence[str]], width: int) -> list[list[Any]]:
+    """All rows that were sent: a skipped one has an error and no more."""
+    wrong, rows = wrong_rows(found), []
     for place, row in enumerate(sent.rows):
         given = [*row, *[""] * (len(sent.names) - len(row))][: len(sent.names)]
         rows.append([*given, *added.get(place, [""] * width), " ".join(wrong.get(place, ()))])

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from service.bundle import Arrays, Attribute, Manifest, TabularPrediction
-from service.codecs import cells
+from service.codecs import arrow, cells
 from service.codecs.arrays import fields_of, read_array
 from service.codecs.decimals import GROUPED
 from service.errors import InvalidValue
 from service.limits import Limits
-from service.messages import CSV, JSON, Answer, Request
-from service.task import AnswerForm, Body, Example, Payload, Prepared, Reader, Task
+from service.messages import ARROW, CSV, JSON, PARQUET, Answer, Request
+from service.task import AnswerForm, Body, Example, Payload, Prepared, Reader, RowStream, Task, Writer
 from service.tasks import rows, scored
-from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, OnError, RowError, Rows, RowSpec
+from service.tasks.rows import HEADERS, ON_ERROR, REFUSE, STREAM, OnError, RowError, Rows, RowSpec
 
 WRITTEN = {
     "probabilities": "probabilities",
@@ -36,6 +37,7 @@ class PredictRowsRequest(BaseModel, extra="forbid"):
     model: str | None = None
     version: str | None = None
     on_error: OnError = REFUSE
+    stream: bool = Field(default=False, description="Of CSV, lines and Arrow, in the URL: false in a body.")
 
 
 class RowPrediction(AnswerForm):
@@ -59,7 +61,10 @@ class PredictRowsAnswer(AnswerForm):
 
 
 def readers(field: str) -> dict[str, Reader]:
-    """Of JSON, where the rows are in `field`, and of CSV. Samples are mappings from name to value, not yet checked."""
+    """Of JSON, where the rows are in `field`, and of tables. Samples are mappings from name to value, not yet checked.
+
+    Those of a table come as one.
+    """
 
     def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
         array, document = read_array(request.body, field, fields, limits)
@@ -68,7 +73,18 @@ def readers(field: str) -> dict[str, Reader]:
     def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:
         return Body(cells.read(request.body, field, limits))
 
-    return {JSON: read_json, CSV: read_csv}
+    def read_arrow(request: Request, limits: Limits, _: frozenset[str]) -> Body:
+        return Body(arrow.read_stream(request.body, field, limits))
+
+    def read_parquet(request: Request, limits: Limits, _: frozenset[str]) -> Body:
+        return Body(arrow.read_parquet(request.body, field, limits))
+
+    return {JSON: read_json, CSV: read_csv, ARROW: read_arrow, PARQUET: read_parquet}
+
+
+def table_writers(write: Callable[..., Answer]) -> dict[str, Writer]:
+    """Of the forms that a table is sent in."""
+    return {media_type: partial(write, media_type=media_type) for media_type in (CSV, ARROW, PARQUET)}
 
 
 def _fields(row: object, path: str) -> dict[str, Any]:
@@ -81,14 +97,21 @@ def _fields(row: object, path: str) -> dict[str, Any]:
 
 def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
     assert isinstance(manifest.task, TabularPrediction)
-    found = rows.read_rows(payload, "rows", manifest.task)
+    return prepare_rows(rows.read_rows(payload, "rows", manifest.task), payload.options, manifest)
+
+
+def prepare_rows(found: Rows, options: Mapping[str, Any], manifest: Manifest) -> Prepared:
     return Prepared(rows.inputs_of(found, manifest), found)
 
 
 def write_json(outputs: Arrays, found: Rows, manifest: Manifest) -> Answer:
     task = manifest.task
     assert isinstance(task, TabularPrediction)
-    body: dict[str, Any] = {"model": manifest.identity, "predictions": _predictions(outputs, task), **found.told()}
+    body: dict[str, Any] = {
+        "model": manifest.identity,
+        "predictions": _predictions(outputs, found, manifest),
+        **found.told(),
+    }
     if units := {one.name: one.unit for one in task.quantities if one.unit}:
         body["units"] = units
     if task.coverage is not None:
@@ -96,33 +119,37 @@ def write_json(outputs: Arrays, found: Rows, manifest: Manifest) -> Answer:
     return Answer(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, found.headers())
 
 
-def write_csv(outputs: Arrays, found: Rows, manifest: Manifest) -> Answer:
+def write_table(outputs: Arrays, found: Rows, manifest: Manifest, *, media_type: str) -> Answer:
     """The table that was sent, with columns for what the model says."""
     assert isinstance(manifest.task, TabularPrediction)
-    return scored.table(found, _columns(outputs, manifest.task), manifest.task)
+    return scored.table(found, _columns(outputs, found, manifest), manifest.task, media_type)
 
 
-def _columns(outputs: Arrays, task: TabularPrediction) -> dict[str, list[Any]]:
+def _columns(outputs: Arrays, found: Rows, manifest: Manifest) -> scored.Columns:
     """Names begin with what keeps them apart from a column that has the true value."""
+    task = manifest.task
+    assert isinstance(task, TabularPrediction)
     if task.quantities:
-        columns: dict[str, list[Any]] = {}
+        columns: dict[str, NDArray[np.floating] | list[str]] = {}
         for place, quantity in enumerate(task.quantities):
             name = f"predicted_{quantity.name}"
-            columns[name] = [*outputs["values"][:, place]]
+            columns[name] = outputs["values"][:, place]
             if task.coverage is not None:
                 low, high = outputs["interval"][:, place].T
-                columns |= {f"{name}_low": [*low], f"{name}_high": [*high]}
+                columns |= {f"{name}_low": low, f"{name}_high": high}
         return columns
     probabilities = {
-        f"probability_{label}": [*column] for label, column in zip(task.labels, outputs["probabilities"].T, strict=True)
+        f"probability_{label}": column for label, column in zip(task.labels, outputs["probabilities"].T, strict=True)
     }
-    told = _predictions(outputs, task)
+    told = _predictions(outputs, found, manifest)
     if task.thresholds:
         return {"predicted_labels": ["; ".join(one["labels"]) for one in told], **probabilities}
     return {"predicted_label": [one["label"] for one in told], **probabilities}
 
 
-def _predictions(outputs: Arrays, task: TabularPrediction) -> list[dict[str, Any]]:
+def _predictions(outputs: Arrays, found: Rows, manifest: Manifest) -> list[dict[str, Any]]:
+    task = manifest.task
+    assert isinstance(task, TabularPrediction)
     if task.quantities:
         names = [quantity.name for quantity in task.quantities]
         valued = [{"values": dict(zip(names, row, strict=True))} for row in outputs["values"].tolist()]
@@ -130,16 +157,16 @@ def _predictions(outputs: Arrays, task: TabularPrediction) -> list[dict[str, Any
             for one, row in zip(valued, outputs["interval"].tolist(), strict=True):
                 one["intervals"] = dict(zip(names, row, strict=True))
         return valued
-    found = outputs["probabilities"]
+    probabilities = outputs["probabilities"]
     if task.thresholds:
-        apply = found >= np.array(task.thresholds, np.float32)
+        apply = probabilities >= np.array(task.thresholds, np.float32)
         return [
             {"labels": [task.labels[i] for i in np.flatnonzero(which)], "probabilities": row}
-            for which, row in zip(apply, found, strict=True)
+            for which, row in zip(apply, probabilities, strict=True)
         ]
     return [
         {"label": task.labels[best], "confidence": row[best], "probabilities": row}
-        for best, row in zip(found.argmax(axis=1).tolist(), found, strict=True)
+        for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities, strict=True)
     ]
 
 
@@ -220,8 +247,9 @@ TASK = Task(
     summary="Predict a class or numbers for rows of a table",
     kind="tabular-prediction",
     readers=readers("rows"),
-    writers={JSON: write_json, CSV: write_csv},
-    options=(ON_ERROR,),
+    writers={JSON: write_json, **table_writers(write_table)},
+    options=(ON_ERROR, STREAM),
+    stream=RowStream("rows", prepare_rows, _columns, _predictions),
     headers=HEADERS,
     request_form=PredictRowsRequest,
     answer_form=PredictRowsAnswer,

@@ -191,6 +191,7 @@ class Score(Answer):
 
     default_probability: float
     decision: str
+    interval: list[float] | None = None
     points: float | None = None
     reasons: list[Reason] | None = None
     other_points: float | None = None
@@ -200,12 +201,13 @@ class Score(Answer):
 
 @dataclass(frozen=True)
 class Scores(Predictions[Score]):
-    """`rows` and `errors` as of `Rows`."""
+    """`rows` and `errors` as of `Rows`; `coverage` says how often intervals are to hold the true probability."""
 
     parts = {"model": Model, "predictions": Score, "errors": RowError}
 
     rows: list[int] | None = None
     errors: list[RowError] = field(default_factory=list)
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
