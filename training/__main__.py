@@ -14,7 +14,7 @@ try:
     from service.bundle import CARD, CURRENT, MANIFEST, Bundle, BundleError
     from training import convert as conversion
     from training import data as sources
-    from training import importing, recipe
+    from training import importing, processes, recipe
     from training.export import store
     from training.export.graph import ExportError
     from training.export.parity import Predictor
@@ -53,16 +53,19 @@ def bring_data(names: list[str]) -> None:
 
 def train(name: str, data: Path | None, device: str, fresh: bool, start: str | None, promote: bool) -> None:
     """Train, export and measure; the new bundle is a candidate, or with `promote` the version that is served."""
-    chosen = _with_report(name, data)
-    begun = None if start is None else _begun(chosen, start)
-    run = Run(chosen.run_name, chosen.hyper_from(begun), device=device, fresh=fresh, start=begun)
-    _offer(export(chosen, chosen.train(run), run), promote, data)
+    with processes.joined(device):
+        chosen = _with_report(name, data)
+        begun = None if start is None else _begun(chosen, start)
+        run = Run(chosen.run_name, chosen.hyper_from(begun), device=device, fresh=fresh, start=begun)
+        module, writes = chosen.train(run), processes.first()
+    if writes:
+        _offer(export(chosen, module, run), promote, data)
 
 
 def _with_report(name: str, data: Path | None) -> recipe.Recipe[Any]:
     """The recipe, and on the screen what was found in data from outside."""
     chosen = recipe.load(name, data)
-    if chosen.data:
+    if chosen.data and processes.first():
         print(chosen.data.report, flush=True)
     return chosen
 

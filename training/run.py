@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from service.bundle import Bundle
+from training import processes
 from training.commit import ROOT, git_commit
 
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.csv"
@@ -62,7 +63,8 @@ class Run(Generic[H]):
             run.log(train_loss=..., validation_accuracy=...)
 
     Every epoch seeds the generators from (seed, epoch) and ends in a checkpoint, so that a run that was
-    stopped and started again gives the weights of one that was not. `git_commit` is that of its first epoch.
+    stopped and started again gives the weights of one that was not. `git_commit` is that of its first epoch. Where
+    torchrun started several processes, each is given a share of every batch, and they make one step together.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Run(Generic[H]):
         self.name, self.hyper, self.max_steps, self.start = name, hyper, max_steps, start
         self.device = _device(device)
         self.directory = runs_directory() / name
+        self.processes = processes.count()
         self._fresh = fresh
         torch.use_deterministic_algorithms(True)
         self._begin()
@@ -106,6 +109,7 @@ class Run(Generic[H]):
         self.curve: list[dict[str, float]] = []
         self._parts: list[Self] = []
         self._epoch = 0
+        self._weight = 1 / processes.count()  # of this process's rows in a batch
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn(f"[bold]{self.name}"),
@@ -113,12 +117,13 @@ class Run(Generic[H]):
             TextColumn("epoch {task.completed:.1f}/{task.total}  {task.description}"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and processes.first()),
         )
         self._bar = self._progress.add_task("", total=self.hyper.epochs)
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self._fresh:
+        if self._fresh and processes.first():
             (self.directory / CHECKPOINT).unlink(missing_ok=True)
+        processes.wait()
         self._seed(0)
 
     @property
@@ -154,19 +159,24 @@ class Run(Generic[H]):
         self._seed(0)  # what comes next draws the same numbers whether these epochs ran or were restored
 
     def batches(self, *tensors: Tensor, size: int) -> Iterator[tuple[Tensor, ...]]:
-        """Rows of `tensors` in a new random order, `size` at a time, the last batch maybe smaller."""
-        order = torch.randperm(len(tensors[0])).to(tensors[0].device)
+        """Rows of `tensors` in a new random order, `size` at a time, the last batch maybe smaller.
+
+        Of several processes each is given its share of the `size`.
+        """
+        order = processes.agreed(torch.randperm(len(tensors[0])).to(tensors[0].device))
         for start in range(0, len(order), size):
             if self.finished:
                 return
-            rows = order[start : start + size]
+            rows, self._weight = processes.share(order[start : start + size])
             yield tuple(tensor[rows] for tensor in tensors)
-            self._progress.update(self._bar, completed=self._epoch + (start + len(rows)) / len(order))
+            self._progress.update(self._bar, completed=self._epoch + min(1.0, (start + size) / len(order)))
+        self._weight = 1 / processes.count()
 
     def step(self, loss: Tensor, optimizer: Optimizer) -> None:
         """One step down the gradient of `loss`."""
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        processes.add_up((one for group in optimizer.param_groups for one in group["params"]), self._weight)
         optimizer.step()
         self.steps += 1
 
@@ -175,13 +185,14 @@ class Run(Generic[H]):
 
         Raises RunError on a figure that is not finite: the training has diverged.
         """
-        row = {"epoch": self._epoch + 1} | {name: float(figure) for name, figure in figures.items()}
+        told = processes.mean({name: float(figure) for name, figure in figures.items()}, self.device)
+        row = {"epoch": self._epoch + 1} | told
         text = "  ".join(f"{name} {figure:.4g}" for name, figure in row.items() if name != "epoch")
         if not np.isfinite(list(row.values())).all():
             raise RunError(f"{self.name} diverged in epoch {self._epoch + 1} ({text}): lower its learning rate")
         self.curve.append(row)
         self._progress.update(self._bar, description=text)
-        if not self._progress.console.is_terminal:
+        if not self._progress.console.is_terminal and processes.first():
             print(f"{self.name}  epoch {self._epoch + 1}/{self.hyper.epochs}  {text}", file=sys.stderr, flush=True)
 
     @property
@@ -194,6 +205,8 @@ class Run(Generic[H]):
         torch.manual_seed(int(state[0] >> np.uint64(1)))
 
     def _save(self, state: dict[str, Stateful]) -> None:
+        if not processes.first():
+            return
         checkpoint = {
             "hyper": _fields(self.hyper),
             "git_commit": self.git_commit,

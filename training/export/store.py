@@ -292,9 +292,10 @@ def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
         begun = run.start.manifest
         start = Start(version=begun.version, sha256=begun.sha256[GRAPH])
         words += ["--from", begun.version]
+    program = "python" if run.processes == 1 else f"torchrun --nproc-per-node {run.processes}"
     return Provenance(
         recipe=recipe.path,
-        command=f"python -m training {shlex.join(words)}",
+        command=f"{program} -m training {shlex.join(words)}",
         start=start,
         git_commit=run.git_commit,
         exported_at=here if here != run.git_commit else None,
