@@ -31,6 +31,8 @@
     │   ├── TooManyConnections   503   too_many_connections  all of them at work
     │   ├── QueueFull            429   queue_full            as many samples wait for the model as may
     │   ├── MemoryFull           503   memory_full           other requests take up what it needs
+    │   ├── DeviceMemoryFull     503   device_memory_full    the GPU has none left for the batch
+    │   ├── DeviceLost           503   device_lost           the GPU does not answer any more
     │   ├── Draining             503   draining              the service is going down
     │   ├── NotReady             503   not_ready             models are being loaded, or this one does not load
     │   └── DeadlineExceeded     504   deadline_exceeded     the time was up
@@ -216,6 +218,14 @@ class QueueFull(Overloaded):
 
 class MemoryFull(Overloaded):
     code = "memory_full"
+
+
+class DeviceMemoryFull(Overloaded):
+    code = "device_memory_full"
+
+
+class DeviceLost(Overloaded):
+    code = "device_lost"
 
 
 class Draining(Overloaded):

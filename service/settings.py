@@ -64,6 +64,9 @@ class Settings(BaseModel):
             "others by ONNX Runtime's name for them, such as `OpenVINOExecutionProvider`."
         ),
     )
+    gpu_memory: int = Field(
+        0, ge=0, description="Bytes of the GPU's memory that each session may take; 0: as much as there is."
+    )
     threads: int = Field(0, ge=0, le=256, description="Threads of one inference; 0 shares the cpu quota among workers.")
     profile: Path | None = Field(None, description="File that `python -m service tune` wrote.")
     workers: int = Field(

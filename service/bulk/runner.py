@@ -13,7 +13,7 @@ import orjson
 from service.bulk.sources import Block, File, Row, reason_of
 from service.bundle import Arrays, Bundle, CreditScoring, TabularPrediction, TextClassification, current
 from service.codecs.cells import Table
-from service.engine.session import Session
+from service.engine.fixed_shapes import Runnable, open_runnable
 from service.errors import QuartetError
 from service.limits import Limits
 from service.messages import DICOM, JSON, Answer, Request
@@ -50,7 +50,7 @@ class Runner:
         self.task, self.bundle, self.manifest = task, bundle, bundle.manifest
         self._settings, self._options, self._decimal = settings, options, decimal
         self._limits = Limits(max_rows=2**31, max_pixels=settings.max_pixels)
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, Runnable] = {}
         self._files = DICOM in task.writers  # a file is answered by a file
         self._parsed = {
             option.name: option.parse(options[option.name], option.name)
@@ -120,7 +120,8 @@ class Runner:
         outputs: Arrays = {}
         for graph in prepared.graphs:
             if graph not in self._sessions:
-                self._sessions[graph] = Session(self.bundle, self._settings.provider, 1, graph)
+                max_batch = self.manifest.graphs[graph].max_batch
+                self._sessions[graph] = open_runnable(self.bundle, self._settings, 1, max_batch, graph)
             taken = {one.name for one in self.manifest.graphs[graph].inputs}
             outputs |= self._sessions[graph].run(
                 {name: array for name, array in prepared.inputs.items() if name in taken}

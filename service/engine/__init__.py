@@ -1,6 +1,8 @@
 """What runs the graphs.
 
 session        a graph under ONNX Runtime
+fixed_shapes   on a GPU: batches of few shapes
+device         what a GPU's errors mean, and when nothing may run beside a capture
 batcher        rows of concurrent requests become batches
 padding        items of different lengths in one batch
 loaded_model   a version in memory: its graphs with their sessions and batchers

@@ -331,7 +331,9 @@ def _isolate(run: Run, batch: list[Job]) -> "list[Arrays | QuartetError]":
     """Run the batch; when it fails, run its halves, so that only the job at fault gets the error."""
     try:
         return _run(run, batch)
-    except Exception:
+    except Exception as error:
+        if len(batch) == 1 and isinstance(error, QuartetError):
+            return [error]
         if len(batch) == 1:
             log.exception("inference failed on a batch of %d rows", batch[0].rows)
             return [InferenceFailed()]

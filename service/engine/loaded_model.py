@@ -8,14 +8,20 @@ from queue import SimpleQueue
 from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
 from service.engine.batcher import Batcher, Job, Observer
 from service.engine.costs import costs_s, fastest_row, seconds_of
+from service.engine.fixed_shapes import Runnable, open_runnable
 from service.engine.padding import Padding
-from service.engine.session import Session
+from service.engine.session import CUDA, SHORT, provider_of
 from service.engine.tune import Profile, Tuning
 from service.metrics import Gauges, ModelMetrics
 from service.quota import cpu_quota
 from service.settings import Settings
 from service.watch import Watch
 
+ON_DEVICE = SHORT[CUDA]
+SIDE_BY_SIDE, LEAST_BATCH = (
+    2,
+    8,
+)  # on a GPU: the next batch is copied while one runs, and a row alone leaves most of it idle
 LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
 
 
@@ -41,8 +47,8 @@ class LoadedModel:
 
     def _beside(self, bundle: Bundle, name: str, settings: Settings) -> "LoadedGraph":
         """Another graph, behind a queue and in a thread of its own: who asks for it delays nobody else."""
-        session = Session(bundle, settings.provider, self.tuning.threads, name)
         tuning = Tuning(threads=self.tuning.threads, max_batch=bundle.manifest.graphs[name].max_batch)
+        session = open_runnable(bundle, settings, tuning.threads, tuning.max_batch, name)
         row = fastest_row(session.run, bundle.golden(name)[0])
         return LoadedGraph(bundle, name, [session], row, tuning, settings, _unobserved)
 
@@ -89,7 +95,7 @@ class LoadedGraph:
         self,
         bundle: Bundle,
         name: str,
-        sessions: list[Session],
+        sessions: list[Runnable],
         row: Arrays,
         tuning: Tuning,
         settings: Settings,
@@ -141,8 +147,8 @@ class LoadedGraph:
 class Pool:
     """Sessions that run side by side, each one batch at a time."""
 
-    def __init__(self, sessions: list[Session]) -> None:
-        self._free: SimpleQueue[Session] = SimpleQueue()
+    def __init__(self, sessions: list[Runnable]) -> None:
+        self._free: SimpleQueue[Runnable] = SimpleQueue()
         for session in sessions:
             self._free.put(session)
 
@@ -158,7 +164,7 @@ def _unobserved(rows: int, infer_s: float, queued_s: list[float]) -> None:
     """The stages of the request that asked hold the time of a graph beside the main one."""
 
 
-def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Session], Arrays]:
+def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tuple[Tuning, list[Runnable], Arrays]:
     """Sessions of the main graph as the profile has them; else one, with the threads of the settings or as suits it.
     And the golden row that takes the least time.
 
@@ -167,15 +173,27 @@ def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tupl
     """
     quota, chosen = cpu_quota(), profile.models.get(bundle.manifest.name)
     share = settings.threads or max(1, quota // settings.processes)
-    tuning = chosen or Tuning(threads=share, max_batch=bundle.manifest.graphs[MAIN].max_batch)
-    sessions = [Session(bundle, settings.provider, tuning.threads) for _ in range(tuning.instances)]
+    tuning = chosen or _usual(bundle, share, provider_of(settings.provider))
+    sessions = [open_runnable(bundle, settings, tuning.threads, tuning.max_batch)]
+    if not chosen:  # a GPU that there might have been
+        tuning = _usual(bundle, share, sessions[0].provider)
+    sessions += [open_runnable(bundle, settings, tuning.threads, tuning.max_batch) for _ in range(1, tuning.instances)]
     row = fastest_row(sessions[0].run, bundle.golden()[0])
-    if chosen or settings.threads or share >= quota or not _takes_long(sessions[0], row, bundle):
+    if chosen or settings.threads or share >= quota or sessions[0].provider == ON_DEVICE:
         return tuning, sessions, row
-    return tuning.model_copy(update={"threads": quota}), [Session(bundle, settings.provider, quota)], row
+    if not _takes_long(sessions[0], row, bundle):
+        return tuning, sessions, row
+    return tuning.model_copy(update={"threads": quota}), [open_runnable(bundle, settings, quota, tuning.max_batch)], row
 
 
-def _takes_long(session: Session, row: Arrays, bundle: Bundle) -> bool:
+def _usual(bundle: Bundle, threads: int, provider: str) -> Tuning:
+    max_batch = bundle.manifest.graphs[MAIN].max_batch
+    if provider != ON_DEVICE:
+        return Tuning(threads=threads, max_batch=max_batch)
+    return Tuning(threads=threads, instances=SIDE_BY_SIDE, max_batch=max(max_batch, LEAST_BATCH))
+
+
+def _takes_long(session: Runnable, row: Arrays, bundle: Bundle) -> bool:
     """Whether this row does, or one may when it is as large as its axes allow."""
     graph = bundle.manifest.graphs[MAIN]
     sizes = {axis: bundle.manifest.axes[axis].most for axis in graph.axes}

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from service.bundle import Bundle, BundleError, Manifest, current_version, names
 from service.bundle.seal import check as check_seal
 from service.engine.defaults import Defaults, only
+from service.engine.device import DEVICE
 from service.engine.loaded_model import LoadedModel
 from service.engine.refusals import Refusals, Refused, seen_of
 from service.engine.residents import Residents
@@ -63,15 +64,17 @@ class Repository:
     def ready(self) -> bool:
         """Once every declared model is verified and those that stay are in memory.
 
-        Not while their folder is away, nor while one of them turns out not to load.
+        Not while their folder is away, nor while one of them turns out not to load, nor once the GPU is lost.
         """
-        return self._settled and not self.draining and not self._away
+        return self._settled and not self.draining and not self._away and not DEVICE.lost
 
     @property
     def state(self) -> str:
         """Why it is not ready."""
         if self.draining:
             return "The service is going down."
+        if DEVICE.lost:
+            return "The GPU is lost to a process, which has to be started anew."
         if self._away:
             return f"{self.settings.models_dir} is away or empty; what was loaded from it is still served."
         if broken := [name for name in self._refused if name not in self.models]:

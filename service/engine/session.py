@@ -1,12 +1,15 @@
 """The one place that talks to ONNX Runtime: a session, its threads and its execution provider."""
 
+import logging
 import os
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from service.bundle import MAIN, Arrays, Bundle, BundleError
+from service.bundle import MAIN, Arrays, Bundle, BundleError, Graph
+from service.engine.device import DEVICE
 
 # onnxruntime would report its use to its maker; it has to be told not to before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -22,6 +25,11 @@ ASKED = {"cpu": CPU, "cuda": CUDA, "auto": CUDA}
 # TF32 misses golden outputs by its short mantissa, and an exhaustive search for the fastest convolution, the default,
 # holds up the first batch of every new shape.
 OPTIONS = {CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
+CAPTURED = {"enable_cuda_graph": "1"}
+WARNINGS, ERRORS = 2, 3  # of ONNX Runtime, the least that it tells
+RUNS = 3  # until ONNX Runtime has captured a shape
+
+log = logging.getLogger(__name__)
 
 
 class ProviderError(Exception):
@@ -35,45 +43,68 @@ class Session:
     """
 
     def __init__(
-        self, bundle: Bundle, provider: str, threads: int, graph: str = MAIN, shares_arena: bool = True
+        self,
+        bundle: Bundle,
+        provider: str,
+        threads: int,
+        graph: str = MAIN,
+        shares_arena: bool = True,
+        gpu_memory: int = 0,
     ) -> None:
         """Of one of the bundle's graphs. What it needs while it runs comes from the one arena of all that share it.
 
-        Raises BundleError when the graph does not load or does not fit its manifest, ProviderError when the provider
-        that was asked for is not there; for `auto` that is no error.
+        On a GPU it takes at most `gpu_memory` bytes there; 0: as much as there is. Raises BundleError when the graph
+        does not load or does not fit its manifest, ProviderError when the provider that was asked for is not there; for
+        `auto` that is no error.
         """
-        path, declared = bundle.graph_file(graph), bundle.manifest.graphs[graph]
-        many_shapes = any(not bundle.manifest.axes[axis].buckets for axis in declared.axes)
+        path, self._graph = bundle.graph_file(graph), bundle.manifest.graphs[graph]
+        self.many_shapes = any(not bundle.manifest.axes[axis].buckets for axis in self._graph.axes)
         providers = providers_of(provider)
-        options = _options(threads, many_shapes)
+        options = _options(threads, self.many_shapes)
         if shares_arena and providers == [CPU]:
             _share_arena(options)
+        bound = {"gpu_mem_limit": str(gpu_memory)} if gpu_memory else {}
+        texts = any(tensor.dtype == "string" for tensor in (*self._graph.inputs, *self._graph.outputs))
+        self.captures = providers[0] == CUDA and not texts and not self.many_shapes
         try:
-            self._session = onnxruntime.InferenceSession(
-                path.read_bytes(),
-                sess_options=options,
-                providers=[(name, OPTIONS.get(name, {})) for name in providers],
-            )
-        except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
-            reason = " ".join(str(error).split())[:LONGEST_REASON]
-            advice = ALL_INSIDE if EXTERNAL in reason else ""
-            raise BundleError(f"{path} does not load: {advice}{type(error).__name__}: {reason}") from error
+            self._session = _open(path, options, providers, bound | CAPTURED if self.captures else bound)
+        except BundleError:
+            if not self.captures:
+                raise
+            self.captures = False  # there is control flow in it, or something that only the CPU can do
+            self._session = _open(path, options, providers, bound)
         active = self._session.get_providers()[0]
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
         self.provider = SHORT.get(active, active)
-        self._run_options = _giving_back() if many_shapes and active == CPU else None
+        self._run_options = _giving_back() if self.many_shapes and active == CPU else None
         # Past a layer in Python that checks for each run what does not change.
         self._run = getattr(self._session, "_sess", self._session).run
-        self._outputs = [tensor.name for tensor in declared.outputs]
-        texts = any(tensor.dtype == "string" for tensor in (*declared.inputs, *declared.outputs))
-        self._bound = active == CUDA and not texts  # which no device holds
-        self._check_names(path, {tensor.name for tensor in declared.inputs})
+        self._outputs = [tensor.name for tensor in self._graph.outputs]
+        self.on_device = active == CUDA and not texts  # which no device holds
+        self._shapes: dict[tuple[tuple[int, ...], ...], Buffers] = {}
+        self._check_names(path, {tensor.name for tensor in self._graph.inputs})
 
     def run(self, inputs: Arrays) -> Arrays:
-        if self._bound:
-            return self.run_bound(inputs)
-        return dict(zip(self._outputs, self._run(self._outputs, inputs, self._run_options), strict=True))
+        """On a GPU it raises DeviceMemoryFull and DeviceLost."""
+        if not self.on_device:
+            return dict(zip(self._outputs, self._run(self._outputs, inputs, self._run_options), strict=True))
+        if self.many_shapes:
+            return DEVICE.run(partial(self.run_bound, inputs))
+        shapes = tuple(array.shape for array in inputs.values())
+        if shapes not in self._shapes:
+            DEVICE.capture(partial(self._prepare, shapes, inputs))
+        return DEVICE.run(partial(self._shapes[shapes].run, inputs))
+
+    def _prepare(self, shapes: tuple[tuple[int, ...], ...], inputs: Arrays) -> None:
+        buffers = self.buffers(inputs)
+        for _ in range(RUNS):
+            buffers.run(inputs)
+        self._shapes[shapes] = buffers
+
+    def buffers(self, inputs: Arrays) -> "Buffers":
+        """Memory of the device for inputs of these shapes and what becomes of them."""
+        return Buffers(self._session, self.provider, inputs, self._graph, len(self._shapes) if self.captures else None)
 
     def run_bound(self, inputs: Arrays) -> Arrays:
         """Through an IO binding: one copy to the device and one back, none in between."""
@@ -92,6 +123,68 @@ class Session:
             raise BundleError(f"{graph} does not give {sorted(missing)}, its manifest says so")
 
 
+class Buffers:
+    """The memory on a device that inputs of one shape are copied to, over and over, and outputs from: a captured graph
+    knows its addresses. For one thread at a time."""
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, device: str, inputs: Arrays, graph: Graph, number: int | None
+    ) -> None:
+        """`number` is that of the captured graph; None: none is captured."""
+        self._session, self._binding, self._options = session, session.io_binding(), onnxruntime.RunOptions()
+        if number is not None:
+            self._options.add_run_config_entry("gpu_graph_id", str(number))
+        self._inputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), device, 0)
+            for name, array in inputs.items()
+        }
+        self._outputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, 0)
+            for name, (shape, dtype) in _given(graph, inputs).items()
+        }
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self._outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+
+    def run(self, inputs: Arrays) -> Arrays:
+        for name, value in self._inputs.items():
+            value.update_inplace(np.ascontiguousarray(inputs[name]))
+        self._session.run_with_iobinding(self._binding, self._options)
+        return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
+
+
+def _given(graph: Graph, inputs: Arrays) -> Mapping[str, tuple[list[int], type[np.generic]]]:
+    """Shape and type of what the graph gives for such inputs."""
+    sides: dict[int | str, int] = {}
+    for tensor in graph.inputs:
+        sides |= dict(zip(tensor.shape, inputs[tensor.name].shape, strict=True))
+    return {
+        tensor.name: (
+            [side if isinstance(side, int) else sides[side] for side in tensor.shape],
+            np.dtype(tensor.dtype).type,
+        )
+        for tensor in graph.outputs
+    }
+
+
+def _open(
+    path: Path, options: onnxruntime.SessionOptions, providers: list[str], more: Mapping[str, str]
+) -> onnxruntime.InferenceSession:
+    """`more` are options of CUDA. Raises BundleError."""
+    of_provider = {CUDA: {**OPTIONS[CUDA], **more}}
+    try:
+        return onnxruntime.InferenceSession(
+            path.read_bytes(),
+            sess_options=options,
+            providers=[(name, of_provider.get(name, {})) for name in providers],
+        )
+    except Exception as error:  # ONNX Runtime has an unrelated class for each of its status codes
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        advice = ALL_INSIDE if EXTERNAL in reason else ""
+        raise BundleError(f"{path} does not load: {advice}{type(error).__name__}: {reason}") from error
+
+
 def _options(threads: int, many_shapes: bool) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -101,7 +194,7 @@ def _options(threads: int, many_shapes: bool) -> onnxruntime.SessionOptions:
     # A plan of the memory saves a microsecond a run, and is kept for every shape with a block of all that it needs.
     options.enable_mem_pattern = not many_shapes
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    options.log_severity_level = 3
+    options.log_severity_level = WARNINGS if log.isEnabledFor(logging.DEBUG) else ERRORS
     return options
 
 

@@ -15,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.bundle import MAIN, Bundle, current, names, repeat_rows
 from service.engine.costs import batch_sizes, fastest_row
-from service.engine.session import Session
+from service.engine.fixed_shapes import Runnable, open_runnable
+from service.engine.session import CUDA, SHORT, provider_of
 from service.quota import cpu_quota
 from service.settings import Settings, SettingsError
 
 # A setting must be this much faster to be preferred over one with fewer rows or threads.
 CLEARLY = 1.05
+ON_DEVICE = (1, 1), (1, 2), (1, 4)  # threads, which do little there, and instances
 LARGEST = 1024  # rows: tried where even half as many are clearly faster than fewer
 
 
@@ -70,7 +72,7 @@ def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:
     chosen = {}
     for name in wanted or names(settings.models_dir):
         bundle = current(settings.models_dir, name)
-        measured = list(_measurements(bundle, settings.provider, seconds))
+        measured = list(_measurements(bundle, settings, seconds))
         chosen[name] = best(measured).tuning
         print(f"{name} {bundle.manifest.version}")
         for one in measured:
@@ -89,23 +91,29 @@ def best(measured: list[Measurement]) -> Measurement:
     )
 
 
-def _measurements(bundle: Bundle, provider: str, seconds: float) -> Iterator[Measurement]:
-    cores = cpu_quota()
-    for threads in batch_sizes(cores):
-        for instances in batch_sizes(cores // threads):
-            sessions = [Session(bundle, provider, threads) for _ in range(instances)]
-            rows, fastest, faster = 1, 0.0, True
-            while rows <= bundle.manifest.graphs[MAIN].max_batch or (faster and rows <= LARGEST):
-                tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
-                yield (one := _measure(tuning, sessions, bundle, seconds))
-                faster = one.rows_per_s > CLEARLY * fastest
-                rows, fastest = 2 * rows, max(fastest, one.rows_per_s)
+def _measurements(bundle: Bundle, settings: Settings, seconds: float) -> Iterator[Measurement]:
+    on_device = provider_of(settings.provider) == SHORT[CUDA]
+    for threads, instances in ON_DEVICE if on_device else _shares(cpu_quota()):
+        sessions: list[Runnable] = []
+        rows, fastest, faster = 1, 0.0, True
+        while rows <= bundle.manifest.graphs[MAIN].max_batch or (faster and rows <= LARGEST):
+            if on_device or not sessions:  # whose buckets end at the largest batch
+                sessions = [open_runnable(bundle, settings, threads, rows) for _ in range(instances)]
+            tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
+            yield (one := _measure(tuning, sessions, bundle, seconds))
+            faster = one.rows_per_s > CLEARLY * fastest
+            rows, fastest = 2 * rows, max(fastest, one.rows_per_s)
 
 
-def _measure(tuning: Tuning, sessions: list[Session], bundle: Bundle, seconds: float) -> Measurement:
+def _shares(cores: int) -> Iterator[tuple[int, int]]:
+    """Threads and instances that fit on the cores."""
+    return ((threads, instances) for threads in batch_sizes(cores) for instances in batch_sizes(cores // threads))
+
+
+def _measure(tuning: Tuning, sessions: list[Runnable], bundle: Bundle, seconds: float) -> Measurement:
     batch = repeat_rows(fastest_row(sessions[0].run, bundle.golden()[0]), tuning.max_batch)
 
-    def work(session: Session) -> int:
+    def work(session: Runnable) -> int:
         session.run(batch)
         count, until = 0, perf_counter() + seconds
         while perf_counter() < until:
