@@ -134,8 +134,8 @@ def lengthy(path: Path) -> str:
     return saved(path, [helper.make_node("Relu", ["x"], ["y"])], ("n", "length"), ("n", "length"))
 
 
-def half(path: Path) -> str:
-    return saved(path, [helper.make_node("Relu", ["x"], ["y"])], ("n", 2), ("n", 2), TensorProto.FLOAT16)
+def small(path: Path) -> str:
+    return saved(path, [helper.make_node("Relu", ["x"], ["y"])], ("n", 2), ("n", 2), TensorProto.INT8)
 
 
 def infinite(path: Path) -> str:
@@ -163,7 +163,7 @@ def garbage(path: Path) -> str:
         (fixed, [], "does not run on one row and on several"),
         (lengthy, [], "say which there are, --axis length=LEAST:MOST"),
         (product, ["--axis", "width=1:2"], "--axis width: the graph has no axis without number"),
-        (half, [], "the input 'x' is of a type that is not served"),
+        (small, [], "the input 'x' is of a type that is not served"),
         (infinite, [], "is not finite for the golden rows"),
         (summed, [], "does not give a row for each row"),
         (averaged, [], "answered otherwise alone than in a batch"),
@@ -192,3 +192,74 @@ def test_a_name_is_no_path(models: Path, tmp_path: Path, name: str) -> None:
 def test_a_file_that_is_not_there_is_named(models: Path) -> None:
     with pytest.raises(SystemExit, match="nowhere.onnx cannot be read: No such file"):
         main(["import", "nowhere.onnx", "--name", "anybodys"])
+
+
+def strange(
+    path: Path, nodes: list[onnx.NodeProto], given: list[Any], got: list[Any], opset: int = 17, ir: int = 8
+) -> str:
+    """A file as some exporters leave them, with the weights W [6, 3]."""
+    graph = helper.make_graph(nodes, "strange", given, got, [numpy_helper.from_array(WEIGHTS, "W")])
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=ir), path)
+    return str(path)
+
+
+def candidate(models: Path, file: str, *words: str) -> Bundle:
+    main(["import", file, "--name", "strange", *words])
+    return Bundle(next(path for path in (models / "strange").iterdir() if path.is_dir()))
+
+
+VALUE = helper.make_tensor_value_info
+
+
+def test_a_graph_of_texts_is_taken(models: Path, tmp_path: Path) -> None:
+    label = helper.make_node(
+        "LabelEncoder", ["s"], ["y"], domain="ai.onnx.ml", keys_strings=["text"], values_floats=[2.0], default_float=0.0
+    )
+    file = strange(
+        tmp_path / "a.onnx",
+        [label],
+        [VALUE("s", TensorProto.STRING, [None, 1])],
+        [VALUE("y", TensorProto.FLOAT, [None, 1])],
+    )
+    made = candidate(models, file)
+    assert made.manifest.inputs[0].dtype == "string"
+    assert made.golden()[1]["y"].tolist() == [[2.0]] * 4
+
+
+def test_probabilities_in_dictionaries_become_numbers(models: Path, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["p"]),
+        helper.make_node("ZipMap", ["p"], ["chances"], domain="ai.onnx.ml", classlabels_strings=["a", "b", "c"]),
+    ]
+    chance = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    got = helper.make_value_info("chances", helper.make_sequence_type_proto(chance))
+    made = candidate(models, strange(tmp_path / "a.onnx", nodes, [VALUE("x", TensorProto.FLOAT, [None, 6])], [got]))
+    inputs, outputs = made.golden()
+    np.testing.assert_allclose(outputs["chances"], inputs["x"] @ WEIGHTS, rtol=1e-5)
+
+
+def test_halves_come_and_go_as_float32(models: Path, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["f", "W"], ["g"]),
+        helper.make_node("Cast", ["g"], ["y"], to=TensorProto.FLOAT16),
+    ]
+    given, got = VALUE("x", TensorProto.FLOAT16, ["n", 6]), VALUE("y", TensorProto.FLOAT16, ["n", 3])
+    made = candidate(models, strange(tmp_path / "a.onnx", nodes, [given], [got]))
+    assert [one.dtype for one in (*made.manifest.inputs, *made.manifest.outputs)] == ["float32", "float32"]
+    inputs, outputs = made.golden()
+    np.testing.assert_allclose(outputs["y"], inputs["x"] @ WEIGHTS, atol=0.02)
+
+
+def test_an_old_file_and_one_whose_output_has_no_axes_are_taken(models: Path, tmp_path: Path) -> None:
+    product = [helper.make_node("MatMul", ["x", "W"], ["y"])]
+    given = [VALUE("x", TensorProto.FLOAT, [1, 6])]
+    old = candidate(models, strange(tmp_path / "a.onnx", product, given, [VALUE("y", TensorProto.FLOAT, [1, 3])], 7, 3))
+    assert old.manifest.opset == 7
+    mean = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)]
+    given = [VALUE("x", TensorProto.FLOAT, [None, None, None, 3])]
+    file = strange(tmp_path / "b.onnx", mean, given, [VALUE("y", TensorProto.FLOAT, None)], 13)
+    main(["import", file, "--name", "means", "--axis", "x-1=2:9", "--axis", "x-2=2:9"])
+    (version,) = (models / "means").iterdir()
+    assert Bundle(version).golden()[1]["y"].shape == (4, 3)

@@ -35,6 +35,7 @@ from service.bundle import (
     rows_of,
 )
 from service.bundle.signature import BATCH
+from training.export.adapting import as_tensors, with_shapes
 from training.export.graph import ExportError
 from training.export.parity import Predictor
 from training.export.store import new_version, publish
@@ -104,7 +105,7 @@ def bring(path: Path, told: Told) -> Bundle:
 
     def fill(stage: Path) -> Manifest:
         (stage / GRAPH).write_bytes(content)
-        arrays = {f"in.{name}": array for name, array in golden.items()}
+        arrays = {f"in.{name}": _as_text(array) for name, array in golden.items()}
         arrays |= {f"out.{name}": _as_text(array) for name, array in outputs.items()}
         np.savez_compressed(stage / GOLDEN, allow_pickle=False, **arrays)
         manifest = _manifest(stage, path, told, model, Graph(file=GRAPH, inputs=inputs, outputs=given), alike)
@@ -121,6 +122,7 @@ def read(path: Path) -> onnx.ModelProto:
         model = onnx.load(path, load_external_data=False)
         if any(one.data_location == TensorProto.EXTERNAL for one in model.graph.initializer):
             raise ExportError(f"{path} has its weights in other files: save it with save_as_external_data=False")
+        model = as_tensors(with_shapes(model))
         onnx.checker.check_model(model, full_check=True)
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}") from None
