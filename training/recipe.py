@@ -18,7 +18,7 @@ from service.bundle import Arrays, Asset, Axis, Bundle, Family, Metric, TaskSpec
 from training import recipes
 from training.data.given import Given, use
 from training.measures.evaluation import Evaluation, Predict
-from training.measures.paired import Rows
+from training.measures.paired import Rows, Scores
 from training.run import H, Run
 
 
@@ -77,6 +77,7 @@ class Recipe(Generic[H]):
     update         from a bundle and a file of new rows, without training anew; nothing where that cannot be
     given          of the recipe and a path, data from outside in place of its own (training/given); nothing where it
                    draws its data itself
+    scores         what the headline figure is computed of, where it is no share: to compare two models by resampling
     source_figure  what the source reports, in its words; nothing where it reports none
     module         the recipe's module, which `load` fills in
     data           the data from outside, which `load` fills in
@@ -100,6 +101,7 @@ class Recipe(Generic[H]):
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     spot_check: Callable[[Predict], Metric] | None = None
     rows: Callable[[Predict], Rows] | None = None
+    scores: Callable[[Predict, H], Scores] | None = None
     source_figure: str = ""
     axes: dict[str, Axis] = field(default_factory=dict)
     front: Callable[[nn.Module], ModelProto] | None = None

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError
 
 from service.bundle import MANIFEST, BundleError, Record, Version, file_sha256, read_bounded, replace_text
 
-GATE, MOST = "gate.json", 4 * 2**20
+GATE, PAGE, MOST = "gate.json", "gate.md", 4 * 2**20
 
 
 class Check(Record):
@@ -46,7 +46,26 @@ def read(folder: Path) -> Verdict | None:
 
 
 def write(folder: Path, verdict: Verdict) -> None:
+    """The verdict, and the page that tells it to people."""
     replace_text(folder / GATE, verdict.model_dump_json(indent=2) + "\n")
+    replace_text(folder / PAGE, page(folder, verdict))
+
+
+def page(folder: Path, verdict: Verdict) -> str:
+    """In Markdown: every check with its numbers, what failed first."""
+    title = f"{folder.parent.name} {folder.name}"
+    lines = [
+        f"# Gate of {title}",
+        "",
+        f"{'Passed' if verdict.passed else 'Not passed'}, beside {verdict.against or 'nothing'}, at {verdict.when}.",
+        "",
+        "| | check | what was found |",
+        "|---|---|---|",
+    ]
+    for check in sorted(verdict.checks, key=lambda one: one.passed):
+        text = check.text.replace("|", "/").replace("\n", " ")
+        lines.append(f"| {'ok' if check.passed else '**BAD**'} | {check.name} | {text} |")
+    return "\n".join(lines) + "\n"
 
 
 def objection(folder: Path, served: str | None) -> str:

@@ -12,7 +12,8 @@ from training import recipe
 from training.__main__ import main
 from training.export.store import committed, models_directory
 from training.gate import comparison, gate
-from training.measures.paired import Rows, classes, difference
+from training.measures.paired import Rows, Scores, classes, difference
+from training.measures.scoring import auc
 
 NAME = "linear-profit"
 
@@ -138,3 +139,46 @@ def test_a_larger_graph_may_be_half_as_large_again() -> None:
     assert gate.more("size", 10e6, 14e6, "bytes", 2**20).passed
     assert not gate.more("size", 10e6, 16e6, "bytes", 2**20).passed
     assert gate.more("size", 1000, 9000, "bytes", 2**20).passed
+
+
+def test_a_figure_that_is_no_share_is_compared_by_resampling_the_items_of_both() -> None:
+    generator = np.random.default_rng(0)
+    truth = np.arange(2000) % 2
+    served = truth + generator.normal(0, 1, 2000)
+    young = np.arange(2000) < 200
+
+    def of(given: np.ndarray) -> Scores:
+        return Scores(statistic=auc, given=(given,), truth=(truth,), slices={"young": young, "old": ~young})
+
+    same = [check.passed for check in comparison.scores(of(served), of(served + generator.normal(0, 0.01, 2000)))]
+    assert same == [True, True, True]
+    worse = np.where(young, generator.permutation(served), served)  # only for the young
+    found = {check.name: check.passed for check in comparison.scores(of(served), of(worse))}
+    assert found == {"paired": False, "young": False, "old": True}
+
+
+def test_an_equally_good_candidate_passes_the_resampling_in_19_of_20_tries() -> None:
+    generator, passed = np.random.default_rng(1), 0
+    for _ in range(60):
+        errors = [np.abs(generator.normal(0, 1, 300)) for _ in range(2)]
+        both = [Scores(statistic=lambda e: float(e.mean()), given=(one,), error=True) for one in errors]
+        passed += all(check.passed for check in comparison.scores(*both))
+    assert passed >= 57
+
+
+@pytest.mark.parametrize("name", ["adult-income", "credit-logistic", "gru", "multilabel"])
+def test_what_is_resampled_gives_the_figure_of_the_recipe(name: str) -> None:
+    chosen, found = recipe.load(name), committed(name)
+    assert chosen.scores
+    scores = chosen.scores(gate.Predictor(found.graph), chosen.hyper)
+    figure = "AUC" if name == "credit-logistic" else found.manifest.metrics[0].name
+    metric = next(one for one in found.manifest.metrics if one.name == figure)
+    assert scores.value(np.arange(len(scores.given[0]))) == pytest.approx(metric.value, abs=1e-6)
+
+
+def test_the_verdict_is_a_page_too(release: Release) -> None:
+    candidate = release.home / release.versions[-1]
+    checks = (verdict.Check(name="size", passed=True, text="a | b"), verdict.Check(name="tree", passed=False, text="c"))
+    verdict.write(candidate, verdict.Verdict(against=None, manifest="0" * 64, when="now", checks=checks))
+    lines = (candidate / verdict.PAGE).read_text().splitlines()
+    assert lines[-2:] == ["| **BAD** | tree | c |", "| ok | size | a / b |"]

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from service.bundle import Metric
 from service.release.verdict import Check
 from training.measures.evaluation import Z95
-from training.measures.paired import Difference, Rows, difference
+from training.measures.paired import Difference, Rows, Scores, difference, gain
 
 LEVEL = 0.025  # how often the headline figure, or a slice, of an equally good candidate may fail
 # What is worse the larger it is. The rest is worse the smaller it is, but for what should be 0.
@@ -41,6 +43,23 @@ def rows(before: Rows, after: Rows) -> Iterator[Check]:
     yield _paired("paired", difference(before.right, after.right), LEVEL)
     for name, mask in before.slices.items():
         yield _paired(name, difference(before.right[mask], after.right[mask]), LEVEL / len(before.slices))
+
+
+def scores(before: Scores, after: Scores) -> Iterator[Check]:
+    """The same of a figure that is no share of rows, by resampling the items that both were asked."""
+    yield _resampled("paired", before, after, None, LEVEL)
+    for name, mask in before.slices.items():
+        yield _resampled(name, before, after, mask, LEVEL / len(before.slices))
+
+
+def _resampled(name: str, before: Scores, after: Scores, mask: NDArray[np.bool_] | None, level: float) -> Check:
+    found, chance = gain(before, after, mask)
+    text = (
+        f"{found.value:+.4g} [{found.low:+.4g}, {found.high:+.4g}] of {found.count:,} {before.items}, "
+        f"by chance {chance:.3g}; it must be {level:.3g} or more"
+    )
+    numbers = {"difference": found.value, "low": found.low, "high": found.high, "chance": chance, "level": level}
+    return Check(name=name, passed=chance >= level, text=text, numbers=numbers)
 
 
 def _paired(name: str, found: Difference, level: float) -> Check:

@@ -66,6 +66,8 @@ def provenance(recipe: Recipe[Any], candidate: Bundle) -> Check:
     missing = [f"no licence of {source.name}" for source in made.sources if not source.licence.strip()]
     if tuple(source.name for source in made.sources) != recipe.sources:
         missing.append("other sources than the recipe's")
+    if recipe.data and recipe.data.source not in made.sources:
+        missing.append("other data than is given now")
     if made.hyperparameters != recorded(recipe.hyper_from(made.start)):
         missing.append("other hyper-parameters than the recipe's")
     text = "; ".join(missing) or "sources, licences and hyper-parameters are those of the recipe"
@@ -78,6 +80,9 @@ def beside(recipe: Recipe[Any], served: Bundle, candidate: Bundle, measured: tup
     yield from comparison.figures(recipe.evaluate(predict, recipe.hyper).metrics, measured)
     if recipe.rows:
         yield from comparison.rows(recipe.rows(predict), recipe.rows(Predictor(candidate.graph)))
+    if recipe.scores:
+        both = (recipe.scores(one, recipe.hyper) for one in (predict, Predictor(candidate.graph)))
+        yield from comparison.scores(*both)
     yield more("size", served.graphs_size, candidate.graphs_size, "bytes", SLIGHT_BYTES)
     yield more("latency", *latencies(served, candidate), "s of the processor", SLIGHT_S)
 

@@ -33,7 +33,7 @@ class Schema(BaseModel):
     split: str | None = None
     held_out: int | None = None
     validation: int | None = None
-    licence: str = "not stated"
+    licence: str = ""
     address: str = "data that was given to the command"
 
     def column(self, name: str) -> str:

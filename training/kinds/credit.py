@@ -17,6 +17,7 @@ from training.data.german import ATTRIBUTES, Applicants, applicants
 from training.data.given import Given, given_for
 from training.given.tables import table
 from training.measures.evaluation import Predict, bootstrapped, histogram, outcomes, proportion
+from training.measures.paired import Scores
 from training.measures.scoring import auc
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
@@ -25,6 +26,7 @@ from training.report.pictures import BLUE, ORANGE, png
 
 MISSED_DEFAULT, REFUSED_GOOD = 5.0, 1.0  # the Statlog cost matrix
 THRESHOLD = REFUSED_GOOD / (MISSED_DEFAULT + REFUSED_GOOD)
+YOUNG = 25  # years, up to which an applicant counts as young (Kamiran and Calders, 2009)
 POSITION = {attribute.name: index for index, attribute in enumerate(ATTRIBUTES)}
 INDICATORS = {
     "purpose": ("A40", "A41"),
@@ -120,6 +122,20 @@ def held_out_metrics(risk: NDArray[np.floating], default: NDArray[np.int64]) -> 
             description="which minimises the cost, not the mistakes",
         ),
         proportion("accuracy at 1/2", at_half, len(risk), description="decision at a probability of 1/2"),
+    )
+
+
+def scores(predict: Predict, hyper: Any) -> Scores:
+    """The area on the held-out applicants; neither the young nor the others pay."""
+    _, held = split(hyper.held_out, hyper.seed)
+    young = held.attributes[:, POSITION["age_years"]] <= YOUNG
+    groups = {f"age up to {YOUNG}": young, f"age above {YOUNG}": ~young}
+    return Scores(
+        statistic=auc,
+        given=(predict({"applicant": held.attributes})["default_probability"].astype(np.float64),),
+        truth=(held.default,),
+        items="applicants",
+        slices={name: mask for name, mask in groups.items() if 0 < held.default[mask].sum() < mask.sum()},
     )
 
 

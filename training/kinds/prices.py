@@ -25,6 +25,7 @@ from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, proportion
+from training.measures.paired import Scores
 from training.networks.rows import RowNetwork
 from training.recipe import Recipe
 from training.run import Run
@@ -173,6 +174,14 @@ class Houses:
                 )
             )
         return found
+
+    def scores(self, predict: Predict, hyper: Hyper) -> Scores:
+        """The error of the served graph on the houses that it does not know; no third of them pays for the others."""
+        _, held = next(self.folds(hyper.seed))
+        price, paid = predict({"row": self.table[0][held]})["values"][:, 0].astype(np.float64), self.table[1][held]
+        low, high = np.quantile(paid, (1 / 3, 2 / 3))
+        thirds = {"cheap": paid <= low, "middling": (paid > low) & (paid <= high), "dear": paid > high}
+        return Scores(statistic=_error, given=(price,), truth=(paid,), error=True, slices=thirds)
 
     def evaluate(self, predict: Predict, hyper: Hyper) -> Evaluation:
         folds = self.cross_validate(predict, hyper)

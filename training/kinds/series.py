@@ -24,6 +24,7 @@ from training.data import cafe_turnover
 from training.data.given import given_for
 from training.given import series as given
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
+from training.measures.paired import Scores
 from training.networks.recurrent import Cell, Recurrent
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
@@ -293,6 +294,16 @@ def evaluate(predict: Predict) -> Evaluation:
     )
 
 
+def scores(predict: Predict) -> Scores:
+    """The error of each forecast in units of the mean change over a year before."""
+    series, validated = cafe_turnover(), cuts()[1]
+    origins = range(validated, len(series) - HORIZON + 1)
+    true_NH = np.stack([series[origin : origin + HORIZON] for origin in origins])
+    unit = float(np.abs(series[SEASON:validated] - series[: validated - SEASON]).mean())
+    error_N = np.abs(predict(histories([series[:origin] for origin in origins]))["values"] - true_NH).mean(1) / unit
+    return Scores(statistic=lambda rows: float(rows.mean()), given=(error_N,), error=True, items="forecasts")
+
+
 def draw(series: NDArray[np.float64], forecasts: dict[int, Arrays]) -> bytes:
     """The held-out months, and the forecasts from every second year with their 80 % intervals."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
@@ -346,6 +357,7 @@ def recipe(cell: Cell, **fields: Any) -> Recipe[Any]:
         "given": given.series(cafe_turnover, SEASON, HORIZON),
         "train": lambda run: fit(run, cell),
         "evaluate": lambda predict, _: evaluate(predict),
+        "scores": lambda predict, _: scores(predict),
         "examples": examples,
         "trial": {"steps": 2, "batch": 4},
         "source_figure": "none",

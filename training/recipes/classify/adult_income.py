@@ -26,6 +26,7 @@ from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, calibration_error, proportion
+from training.measures.paired import Scores
 from training.measures.scoring import auc, delong_auc, draw_reliability, draw_roc
 from training.recipe import Recipe
 from training.run import Run
@@ -111,6 +112,21 @@ def _area(name: str, probability: NDArray[np.float64], earns: NDArray[np.int64],
     return delong_auc(name, probability[earns == 1], probability[earns == 0], description=description)
 
 
+def scores(predict: Predict, hyper: Hyper) -> Scores:
+    """The area on the test set; no sex and no age pays for the others."""
+    _, held = people()
+    age, sex = (held.rows[:, [one.name for one in ATTRIBUTES].index(name)] for name in ("age", "sex"))
+    groups = {"age up to 30": age <= 30, "age above 30 to 50": (age > 30) & (age <= 50), "age above 50": age > 50}
+    groups |= {"women": sex == 0, "men": sex == 1}
+    return Scores(
+        statistic=auc,
+        given=(predict({"row": held.rows})["probabilities"][:, 1].astype(np.float64),),
+        truth=(held.earns,),
+        items="people",
+        slices={name: mask for name, mask in groups.items() if 0 < held.earns[mask].sum() < mask.sum()},
+    )
+
+
 def spot_check(predict: Predict) -> Metric:
     """The AUC on the first 4,000 people of the test set."""
     _, held = people()
@@ -137,5 +153,6 @@ RECIPE = Recipe(
     evaluate=evaluate,
     examples=examples,
     spot_check=spot_check,
+    scores=scores,
     source_figure="none reported",
 )

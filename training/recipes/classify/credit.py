@@ -49,6 +49,7 @@ from training.kinds.credit import (
     given,
     held_out_metrics,
     reference,
+    scores,
     split,
 )
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, calibration_error, proportion
@@ -244,6 +245,7 @@ RECIPE = Recipe(
             description="more than the mean of the training data adds",
         ),
     ),
+    scores=scores,
     given=given,
     train=train,
     evaluate=evaluate,

@@ -32,11 +32,13 @@ from training.kinds.credit import (
     POSITION,
     RISK,
     THRESHOLD,
+    YOUNG,
     NumericColumns,
     draw_effects,
     given,
     held_out_metrics,
     reference,
+    scores,
     split,
 )
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, proportion
@@ -58,7 +60,6 @@ class Hyper:
 
 
 HYPER = Hyper()
-YOUNG = 25  # years, up to which an applicant counts as young (Kamiran and Calders, 2009)
 
 
 class Scorecard(nn.Module):
@@ -194,6 +195,7 @@ RECIPE = Recipe(
     sources=("german-credit",),
     inputs=(APPLICANT,),
     outputs=(RISK,),
+    scores=scores,
     given=given,
     train=train,
     evaluate=evaluate,

@@ -37,6 +37,7 @@ from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
+from training.measures.paired import Scores
 from training.measures.scoring import auc
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
@@ -191,6 +192,12 @@ def draw(
     return png(figure)
 
 
+def scores(predict: Predict, hyper: Hyper) -> Scores:
+    _, held = recordings()
+    given = predict({"row": held.rows})["probabilities"].astype(np.float64)
+    return Scores(statistic=macro_auc, given=(given,), truth=(held.heard,), items="recordings")
+
+
 def spot_check(predict: Predict) -> Metric:
     _, held = recordings()
     return _macro(
@@ -225,5 +232,6 @@ RECIPE = Recipe(
     examples=examples,
     chosen_by=chosen_by,
     spot_check=spot_check,
+    scores=scores,
     source_figure="none reported",
 )

@@ -35,6 +35,7 @@ RECIPE = Recipe(
     given=HOUSES.given,
     train=HOUSES.train,
     evaluate=HOUSES.evaluate,
+    scores=HOUSES.scores,
     examples=lambda: {"row": HOUSES.table[0][:4].astype(np.float32)},
     source_figure="none for these houses",
 )

@@ -34,6 +34,7 @@ RECIPE = Recipe(
     given=DISTRICTS.given,
     train=DISTRICTS.train,
     evaluate=DISTRICTS.evaluate,
+    scores=DISTRICTS.scores,
     examples=lambda: {"row": DISTRICTS.table[0][:4].astype(np.float32)},
     source_figure="none for this table",
 )
