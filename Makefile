@@ -26,7 +26,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench ablation batch-demo competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
+.PHONY: help serve test check format train evaluate bench ablation batch-demo ray-test competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ competitors: $(VENV)/.bench  ## Install what bench compares with, each in an env
 
 batch-demo: $(VENV)/.dev  ## Score a million applicants in a job that is killed half-way
 	$(BIN)/python -m load_tests.bulk $(ARGS)
+
+ray-test: $(VENV)/.dev  ## Run a job over two local nodes of a Ray cluster, which is installed for it
+	$(PIP) --editable '.[ray]'
+	$(BIN)/python -m pytest tests/service/test_ray_engine.py $(ARGS)
 
 load: $(VENV)/.dev  ## Locust against a service on $(HOST):$(PORT), as a table and a picture; ARGS="--shape spike --most-p99-ms 200"
 	mkdir -p build

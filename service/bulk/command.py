@@ -5,10 +5,10 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
@@ -19,7 +19,7 @@ from service.bulk import progress, runner
 from service.bulk.progress import Job, Progress
 from service.bulk.runner import Result
 from service.bulk.sinks import REJECTS, Rejects, sink_of
-from service.bulk.sources import BulkError, blocks, is_csv, is_table
+from service.bulk.sources import BulkError, blocks, blocks_of, is_csv, is_table
 from service.bundle import BundleError, current, defaults_of
 from service.bundle import names as bundle_names
 from service.errors import QuartetError
@@ -30,6 +30,7 @@ from service.task import Task
 from service.tasks.rows import ON_ERROR
 
 ROWS, FILES = 2048, 8  # of a block
+ENGINES = "processes", "ray"
 SYNC_S = 1.0  # what a kill costs at the most
 WAITING = 3  # blocks for each process that are on their way
 INDEX = "JOB_COMPLETION_INDEX"  # what Kubernetes tells each pod of an Indexed Job
@@ -54,7 +55,8 @@ def main(words: Sequence[str]) -> int:
         one.add_argument("source", metavar="INPUT", help="a .csv, .jsonl or .parquet, a folder or .zip; or its address")
         one.add_argument("output", metavar="OUTPUT", type=Path, help="a .csv, .jsonl or .parquet; for CT a folder")
         one.add_argument("--model", help="in place of the default")
-        one.add_argument("--workers", type=int, default=cpu_quota(), help="processes; one for each core")
+        one.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="ray: over the nodes of a Ray cluster")
+        one.add_argument("--workers", type=int, help="processes; one for each core")
         one.add_argument("--block", type=int, help="rows or files that are answered together")
         one.add_argument("--part", help=f"I/N: every Nth block, from the Ith; I from 0, else {INDEX}")
         one.add_argument("--overwrite", action="store_true", help="begin anew")
@@ -63,11 +65,13 @@ def main(words: Sequence[str]) -> int:
     given = vars(parser.parse_args(words))
     task, source, output = given.pop("task"), given.pop("source"), given.pop("output")
     model, workers, overwrite = given.pop("model"), given.pop("workers"), given.pop("overwrite")
+    engine = given.pop("engine")
     block, part, allowed = given.pop("block"), _part(given.pop("part")), given.pop("allow_rejects")
     options = {name: value for name, value in given.items() if value is not None}
     settings = Settings.from_environment()
     job = _job(task, model, source, options, part, block, settings)
-    rejected = work(task, job, output, settings, workers, overwrite)
+    found = partial(_over_ray if engine == "ray" else _results, job, settings, workers)
+    rejected = work(task, job, output, found, overwrite)
     return 1 if rejected and not allowed else 0
 
 
@@ -134,8 +138,8 @@ def _default(task: Task, settings: Settings) -> str:
     return of_kind[0]
 
 
-def work(task: Task, job: Job, output: Path, settings: Settings, workers: int, overwrite: bool) -> int:
-    """Begin, or go on; how many were rejected. Raises BulkError."""
+def work(task: Task, job: Job, output: Path, found: Callable[[int], Iterator[list[Result]]], overwrite: bool) -> int:
+    """Begin, or go on; how many were rejected. `found` gives the results behind a number of items. Raises BulkError."""
     noted_in, rejects_in = (output.with_name(output.name + suffix) for suffix in (progress.SUFFIX, REJECTS))
     noted = _noted(noted_in, output, job, overwrite)
     if noted.done:
@@ -145,7 +149,7 @@ def work(task: Task, job: Job, output: Path, settings: Settings, workers: int, o
     rejects = Rejects(rejects_in, noted.rejects)
     shown, synced, begun = Shown(noted), monotonic(), noted.items
     try:
-        for results in _results(job, settings, workers, noted.items):
+        for results in found(noted.items):
             sink.write(results)
             rejects.write(results)
             bad = sum(1 for one in results if one.reason)
@@ -189,20 +193,26 @@ def _note(noted: Progress, path: Path, *files: Any) -> None:
     noted.write(path)
 
 
-def _results(job: Job, settings: Settings, workers: int, skip: int) -> Iterator[list[Result]]:
+def _results(job: Job, settings: Settings, workers: int | None, skip: int) -> Iterator[list[Result]]:
     """Of each block of this job's part, in order; some are on their way while one is written."""
-    index, count = job.part
-    mine = islice(blocks(job.source, job.block, 0), index, None, count)
-    done = -(-skip // job.block)
+    workers = workers or cpu_quota()
     waiting: deque[Future[list[Result]]] = deque()
-    arguments = (job.task, settings.models_dir, job.model, job.options, job.decimal, os.getpid())
+    arguments = (job, settings.models_dir, os.getpid())
     with ProcessPoolExecutor(workers, get_context("spawn"), runner.begin, arguments) as pool:
-        for block in islice(mine, done, None):
+        for block in blocks_of(job.source, job.block, job.part, skip):
             waiting.append(pool.submit(runner.run, block))
             if len(waiting) >= WAITING * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _over_ray(job: Job, settings: Settings, workers: int | None, skip: int) -> Iterator[list[Result]]:
+    try:
+        from service.bulk.ray_engine import results
+    except ImportError:
+        raise BulkError("--engine ray wants Ray: pip install 'quartet[ray]'") from None
+    return results(job, settings.models_dir, workers, skip)
 
 
 class Shown:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from service.bulk.progress import Job
 from service.bulk.sources import Block, File, Row, reason_of
 from service.bundle import Arrays, Bundle, CreditScoring, TabularPrediction, TextClassification, current
 from service.codecs.cells import Table
@@ -168,13 +169,15 @@ def takes_rows(bundle: Bundle) -> bool:
 _runner: list[Runner] = []  # of this process
 
 
-def begin(
-    task_name: str, models: Path, model: str, options: Mapping[str, str], decimal: str | None, parent: int
-) -> None:
+def runner_of(job: Job, models: Path) -> Runner:
+    task = next(one for one in TASKS if one.name == job.task)
+    return Runner(task, current(models, job.model), Settings.from_environment(), job.options, job.decimal)
+
+
+def begin(job: Job, models: Path, parent: int) -> None:
     """Of a process of the pool, which ends when its parent does, however that ends."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    task = next(one for one in TASKS if one.name == task_name)
-    _runner.append(Runner(task, current(models, model), Settings.from_environment(), options, decimal))
+    _runner.append(runner_of(job, models))
 
 
 def run(block: Block) -> list[Result]:

@@ -54,6 +54,12 @@ def blocks(source: str, size: int, skip: int) -> Iterator[Block]:
         yield block
 
 
+def blocks_of(source: str, size: int, part: tuple[int, int], skip: int) -> Iterator[Block]:
+    """Those of a job's part, every Nth from the Ith, behind the first `skip` items that it has done."""
+    index, count = part
+    return islice(blocks(source, size, 0), index + count * -(-skip // size), None, count)
+
+
 def is_table(source: str) -> bool:
     return PurePosixPath(source).suffix.lower() in READERS
 

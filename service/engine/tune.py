@@ -8,8 +8,7 @@ import platform
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter
-from typing import NamedTuple
+from time import perf_counter, process_time
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,19 +35,25 @@ class Tuning(BaseModel):
     max_batch: int = Field(ge=1)
 
 
+class Measurement(BaseModel):
+    """What a way to run a model comes to: `latency_ms` and the processor time of all threads are those of a batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tuning: Tuning
+    rows_per_s: float
+    latency_ms: float
+    cpu_ms: float
+
+
 class Profile(BaseModel):
-    """Tunings by model, and the machine they were measured on."""
+    """Tunings by model, what they were chosen from, and the machine that it was measured on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     machine: str = ""
     models: dict[str, Tuning] = {}
-
-
-class Measurement(NamedTuple):
-    tuning: Tuning
-    rows_per_s: float
-    latency_ms: float
+    measured: dict[str, list[Measurement]] = {}
 
 
 def read_profile(path: Path | None) -> Profile:
@@ -69,17 +74,18 @@ def read_profile(path: Path | None) -> Profile:
 
 def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:
     """Measure the wanted models, or all, printing a line per measurement; `seconds` each."""
-    chosen = {}
+    chosen, all_measured = {}, {}
     for name in wanted or names(settings.models_dir):
         bundle = current(settings.models_dir, name)
-        measured = list(_measurements(bundle, settings, seconds))
+        measured = all_measured[name] = list(_measurements(bundle, settings, seconds))
         chosen[name] = best(measured).tuning
         print(f"{name} {bundle.manifest.version}")
         for one in measured:
             mark = "*" if one.tuning == chosen[name] else " "
             how = f"{one.tuning.threads} threads x {one.tuning.instances}, batch {one.tuning.max_batch:3d}"
             print(f"  {mark} {how}  {one.rows_per_s:12.1f} rows/s  {one.latency_ms:9.2f} ms", flush=True)
-    return Profile(machine=f"{platform.node()} {platform.machine()}, {cpu_quota()} cores", models=chosen)
+    machine = f"{platform.node()} {platform.machine()}, {cpu_quota()} cores"
+    return Profile(machine=machine, models=chosen, measured=all_measured)
 
 
 def best(measured: list[Measurement]) -> Measurement:
@@ -122,7 +128,12 @@ def _measure(tuning: Tuning, sessions: list[Runnable], bundle: Bundle, seconds: 
         return count
 
     with ThreadPoolExecutor(len(sessions)) as pool:
-        started = perf_counter()
+        started, busy = perf_counter(), process_time()
         runs = sum(pool.map(work, sessions)) + len(sessions)
-        took = perf_counter() - started
-    return Measurement(tuning, runs * tuning.max_batch / took, took / runs * len(sessions) * 1e3)
+        took, busy = perf_counter() - started, process_time() - busy
+    return Measurement(
+        tuning=tuning,
+        rows_per_s=runs * tuning.max_batch / took,
+        latency_ms=took / runs * len(sessions) * 1e3,
+        cpu_ms=busy / runs * 1e3,
+    )

@@ -11,7 +11,8 @@ from tests import toys
 
 
 def measured(rows_per_s: float, threads: int = 1, instances: int = 1, max_batch: int = 8) -> Measurement:
-    return Measurement(Tuning(threads=threads, instances=instances, max_batch=max_batch), rows_per_s, 1.0)
+    tuning = Tuning(threads=threads, instances=instances, max_batch=max_batch)
+    return Measurement(tuning=tuning, rows_per_s=rows_per_s, latency_ms=1, cpu_ms=1)
 
 
 def test_the_fastest_wins_where_it_is_clearly_faster() -> None:
