@@ -98,7 +98,7 @@ def rows() -> Iterator[tuple[str, list[Panel]]]:
     if families:
         yield "More", [panel(family) for family in families.values()]
     # Of NVIDIA's DCGM exporter, where there is one: the service has no figures of the GPU.
-    gpu = 'sum by (gpu, pod) (DCGM_FI_DEV_FB_USED{pod=~"$instance.*|.*quartet.*"}) * 1048576'
+    gpu = 'sum by (gpu, pod) (DCGM_FI_DEV_FB_USED{pod=~".*quartet.*"}) * 1048576'
     yield "GPU", [Panel("Memory of the GPU in use", "bytes", ((gpu, "{{gpu}} {{pod}}"),))]
 
 

@@ -1,6 +1,7 @@
 """What operators get fits the service: chart, dashboard, alerts and their runbook."""
 
 import re
+from importlib.util import find_spec
 
 from deploy import chart_schema, dashboards
 from service.metrics import FAMILIES
@@ -29,6 +30,18 @@ def test_the_dashboard_is_made_of_the_metrics_that_there_are() -> None:
 def test_every_metric_has_a_panel() -> None:
     asked = " ".join(dashboards.queries("quartet", ".*", "1m"))
     assert all(any(name in asked for name in series_of(family.name, family.kind)) for family in FAMILIES)
+
+
+def test_the_dashboard_asks_for_what_the_service_or_the_exporter_of_gpus_has() -> None:
+    asked = set(re.findall(r"\b([A-Za-z_]\w*)\{", " ".join(dashboards.queries("quartet", ".*", "1m"))))
+    there = {name for family in FAMILIES for name in series_of(family.name, family.kind)}
+    assert asked - there <= {"DCGM_FI_DEV_FB_USED"}  # as dcgm-exporter names it, in MiB
+
+
+def test_make_runs_modules_that_there_are() -> None:
+    named = re.findall(r" -m ([\w.]+)", (PROJECT / "Makefile").read_text(encoding="utf-8"))
+    assert len(named) > 15
+    assert [name for name in named if find_spec(name) is None] == []
 
 
 def test_rules_ask_for_series_that_there_are() -> None:
