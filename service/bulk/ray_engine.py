@@ -6,7 +6,6 @@ actors: all nodes need the package, the bundles and the input under the same nam
 
 import logging
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,13 @@ BLOCK = 1  # bytes beyond which Ray hands on what was read: each of our blocks b
 Batch = dict[str, Any]  # arrays by column
 
 
+class Packet:
+    """A block, or its results, in a cell of a table: Ray would make columns of a list."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
 class Answerer:
     """An actor."""
 
@@ -34,7 +40,7 @@ class Answerer:
         self._runner: Runner = runner_of(job, models)
 
     def __call__(self, batch: Batch) -> Batch:
-        return _column([pickle.dumps(self._runner.run(pickle.loads(one))) for one in batch["packed"]])
+        return _cell(self._runner.run(batch["packet"][0].held))
 
 
 def results(job: Job, models: Path, workers: int | None, skip: int) -> Iterator[list[Result]]:
@@ -50,7 +56,7 @@ def results(job: Job, models: Path, workers: int | None, skip: int) -> Iterator[
 
     def read(_: Batch) -> Iterator[Batch]:
         for block in blocks_of(job.source, job.block, job.part, skip):
-            yield _column([pickle.dumps(block)])
+            yield _cell(block)
 
     # The reader asks for no core: the actors have all.
     read_blocks = ray.data.from_items([0]).map_batches(read, batch_size=1, num_cpus=0)
@@ -60,13 +66,13 @@ def results(job: Job, models: Path, workers: int | None, skip: int) -> Iterator[
     )
     try:
         for row in answered.iter_rows():
-            yield pickle.loads(row["packed"])
+            yield row["packet"].held
     except ray.exceptions.RayError as error:
         raise BulkError(_reason(error)) from None
 
 
-def _column(packed: list[bytes]) -> Batch:
-    return {"packed": np.array(packed, object)}
+def _cell(held: Any) -> Batch:
+    return {"packet": np.array([Packet(held)], object)}
 
 
 def _reason(error: BaseException) -> str:
