@@ -26,8 +26,10 @@ ROWS = {
     "Versions and providers": ("loaded_models", "failed_loads", "session_threads"),
     "Drift": ("drift_rows", "drift_psi", "drift_expected_psi", "drift_p_value"),
     "Processes": ("workers", "lost_workers", "cpu_seconds", "memory_bytes", "memory_budget_bytes", "memory_held_bytes"),
+    "GPU": ("gpu_memory_bytes", "gpu_memory_size_bytes", "gpu_busy_ratio"),
 }
-APART = {"drift_psi": "max", "drift_expected_psi": "max", "drift_p_value": "min"}  # what replicas do not add up to
+# What replicas do not add up to.
+APART = {"drift_psi": "max", "drift_expected_psi": "max", "drift_p_value": "min", "gpu_busy_ratio": "max"}
 UNITS = {"seconds": "s", "bytes": "bytes"}
 
 
@@ -97,9 +99,6 @@ def rows() -> Iterator[tuple[str, list[Panel]]]:
         yield title, [panel(families.pop(name)) for name in names]
     if families:
         yield "More", [panel(family) for family in families.values()]
-    # Of NVIDIA's DCGM exporter, where there is one: the service has no figures of the GPU.
-    gpu = 'sum by (gpu, pod) (DCGM_FI_DEV_FB_USED{pod=~".*quartet.*"}) * 1048576'
-    yield "GPU", [Panel("Memory of the GPU in use", "bytes", ((gpu, "{{gpu}} {{pod}}"),))]
 
 
 def drawn(number: int, one: Panel, place: dict[str, int]) -> dict[str, Any]:

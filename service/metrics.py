@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from service.budget import Budget
 from service.drift import compare
+from service.gpus import Gpu
 from service.shared_folder import ensure
 from service.watch import Watch
 
@@ -87,6 +88,9 @@ FAMILIES = (
         ("model", "version", "provider"),
     ),
     Family("gauge", "quartet_memory_bytes", "Resident memory of the workers."),
+    Family("gauge", "quartet_gpu_memory_bytes", "Memory of a GPU in use, by whatever process.", ("gpu",)),
+    Family("gauge", "quartet_gpu_memory_size_bytes", "All of its memory.", ("gpu",)),
+    Family("gauge", "quartet_gpu_busy_ratio", "Share of the last moments in which it ran something.", ("gpu",)),
     Family("gauge", "quartet_memory_budget_bytes", "What the requests of the workers may hold together."),
     Family("gauge", "quartet_memory_held_bytes", "What they hold of it."),
     Family("gauge", "quartet_workers", "Workers that are alive."),
@@ -201,6 +205,7 @@ class Metrics(Collector):
         self.dropped_lines = 0
         self.in_flight = 0
         self.budget: Budget | None = None
+        self.gpus: Callable[[], Sequence[Gpu]] = tuple  # of the machine, where sessions may run on them
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -250,9 +255,18 @@ class Metrics(Collector):
 
     def _families(self, total: Series) -> Iterator[Metric]:
         self._add_others(total)
-        total |= self._drift(total)
+        total |= self._drift(total) | self._of_gpus()
         for family in FAMILIES:
             yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
+
+    def _of_gpus(self) -> Series:
+        """Of the machine, so that they are not added up over workers."""
+        series: Series = {}
+        for one in self.gpus():
+            series["quartet_gpu_memory_bytes", one.name] = [one.used]
+            series["quartet_gpu_memory_size_bytes", one.name] = [one.size]
+            series["quartet_gpu_busy_ratio", one.name] = [one.busy]
+        return series
 
     def _add_others(self, total: Series) -> None:
         total["quartet_lost_workers",] = [0]

@@ -17,6 +17,7 @@ from service import preflight
 from service.engine.repository import Repository
 from service.engine.session import ProviderError
 from service.engine.trial import Trials
+from service.gpus import gpus
 from service.http.body import Message, Receive
 from service.http.connection import Connection
 from service.http.exchange import Scope, Send
@@ -44,6 +45,8 @@ class Worker:
         preflight.check(settings)  # now: who fails once the server runs is started again and again
         self.settings = settings
         self.metrics = Metrics()
+        if settings.provider in ("cuda", "auto"):
+            self.metrics.gpus = gpus
         # A trial runs on the CPU, where a graph that was made for something else need not run.
         trials = Trials(settings, self.metrics) if settings.provider in ("cpu", "auto") else None
         self.repository = Repository(settings, self.metrics, trials)

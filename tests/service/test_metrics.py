@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.engine.repository import Repository
+from service.gpus import Gpu, gpus
 from service.metrics import SECONDS, Histogram, Metrics
 from tests.conftest import Here, lane_over, npy
 
@@ -103,3 +105,20 @@ def test_a_worker_that_has_died_is_counted_with_what_it_had_counted(tmp_path: Pa
     assert "\nquartet_lost_workers_total 1.0\n" in page
     assert "\nquartet_workers 1.0\n" in page
     assert '\nquartet_requests_total{model="digits",outcome="ok",version="1"} 5.0\n' in page
+
+
+def test_gpus_are_told_of_once_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    metrics = Metrics()
+    metrics.shared = tmp_path
+    metrics.gpus = lambda: [Gpu("0", 3 * 2**30, 80 * 2**30, 0.25)]
+    other = {"counted": [], "levels": [[["quartet_workers"], [1]]]}
+    (tmp_path / f"{os.getppid()}.json").write_text(json.dumps(other))
+    page = asyncio.run(metrics.page()).decode()
+    assert 'quartet_gpu_memory_bytes{gpu="0"} 3.221225472e+09' in page
+    assert 'quartet_gpu_memory_size_bytes{gpu="0"} 8.589934592e+10' in page
+    assert 'quartet_gpu_busy_ratio{gpu="0"} 0.25' in page
+    assert "quartet_workers 2.0" in page
+
+
+def test_without_a_driver_there_are_none() -> None:
+    assert all(one.size > 0 for one in gpus())
