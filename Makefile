@@ -26,7 +26,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench ablation batch-demo ray-test competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
+.PHONY: help serve test check format train evaluate bench gpu-check ablation batch-demo ray-test competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ evaluate: $(VENV)/.dev  ## Measure the bundle of RECIPE=name again
 
 bench: $(VENV)/.bench  ## Compare throughput and latency in one run
 	$(BIN)/python -m load_tests.bench $(ARGS)
+
+gpu-check: $(VENV)/.dev  ## Try a machine with a GPU: comparison with the CPU, tests, bench; report in build/gpu-check.md
+	$(BIN)/python -m load_tests.gpu_check $(ARGS)
 
 ablation: $(VENV)/.bench  ## Measure what was written by hand with and without it
 	$(BIN)/python -m load_tests.bench.ablation $(ARGS)

@@ -1,0 +1,164 @@
+"""What a machine with a GPU makes of the service, in under six minutes: one report.
+
+    python -m load_tests.gpu_check [--provider cuda] [--report FILE] [--without tests] [--without bench]
+
+Every bundle is loaded under the provider, compared with the CPU in batches of several sizes, and timed; then the tests
+of the engine and the bench of the digits run under it. With `--provider cpu` it tries itself. It ends with 1 where
+something is wrong.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from load_tests.bench.machine import describe
+from load_tests.report import table
+from load_tests.servers import PROJECT
+from service.bundle import MAIN, Arrays, Bundle, current, names, repeat_rows
+from service.engine.fixed_shapes import Runnable, open_runnable
+from service.engine.session import ProviderError, Session, provider_of
+from service.gpus import gpus
+from service.settings import Settings
+
+CLOSE = 2e-3  # of the largest number that the CPU gives
+TIMED_S = 0.25
+SIZES = 1, 3, 16  # rows
+LIMIT_S = {"tests": 100, "bench": 150}
+TESTS = "session", "fixed_shapes", "device", "loaded_model", "batcher", "lane"
+COMMANDS = {
+    "tests": ["-m", "pytest", "-q", *(f"tests/service/test_{name}.py" for name in TESTS)],
+    "bench": ["-m", "load_tests.bench", "digits", "--rounds", "1", "--seconds", "1"],
+}
+
+
+class Ran(NamedTuple):
+    """A command: how it ended, None where its time was up, and the last that it said."""
+
+    name: str
+    status: int | None
+    seconds: float
+    said: str
+
+
+def compared(settings: Settings) -> Iterator[dict[str, Any]]:
+    """A row per bundle: how far its outputs are from the CPU's, and the rates of both in their largest batch."""
+    for name in settings.models or names(settings.models_dir):
+        bundle = current(settings.models_dir, name)
+        started = perf_counter()
+        there = open_runnable(bundle, settings, 1, bundle.manifest.graphs[MAIN].max_batch)
+        outputs = [there.run(batch) for batch in _batches(bundle)]
+        ready_s, here = perf_counter() - started, Session(bundle, "cpu", 1)
+        difference = max(map(_difference, outputs, map(here.run, _batches(bundle))))
+        rates = {one: _rows_per_s(runner, bundle) for one, runner in (("rows/s", there), ("on the CPU", here))}
+        right = bool(difference <= CLOSE)
+        yield {
+            "model": name,
+            "provider": there.provider,
+            "s": ready_s,
+            "difference": difference,
+            "right": right,
+            **rates,
+        }
+
+
+def _batches(bundle: Bundle) -> list[Arrays]:
+    inputs, _ = bundle.golden()
+    return [repeat_rows(inputs, rows) for rows in SIZES]
+
+
+def _difference(there: Arrays, here: Arrays) -> float:
+    """The largest of all outputs, as a share of the largest number; 1 for another text, label, shape or no number."""
+    worst = 0.0
+    for name, expected in here.items():
+        if expected.shape != there[name].shape:
+            return 1.0
+        if expected.dtype.kind != "f":
+            worst = max(worst, float((expected != there[name]).any()))
+        elif expected.size:
+            share = float(np.abs(there[name] - expected).max() / max(1.0, float(np.abs(expected).max())))
+            worst = max(worst, share if isfinite(share) else 1.0)
+    return worst
+
+
+def _rows_per_s(runner: Runnable, bundle: Bundle) -> float:
+    rows = bundle.manifest.graphs[MAIN].max_batch
+    batch, count = repeat_rows(bundle.golden()[0], rows), 0
+    runner.run(batch)
+    started = perf_counter()
+    while (took := perf_counter() - started) < TIMED_S:
+        runner.run(batch)
+        count += rows
+    return count / took
+
+
+def run(name: str, provider: str) -> Ran:
+    """One of COMMANDS under the provider."""
+    started = perf_counter()
+    environment = {**os.environ, "QUARTET_PROVIDER": provider}
+    try:
+        done = subprocess.run(
+            [sys.executable, *COMMANDS[name]],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S[name],
+        )
+    except subprocess.TimeoutExpired as late:
+        said = late.output or b""
+        return Ran(
+            name, None, perf_counter() - started, said.decode(errors="replace") if isinstance(said, bytes) else said
+        )
+    return Ran(name, done.returncode, perf_counter() - started, done.stdout)
+
+
+def markdown(provider: str, rows: list[dict[str, Any]], commands: list[Ran]) -> str:
+    machine = [f"- {name}: {value}" for name, value in describe().items()]
+    machine += [f"- GPU {one.name}: {one.used / 2**30:.1f} of {one.size / 2**30:.1f} GiB in use" for one in gpus()]
+    chapters = [f"# The service under `{provider}`\n\n" + "\n".join(machine)]
+    chapters.append(f"## Bundles, compared with the CPU\n\n{table(rows)}")
+    for one in commands:
+        how = "its time was up" if one.status is None else f"status {one.status}"
+        chapters.append(
+            f"## {one.name.capitalize()}: {how}, {one.seconds:.0f} s\n\n```\n{one.said.strip()[-8000:]}\n```"
+        )
+    return "\n\n".join(chapters) + "\n"
+
+
+def check(settings: Settings, commands: list[str], report: Path) -> bool:
+    """Write the report; whether all is right. Raises ProviderError."""
+    provider_of(settings.provider)
+    rows = list(compared(settings))
+    ran = [run(name, settings.provider) for name in commands]
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(markdown(settings.provider, rows, ran))
+    return all(row["right"] for row in rows) and all(one.status == 0 for one in ran)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--provider", default="cuda")
+    parser.add_argument("--report", type=Path, default=PROJECT / "build" / "gpu-check.md", metavar="FILE")
+    parser.add_argument("--without", action="append", choices=[*COMMANDS], default=[])
+    options = parser.parse_args()
+    settings = Settings.from_environment({**os.environ, "QUARTET_PROVIDER": options.provider})
+    try:
+        right = check(settings, [name for name in COMMANDS if name not in options.without], options.report)
+    except ProviderError as error:
+        sys.exit(f"gpu-check: {error}")
+    print(f"{options.report}: {'all is right' if right else 'something is wrong'}")
+    sys.exit(not right)
+
+
+if __name__ == "__main__":
+    main()
