@@ -11,10 +11,10 @@ export async function models(name) {
 }
 
 function all(known) {
-  const rows = known.map(({ name, version, kind, description }) => [h("a", { href: `#models/${name}` }, name), description, kind, version]);
+  const rows = known.map((one) => [h("a", { href: `#models/${one.name}` }, one.name), one.description, one.default ? `${one.kind}, by default` : one.kind, one.version]);
   const shown = table(["Model", "What it does", "Kind", "Version"], rows);
   shown.classList.add("models");
-  return [...heading("Models", "All models that are served. Each has a form to ask it, and its card."), shown];
+  return [...heading("Models", "All models that are served. Each has a form to ask it, and its card. One of a kind answers by default, where a request names none."), shown];
 }
 
 function one(model) {
