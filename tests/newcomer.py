@@ -24,7 +24,11 @@ from tests.snippets import PROJECT, blocks, can_run, commands, failure, snippets
 
 LONGEST_S = 1800.0
 ADDRESS = "http://127.0.0.1:3000"
-CLIENT = ["./clients/python[all]", "tritonclient[grpc,http]"]  # what the pages' programs import, and pip where it lies
+CLIENT = [
+    "./clients/python[all]",
+    "pyarrow",
+    "tritonclient[grpc,http]",
+]  # what the pages' programs import, and pip where it lies
 
 
 def main() -> int:
