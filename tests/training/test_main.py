@@ -59,9 +59,7 @@ def test_what_is_no_whole_number_of_1_or_more_is_refused(
 
 
 def test_a_recipe_that_begins_with_random_weights_refuses_those_of_a_bundle() -> None:
-    assert complaint("run", "convnet", "--from", "CURRENT") == (
-        "convnet always begins with random weights: leave --from out"
-    )
+    assert complaint("run", "cvae", "--from", "CURRENT") == ("cvae always begins with random weights: leave --from out")
 
 
 def test_a_version_to_begin_with_that_is_not_there_is_named() -> None:

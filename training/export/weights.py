@@ -1,11 +1,16 @@
 """The weights of a served module, read out of its graph again."""
 
 from pathlib import Path
+from typing import Any, TypeVar
 
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+
+from training.run import Run, RunError
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def load_weights(network: nn.Module, graph: Path, prefix: str) -> None:
@@ -15,6 +20,20 @@ def load_weights(network: nn.Module, graph: Path, prefix: str) -> None:
     """
     counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     network.load_state_dict(weights_in(graph, prefix) | counts)
+
+
+def begin(run: Run[Any], network: N, prefix: str = "network.") -> N:
+    """The network, with the weights of the bundle that the training begins with, where it begins with one.
+
+    Raises RunError where that bundle is of another network.
+    """
+    if run.start:
+        try:
+            load_weights(network, run.start.graph, prefix)
+        except RuntimeError as error:
+            other = f"the network of version {run.start.manifest.version} is another than the recipe's"
+            raise RunError(f"{other}: leave --from out") from error
+    return network
 
 
 def weights_in(graph: Path, prefix: str = "") -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ REMEMBERED = 10  # times that the running average forgets the initial weights in
 
 def fitting(hyper: Any, rows: int) -> dict[str, Any]:
     """A smaller batch for fewer rows, and an average of the weights that has forgotten the initial ones."""
+    if hasattr(hyper, "standardise"):  # columns as they come may want another learning rate
+        return {"standardise": True}
     batch = getattr(hyper, "batch", None)
     if batch is None:
         return {}

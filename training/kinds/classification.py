@@ -53,6 +53,9 @@ class Hyper:
     bfloat16: bool = False
 
 
+WARM = {"epochs": 5, "learning_rate": 5e-4}  # of what begins with weights that have learned already
+
+
 class Served(nn.Module):
     """Images to probabilities [B, K]: soft-max of the network's scores at the temperature."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.bundle import Attribute, Histogram
+from training.export.weights import begin
 from training.measures.evaluation import histogram
 from training.networks.rows import Columns, RowNetwork
 from training.run import Run
@@ -51,7 +52,7 @@ def fit(
 ) -> RowNetwork:
     """The network after one cycle of the learning rate over these rows."""
     hyper = run.hyper
-    network = network_of(hyper, attributes, x_NA, outputs).to(run.device)
+    network = begin(run, network_of(hyper, attributes, x_NA, outputs)).to(run.device)
     x, y = (torch.from_numpy(array).to(run.device) for array in (x_NA, y_NO))
     stand_in_A = torch.tensor([torch.nan if one.missing is None else one.missing for one in attributes])
     stand_in_A = stand_in_A.to(run.device)

@@ -203,6 +203,9 @@ def evaluate(predict: Predict, split: TextSplit, task: TextClassification) -> Ev
 def _better(right: NDArray[np.bool_], classical: NDArray[np.bool_]) -> Metric:
     """Where the two disagree, how often the network is the one that is right."""
     apart = right != classical
+    if not apart.any():  # nothing tells
+        name = "right where the two disagree"
+        return Metric(name=name, value=0.5, low=0, high=1, count=len(right), description="they never do")
     return proportion(
         "right where the two disagree",
         int(right[apart].sum()),

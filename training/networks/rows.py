@@ -38,8 +38,8 @@ class Columns(nn.Module):
         numbers = [i for i, one in enumerate(attributes) if one.range]
         categories = [i for i, one in enumerate(attributes) if one.values]
         edges = [_edges(x_NA[:, i], attributes[i].missing, bins) for i in numbers]
-        self.register_buffer("number", torch.tensor(numbers, dtype=torch.int64))
-        self.register_buffer("category", torch.tensor(categories, dtype=torch.int64))
+        self.register_buffer("number", torch.tensor(numbers, dtype=torch.int64), persistent=False)
+        self.register_buffer("category", torch.tensor(categories, dtype=torch.int64), persistent=False)
         self.register_buffer("start", torch.tensor([one[:-1] for one in edges]))
         self.register_buffer("width", torch.tensor([[b - a for a, b in pairwise(one)] for one in edges]))
         self.register_buffer("unknown", torch.tensor([_missing(attributes[i]) for i in numbers]))

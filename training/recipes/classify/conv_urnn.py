@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from service.bundle import DigitClassification
 from training.data import small_digits
+from training.export.weights import begin
 from training.images.augmentation import Affine
 from training.kinds import classification
 from training.networks.blocks import Standardise
@@ -78,7 +79,7 @@ class ConvUrnn(nn.Module):
 def train(run: Run[Hyper]) -> nn.Module:
     network = ConvUrnn(run.hyper.width, run.hyper.steps, run.hyper.dropout)
     augment = Affine(rotation=8, shift=0.3)
-    return classification.fit(run, network, *classification.grey(small_digits().train), augment=augment)
+    return classification.fit(run, begin(run, network), *classification.grey(small_digits().train), augment=augment)
 
 
 RECIPE = classification.recipe(
@@ -89,6 +90,7 @@ RECIPE = classification.recipe(
     sources=("small-digits",),
     inputs=(classification.image(8, white=16),),
     train=train,
+    warm=classification.WARM,
     spot_check=classification.spot_check(small_digits, 100),
     source_figure='0 from 1, "with difficulty"',
 )

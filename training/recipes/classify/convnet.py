@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from service.bundle import DigitClassification
 from training.data import mnist
+from training.export.weights import begin
 from training.images.augmentation import Affine
 from training.kinds import classification
 from training.networks.blocks import MNIST, Standardise
@@ -57,7 +58,8 @@ class ConvNet(nn.Module):
 def train(run: Run[Hyper]) -> nn.Module:
     hyper = run.hyper
     affine = Affine(rotation=hyper.rotation, shift=hyper.shift, scale=hyper.scale, shear=hyper.shear)
-    return classification.fit(run, ConvNet(hyper.dropout), *classification.grey(mnist().train), augment=affine)
+    network = begin(run, ConvNet(hyper.dropout))
+    return classification.fit(run, network, *classification.grey(mnist().train), augment=affine)
 
 
 RECIPE = classification.recipe(
@@ -67,5 +69,6 @@ RECIPE = classification.recipe(
     hyper=Hyper(),
     sources=("mnist",),
     train=train,
+    warm=classification.WARM,
     source_figure="about 99 %",
 )

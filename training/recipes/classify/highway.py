@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import DigitClassification
 from training.data import mnist
+from training.export.weights import begin
 from training.images.augmentation import Affine
 from training.kinds import classification
 from training.networks.blocks import MNIST, Standardise
@@ -59,7 +60,7 @@ class HighwayNetwork(nn.Module):
 
 def train(run: Run[Hyper]) -> nn.Module:
     network = HighwayNetwork(run.hyper.width, run.hyper.gate_bias)
-    return classification.fit(run, network, *classification.grey(mnist().train), augment=Affine())
+    return classification.fit(run, begin(run, network), *classification.grey(mnist().train), augment=Affine())
 
 
 RECIPE = classification.recipe(
@@ -69,5 +70,6 @@ RECIPE = classification.recipe(
     hyper=Hyper(),
     sources=("mnist",),
     train=train,
+    warm=classification.WARM,
     source_figure="77 %",
 )

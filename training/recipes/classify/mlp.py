@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from service.bundle import ImageClassification
 from training.data import CLOTHES, fashion_mnist
+from training.export.weights import begin
 from training.images.augmentation import mirrored, shifted
 from training.kinds import classification
 from training.networks.blocks import FASHION_MNIST, Standardise
@@ -48,7 +49,7 @@ def train(run: Run[Hyper]) -> nn.Module:
     def augment(image_BHW: Tensor) -> Tensor:
         return mirrored(shifted(image_BHW, run.hyper.reach))
 
-    network, data = Perceptron(run.hyper.dropout), fashion_mnist().train
+    network, data = begin(run, Perceptron(run.hyper.dropout)), fashion_mnist().train
     return classification.fit(run, network, *classification.grey(data), augment=augment)
 
 
@@ -60,4 +61,5 @@ RECIPE = classification.recipe(
     sources=("fashion-mnist",),
     inputs=(classification.image(description="a piece of clothing, light on black"),),
     train=train,
+    warm=classification.WARM,
 )
