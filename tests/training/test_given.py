@@ -229,3 +229,11 @@ def test_a_series_is_cut_by_time(tmp_path: Path) -> None:
     given.forget()
     path.write_text("value\n1\n2\n")
     assert "too few" in complaint("gru", path)
+
+
+def test_what_learns_of_a_few_labels_takes_them_from_the_pictures_that_train(digits: Path) -> None:
+    found = recipe.load("aae-semisupervised", digits)
+    images, rows = found.data.value.train if found.data else None, list(found.hyper.labelled)
+    assert min(rows) >= found.hyper.validation
+    assert images
+    assert np.bincount(images.labels[rows]).tolist() == [10] * 10

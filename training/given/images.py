@@ -69,7 +69,8 @@ def _given(
     text = report.check(*SIDES)
     stack = np.stack(pixels)
     order = np.concatenate([np.flatnonzero(sides == VALIDATION), np.flatnonzero(sides == TRAIN)])
-    order = _shuffled(order, keys, int((sides == VALIDATION).sum()))
+    validating = int((sides == VALIDATION).sum())
+    order = _shuffled(order, keys, validating)
     held = np.flatnonzero(sides == TEST)
     reader, replaces = stead
     return Given(
@@ -80,8 +81,17 @@ def _given(
             Images(stack[order], classes[order], white=form[2]), Images(stack[held], classes[held], white=form[2])
         ),
         report=text,
-        hyper={"validation": int((sides == VALIDATION).sum())},
+        hyper={
+            "validation": (validating := int((sides == VALIDATION).sum())),
+            "labelled": _few(classes[order], validating),
+        },
     )
+
+
+def _few(labels: NDArray[np.int64], validating: int, count: int = 10) -> tuple[int, ...]:
+    """The first pictures of each class that train, for what learns of a few labels."""
+    rows = [np.flatnonzero(labels[validating:] == label)[:count] + validating for label in np.unique(labels)]
+    return tuple(int(row) for row in np.concatenate(rows))
 
 
 def _shuffled(order: NDArray[np.int64], keys: list[str], validating: int) -> NDArray[np.int64]:
