@@ -154,7 +154,9 @@ def refuse_unknown(query: Mapping[str, str], known: Collection[str]) -> None:
     """Raises InvalidValue for a parameter that is not `known`: it may be one that was misspelt."""
     for name in query:
         if name not in known:
-            there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "there is none"
+            there = (
+                f"there {'is' if len(known) == 1 else 'are'} {', '.join(sorted(known))}" if known else "there is none"
+            )
             raise InvalidValue(f"Unknown query parameter: {there}.", name)
 
 

@@ -57,7 +57,7 @@ class RowsAnswered:
     def __init__(self, task: Task, stream: RowStream, exchange: Exchange, pipeline: Pipeline) -> None:
         """Raises a ClientError for what the head gets wrong, Missing where there is no such model."""
         request = Request(b"", exchange.headers, exchange.scope["query_string"])
-        refuse_unknown(request.query, sorted(task.fields))
+        refuse_unknown(request.query, task.fields)
         query = {name: value for name, value in request.query.items() if name != STREAM.name}
         model, version, self.options = task.asked({}, query)
         if b"content-encoding" in exchange.headers:

@@ -7,6 +7,7 @@ Every stage is a function of what it is given: none writes into what another mad
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
@@ -153,7 +154,7 @@ class Task:
     stream: RowStream | None = None
     describe: Callable[[dict[str, Any], Sequence[Manifest]], None] | None = None
 
-    @property
+    @cached_property
     def fields(self) -> frozenset[str]:
         """What a body may hold beside samples, and the query."""
         named = {"version"} if self.kind is None else {"model", "version"}
@@ -162,7 +163,7 @@ class Task:
     def read(self, request: Request, limits: Limits) -> Payload:
         """Raises a QuartetError for whatever the client got wrong that no model has to be known for."""
         if request.query:
-            refuse_unknown(request.query, sorted(self.fields))
+            refuse_unknown(request.query, self.fields)
         reader = self._reader(request.media_type)
         body = reader(request, limits, self.fields)
         if not body.fields and not request.query:

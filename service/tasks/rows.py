@@ -178,12 +178,13 @@ def _encode(row: Mapping[str, object], task: RowSpec, path: str) -> list[float]:
     if row.keys() != task.names:
         for _, error in _wrong_names(row.keys(), task, path):
             raise error
-    encoded = []
-    for attribute in task.attributes:
-        value = row.get(attribute.name)
-        found = attribute.positions.get(value) if type(value) is str else None  # spares most of them a call
-        encoded.append(_number(attribute, value, path) if found is None else found)
-    return encoded
+    return [
+        # Looked up here where it is a category, which spares most of them a call.
+        found
+        if type(value := row.get(attribute.name)) is str and (found := attribute.positions.get(value)) is not None
+        else _number(attribute, value, path)
+        for attribute in task.attributes
+    ]
 
 
 def _encode_all(row: Mapping[str, object], task: RowSpec, path: str, place: int, faults: list[Fault]) -> list[float]:
