@@ -119,7 +119,8 @@ def prints(said: str, got: str) -> bool:
     """Whether the lines are those, numbers near."""
     pieces = re.split(f"({NUMBER}|{re.escape(ANY)})", said)
     pattern = "".join(
-        ".*" if piece == ANY else f"({NUMBER})" if re.fullmatch(NUMBER, piece) else re.escape(piece) for piece in pieces
+        ".*?" if piece == ANY else f"({NUMBER})" if re.fullmatch(NUMBER, piece) else re.escape(piece)
+        for piece in pieces
     )
     match = re.fullmatch(pattern, got, re.DOTALL)
     told = [float(piece) for piece in pieces if re.fullmatch(NUMBER, piece)]

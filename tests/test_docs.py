@@ -163,6 +163,8 @@ def test_a_snippet_of_the_pages_does_what_it_says(server: Running, tmp_path: Pat
         ("0.15 [1, 2]", "0.16 [1, 2]", True),
         ("0.15 [1, 2]", "0.25 [1, 2]", False),
         ("version ...", "version 20261127", True),
+        ("...34.5...", "[[34.5]]", True),
+        ("...34.5...", "[[35.5]]", False),
         ("7", "7\n8", False),
         ("positive", "negative", False),
     ],
