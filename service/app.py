@@ -17,6 +17,7 @@ from service.allocator import give_back_early
 from service.errors import QuartetError
 from service.http.connection import Connection
 from service.http.fair_accept import FairAccept
+from service.http.observability import request_id
 from service.messages import JSON, Request
 from service.settings import Settings
 from service.shared_folder import folder_of_siblings
@@ -57,7 +58,7 @@ def _api(task: Task) -> Any:
         headers = {b"content-type": JSON.encode(), b"accept": JSON.encode()}
         try:
             with worker.pipeline.budget.lease() as lease:
-                request = Request(body, headers, lease=lease)
+                request = Request(body, headers, lease=lease, request_id=request_id(headers))
                 answer, _ = await worker.pipeline.answer(task, request, lambda: False)
         except QuartetError as error:
             refusal = BentoMLException(f"{error.field}: {error.detail}" if error.field else error.detail)

@@ -19,6 +19,7 @@
     │   ├── TooManyPixels        413   too_many_pixels       a picture, or slices
     │   ├── UnsupportedMedia     415   unsupported_media     content type or encoding inside it
     │   ├── NotAcceptable        406   not_acceptable        no form that `accept` allows
+    │   ├── ReleaseRefused       409   release_refused       a release that cannot be made; the detail says why
     │   ├── MethodNotAllowed     405   method_not_allowed    the route takes others, which `allow` lists
     │   ├── BodyTimeout          408   body_timeout          the body did not arrive in time
     │   └── ClientGone           499   client_gone           hung up; counted, for nobody is there to read it
@@ -170,6 +171,10 @@ class MethodNotAllowed(ClientError):
 
     def headers(self) -> Headers:
         return [(b"allow", self.allowed.encode())]
+
+
+class ReleaseRefused(ClientError):
+    status, code = 409, "release_refused"
 
 
 class BodyTimeout(ClientError):

@@ -5,8 +5,9 @@ the lane keeps to one dictionary look-up, one body, one answer. BentoML's app an
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from service import streaming
@@ -48,11 +49,20 @@ class Lane:
     """`inner` gets every request that is not the lane's, and the lifespan."""
 
     def __init__(
-        self, inner: App, pipeline: Pipeline, pages: Pages, metrics: Metrics, settings: Settings, keys: Keys | None
+        self,
+        inner: App,
+        pipeline: Pipeline,
+        pages: Pages,
+        metrics: Metrics,
+        settings: Settings,
+        keys: Keys | None,
+        beside: Mapping[str, "Route"] = MappingProxyType({}),
     ) -> None:
+        """`beside` has routes for a path and all below it."""
         self.inner, self.pipeline, self.pages, self.metrics, self.settings = inner, pipeline, pages, metrics, settings
         self._tasks = {path: Route(task.name, partial(self._infer, task, None)) for path, task in BY_PATH.items()}
         self._protocol = Route(OPEN_INFERENCE, Routes(pipeline, settings).answer)
+        self._beside = beside
         self._keys = keys
         self._access_log = AccessLog(settings.access_log, PATHS)
 
@@ -77,6 +87,9 @@ class Lane:
             return Route(task.name, partial(self._infer, task, match[1]))
         if (page := self.pages.find(path, scope)) is not None:
             return Route("pages", partial(_show, page))
+        for prefix, route in self._beside.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return route
         if path == PREFIX or path.startswith(f"{PREFIX}/"):
             return self._protocol
         if scope["method"] in ("GET", "HEAD") and path.startswith(INNER):

@@ -47,13 +47,18 @@ NO_QUERY: Mapping[str, str] = MappingProxyType({})
 class Request:
     """`headers` by lower-case name and `query` undecoded, in bytes as ASGI has them."""
 
-    __slots__ = ("body", "headers", "lease", "media_parameters", "media_type", "query")
+    __slots__ = ("body", "headers", "lease", "media_parameters", "media_type", "query", "request_id")
 
     def __init__(
-        self, body: bytes, headers: dict[bytes, bytes], query: bytes = b"", lease: Lease | None = None
+        self,
+        body: bytes,
+        headers: dict[bytes, bytes],
+        query: bytes = b"",
+        lease: Lease | None = None,
+        request_id: bytes = b"",
     ) -> None:
         """`lease` is on the memory that the request takes; whoever made it drops it."""
-        self.body, self.lease = body, lease
+        self.body, self.lease, self.request_id = body, lease, request_id
         self.headers = headers
         self.query = parse_query(query) if query else NO_QUERY
         self.media_type, self.media_parameters = parse_media_type(self.headers.get(b"content-type", b""))

@@ -74,6 +74,45 @@ FAMILIES = (
         "Times that a version left memory for another that was asked for.",
         ("model", "version"),
     ),
+    Family(
+        "counter",
+        "quartet_shadow_rows",
+        "Rows that a candidate and what is served both have: `agreed`, `differed`, or `skipped` for want of time.",
+        ("model", "version", "result"),
+    ),
+    Family(
+        "counter",
+        "quartet_shadow_difference",
+        "Differences of the numbers of such rows, added up: of probabilities, of Hounsfield units.",
+        ("model", "version"),
+    ),
+    Family(
+        "counter",
+        "quartet_rollbacks",
+        "Rollouts that ended because a rule was broken.",
+        ("model", "version", "rule"),
+    ),
+    Family(
+        "gauge", "quartet_candidates", "Workers in which a candidate gets live traffic.", ("model", "version", "mode")
+    ),
+    Family("counter", "quartet_dropped_predictions", "Requests whose predictions the feedback store did not take."),
+    Family("gauge", "quartet_live_rows", "Rows whose truth is known, at most the latest 20,000.", ("model", "version")),
+    Family("gauge", "quartet_live_accuracy", "Share of these with the right label.", ("model", "version")),
+    Family("gauge", "quartet_live_auc", "How well the probability tells two labels apart.", ("model", "version")),
+    Family("gauge", "quartet_live_brier", "Mean squared error of the probability.", ("model", "version")),
+    Family(
+        "gauge",
+        "quartet_live_calibration_error",
+        "Mean distance of predicted and true shares, in ten bins.",
+        ("model", "version"),
+    ),
+    Family(
+        "gauge",
+        "quartet_live_cost",
+        "Cost of the decisions per row, by the model's weights.",
+        ("model", "version"),
+    ),
+    Family("gauge", "quartet_live_error", "Mean distance of the numbers from the true ones.", ("model", "version")),
     Family("counter", "quartet_dropped_log_lines", "Lines of the log that came while too many waited to be read."),
     Family("counter", "quartet_cpu_seconds", "Processor time of the workers."),
     Family("counter", "quartet_lost_workers", "Workers that have died; each is replaced."),
@@ -163,6 +202,7 @@ class ModelMetrics:
         self.stages = {stage: Histogram(SECONDS) for stage in STAGES}
         self.rows = Histogram(ROWS)
         self.outcomes: Counter[str] = Counter()
+        self.shadow: defaultdict[str, float] = defaultdict(float)  # rows by result, and their `difference`
         self.evictions = 0
         self.gauges: Callable[[], Gauges] | None = None
         self.watch: Watch | None = None
@@ -202,6 +242,10 @@ class Metrics(Collector):
         self.requests: defaultdict[tuple[str, int], Histogram] = defaultdict(lambda: Histogram(SECONDS))
         self.errors: Counter[tuple[str, str]] = Counter()  # (endpoint, code)
         self.failed_loads: Counter[tuple[str]] = Counter()  # (model,)
+        self.rollbacks: Counter[tuple[str, str, str]] = Counter()  # (model, version, rule)
+        self.candidates: dict[tuple[str, str, str], int] = {}  # (model, version, mode)
+        self.live: Callable[[], Series] | None = None  # what all workers know alike
+        self.dropped_predictions = 0
         self.dropped_lines = 0
         self.in_flight = 0
         self.budget: Budget | None = None
@@ -255,7 +299,7 @@ class Metrics(Collector):
 
     def _families(self, total: Series) -> Iterator[Metric]:
         self._add_others(total)
-        total |= self._drift(total) | self._of_gpus()
+        total |= self._drift(total) | self._of_gpus() | (self.live() if self.live is not None else {})
         for family in FAMILIES:
             yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
 
@@ -293,6 +337,7 @@ class Metrics(Collector):
         series: Series = {
             ("quartet_cpu_seconds",): [time.process_time()],
             ("quartet_dropped_log_lines",): [self.dropped_lines],
+            ("quartet_dropped_predictions",): [self.dropped_predictions],
         }
         for (endpoint, status), histogram in self.requests.items():
             series["quartet_request_seconds", endpoint, str(status)] = histogram.values()
@@ -302,10 +347,15 @@ class Metrics(Collector):
             series["quartet_batch_rows", *key] = model.rows.values()
             if model.evictions:
                 series["quartet_evictions", *key] = [model.evictions]
+            for result, rows in model.shadow.items():
+                named = ("quartet_shadow_rows", *key, result)
+                series[("quartet_shadow_difference", *key) if result == "difference" else named] = [rows]
             for outcome, count in model.outcomes.items():
                 series["quartet_requests", *key, outcome] = [count]
         for endpoint_code, count in self.errors.items():
             series["quartet_errors", *endpoint_code] = [count]
+        for broken, count in self.rollbacks.items():
+            series["quartet_rollbacks", *broken] = [count]
         for model_name, count in self.failed_loads.items():
             series["quartet_failed_loads", *model_name] = [count]
         return series
@@ -320,6 +370,7 @@ class Metrics(Collector):
         if self.budget is not None:
             series["quartet_memory_budget_bytes",] = [self.budget.size]
             series["quartet_memory_held_bytes",] = [self.budget.held]
+        series |= {("quartet_candidates", *which): [one] for which, one in self.candidates.items()}
         for key, model in list(self.models.items()):
             windows = model.watch.counts() if model.watch is not None else {}
             series |= {(WINDOW, *key, feature): [*counts] for feature, counts in windows.items() if any(counts)}

@@ -20,8 +20,9 @@ from service.budget import Budget, Lease, default_size
 from service.bundle import Arrays, Manifest, size_of
 from service.engine.batcher import PATIENT, URGENT, Job
 from service.engine.repository import Repository
-from service.engine.served_model import ServedModel
+from service.engine.served_model import Listener, ServedModel
 from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, QuartetError
+from service.feedback.recorder import Recorder
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, RELATED, ZIP, Answer, Request
 from service.settings import Settings, SettingsError
@@ -50,6 +51,7 @@ class Pipeline:
         if strange := settings.defaults.keys() - kinds:
             raise SettingsError(f"there is no kind {min(strange)!r}; there are {', '.join(sorted(kinds))}")
         self.repository, self.settings = repository, settings
+        self.recorder: Recorder | None = None  # where predictions are kept
         self.budget = Budget(self._size())
         repository.metrics.budget = self.budget
 
@@ -78,23 +80,33 @@ class Pipeline:
         if not request.body:
             raise EmptyBody("The request has no body.")
         task.recognise(request)
-        caller, size = Caller(deadline, abandoned, request.lease, alone), len(request.body)
+        caller, size = Caller(deadline, abandoned, request.lease, alone, request), len(request.body)
         limits = self.limits(request.lease, deadline)
         reading = run_parser if request.media_type == JSON else run_stage
         payload = await reading(_weight(request), caller, task.read, request, limits)
         request.body = b""
-        model = self._pick(task, request, model_name, payload)
-        prepared = await run_stage(max(size, payload.work), caller, task.prepare, payload, model.manifest, limits)
-        media_type = request.choose(prepared.media_types or tuple(task.writers), prepared.why)
-        write = task.writers[media_type]
-        if media_type in task.series:
-            pieces = self._pieces(started, model, prepared, caller, priority, size, write)
-            return await _begun(pieces, task.series[media_type](), (*prepared.headers, *headers_of(model.manifest)))
-        job = Job(prepared.inputs, caller, priority, prepared.graphs)
-        answer, timing = await self.run(started, model, job, size, write, prepared.context, model.manifest)
-        if media_type != JSON:  # which says it itself
-            answer = answer._replace(headers=(*answer.headers, *headers_of(model.manifest)))
-        return answer, timing
+        version = version_of(request.headers, payload.version)
+        model = self._pick(task, version, model_name, payload)
+
+        async def finish(model: ServedModel, listener: Listener | None = None) -> tuple[Answer, Timing]:
+            stage = max(size, payload.work)
+            prepared = await run_stage(stage, caller, task.prepare, payload, model.manifest, limits)
+            media_type = request.choose(prepared.media_types or tuple(task.writers), prepared.why)
+            write = task.writers[media_type]
+            if media_type in task.series:
+                pieces = self._pieces(started, model, prepared, caller, priority, size, write)
+                return await _begun(pieces, task.series[media_type](), (*prepared.headers, *headers_of(model.manifest)))
+            job = Job(prepared.inputs, caller, priority, prepared.graphs)
+            answer, timing = await self.run(
+                started, model, job, size, listener, write, prepared.context, model.manifest
+            )
+            if media_type != JSON:  # which says it itself
+                answer = answer._replace(headers=(*answer.headers, *headers_of(model.manifest)))
+            return answer, timing
+
+        if model.candidate is None or version is not None:
+            return await finish(model)
+        return await model.candidate.answer(caller, finish)
 
     async def run(
         self,
@@ -102,15 +114,16 @@ class Pipeline:
         model: ServedModel,
         job: Job,
         size: int,
+        listener: Listener | None,
         present: Callable[Concatenate[Arrays, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[T, Timing]:
         """The second half of the way: the job's outputs as `present(outputs, *args, **kwargs)` puts them.
 
-        `size` is that of the request in bytes.
+        `size` is that of the request in bytes; `listener` hears of the outputs.
         """
-        found, timing = await self._presented(started, model, job, size, present, *args, **kwargs)
+        found, timing = await self._presented(started, model, job, size, listener, present, *args, **kwargs)
         model.metrics.answered(timing.decode, timing.encode)
         return found, timing
 
@@ -130,7 +143,9 @@ class Pipeline:
         for number, prepare in enumerate(prepared.pieces):
             piece = prepare()
             job = Job(piece.inputs, caller, priority, piece.graphs, follows=number > 0)
-            answer, timing = await self._presented(started, model, job, held, write, piece.context, model.manifest)
+            answer, timing = await self._presented(
+                started, model, job, held, None, write, piece.context, model.manifest
+            )
             decode, encode = decode or timing.decode, encode + timing.encode
             yield answer, timing
         model.metrics.answered(decode, encode)
@@ -141,11 +156,13 @@ class Pipeline:
         model: ServedModel,
         job: Job,
         size: int,
+        listener: Listener | None,
         present: Callable[Concatenate[Arrays, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[T, Timing]:
         note(model=model.manifest.name, version=model.manifest.version)
+        inputs = job.inputs
         try:
             loaded = model.use() or await self.repository.bring(model, job.caller.deadline)
             if job.caller.lease is not None:
@@ -159,10 +176,13 @@ class Pipeline:
         except BaseException as error:
             model.metrics.outcomes[_outcome(error)] += 1
             raise
+        if listener is not None:
+            listener(job, inputs, outputs)
+        if self.recorder is not None and job.caller.sender is not None:
+            self.recorder.note(job.caller.sender, model.manifest, outputs)
         return answer, Timing(job.queued_at - started, job.queued_s, job.infer_s, perf_counter() - answered)
 
-    def _pick(self, task: Task, request: Request, named: str | None, payload: Payload) -> ServedModel:
-        version = version_of(request.headers, payload.version)
+    def _pick(self, task: Task, version: str | None, named: str | None, payload: Payload) -> ServedModel:
         name = named or (self.repository.default(task.kind or "") if payload.model is None else payload.model)
         return self.repository.pick(name, version, task.kind)
 

@@ -128,6 +128,14 @@ class Settings(BaseModel):
     drift_window_s: float = Field(
         86400.0, ge=60, le=31 * 86400, description="How far back drift looks (docs/drift.md), in seconds."
     )
+    feedback: SecretStr | None = Field(
+        None,
+        description="Where predictions and what turned out are kept (docs/feedback.md): a file, or a `postgresql://`"
+        " URL where replicas share them; without it nothing is.",
+    )
+    feedback_days: float = Field(
+        90.0, gt=0, le=3660, description="How long they are kept, from the prediction and from the outcome on."
+    )
     drain_delay_s: float = Field(
         0.0, ge=0, le=600, description="Time between SIGTERM, when `/readyz` fails, and the end of accepting requests."
     )

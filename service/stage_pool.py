@@ -1,12 +1,12 @@
 """Where a stage runs: on the event loop, or in one of a few threads so that no other request waits for it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from service.budget import Lease
 from service.errors import ClientGone, DeadlineExceeded, QueueFull
@@ -30,6 +30,16 @@ def never() -> bool:
     return False
 
 
+class Sender(Protocol):
+    """A request, as far as it says who sent it."""
+
+    @property
+    def request_id(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]: ...
+
+
 class Caller(NamedTuple):
     """Who waits for a stage: until when (monotonic clock), whether they have gone, and the lease on their memory.
 
@@ -40,6 +50,7 @@ class Caller(NamedTuple):
     abandoned: Callable[[], bool]
     lease: Lease | None = None
     alone: Callable[[], bool] = never
+    sender: Sender | None = None
 
 
 async def run_stage(size: int, caller: Caller, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

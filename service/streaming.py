@@ -160,7 +160,9 @@ class RowsAnswered:
         while True:
             job = Job(prepared.inputs, caller, PATIENT, prepared.graphs)
             try:
-                piece, _ = await self._pipeline.run(perf_counter(), self._model, job, ROOM * size, _written, write)
+                piece, _ = await self._pipeline.run(
+                    perf_counter(), self._model, job, ROOM * size, None, _written, write
+                )
                 return piece
             except (QueueFull, MemoryFull):
                 if monotonic() + PAUSE_S > caller.deadline:

@@ -17,17 +17,25 @@ from service import preflight
 from service.engine.repository import Repository
 from service.engine.session import ProviderError
 from service.engine.trial import Trials
+from service.feedback.recorder import Recorder
+from service.feedback.routes import PATH as FEEDBACK
+from service.feedback.routes import Feedback
+from service.feedback.store import Store
 from service.gpus import gpus
 from service.http.body import Message, Receive
 from service.http.connection import Connection
 from service.http.exchange import Scope, Send
 from service.http.keys import Keys
-from service.lane import App, Lane
+from service.lane import App, Lane, Route
 from service.log_lines import JsonFormatter
 from service.log_queue import LogQueue, QueuedHandler
 from service.metrics import Metrics
 from service.pages import Pages
 from service.pipeline import Pipeline
+from service.release.rules import Quality
+from service.release.traffic import Traffic
+from service.releases import PATH as RELEASES
+from service.releases import Releases
 from service.settings import Settings
 from service.tasks.rows import HEADERS
 
@@ -51,6 +59,8 @@ class Worker:
         trials = Trials(settings, self.metrics) if settings.provider in ("cpu", "auto") else None
         self.repository = Repository(settings, self.metrics, trials)
         self.pipeline = Pipeline(self.repository, settings)
+        self.recorder = self._recorder()
+        self.traffic = Traffic(self.repository, self.metrics, self._quality)
         self.pages = Pages(self.repository, self.metrics)
         self.parent = os.getppid()
         self.loaded: Callable[[], None] | None = None  # called once, when all that can be loaded is
@@ -65,7 +75,13 @@ class Worker:
 
         if self.settings.api_keys is not None:
             self._keys = Keys(self.settings.api_keys, self.metrics.shared)
-        lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings, self._keys)
+        feedback = Feedback(self.recorder, self.settings, self.pipeline.budget)
+        releases = Releases(self.traffic, self.recorder, self.settings, self.pipeline.budget)
+        beside = {
+            FEEDBACK: Route("give_feedback", feedback.answer),
+            RELEASES: Route("change_releases", releases.answer),
+        }
+        lane = Lane(living, self.pipeline, self.pages, self.metrics, self.settings, self._keys, beside)
         if not self.settings.cors_origins:
             return lane
         return CORSMiddleware(
@@ -76,12 +92,30 @@ class Worker:
             expose_headers=EXPOSED,
         )
 
+    def _recorder(self) -> Recorder | None:
+        """Where the settings name a store. Raises SettingsError."""
+        if self.settings.feedback is None:
+            return None
+        store = Store(self.settings.feedback.get_secret_value())
+        return Recorder(store, self.settings.models_dir, self.settings.feedback_days, self.metrics)
+
+    def _quality(self, name: str, version: str, served: str) -> Quality | None:
+        """What turned out for a candidate and for what is served."""
+        figures = {} if self.recorder is None else self.recorder.figures
+        mine, theirs = figures.get((name, version)), figures.get((name, served))
+        if mine is None or theirs is None or mine.wrong is None or theirs.wrong is None:
+            return None
+        return Quality(mine.rows, mine.wrong, theirs.rows, theirs.wrong)
+
     def _lifespan(self, receive: Receive) -> Receive:
         async def hooked() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 # In the background: the process is alive, and says so, before it is ready.
                 self._tasks = [asyncio.create_task(work()) for work in self._works()]
+                if self.recorder is not None:
+                    self.recorder.start()
+                    self.pipeline.recorder = self.recorder
                 self._announce_end()
             elif message["type"] == "lifespan.shutdown":
                 if self._grpc is not None:
@@ -91,6 +125,8 @@ class Worker:
                     task.cancel()
                 with suppress(OSError):
                     self.metrics.publish()
+                if self.recorder is not None:
+                    await asyncio.to_thread(self.recorder.stop)
             return message
 
         return hooked
@@ -162,6 +198,7 @@ class Worker:
         self.pipeline.settle_budget()
         if self.loaded is not None:
             self.loaded()
+        self._tasks.append(asyncio.create_task(self.traffic.watch(self.settings.watch_s)))
         await self.repository.watch(self.settings.watch_s)
 
 

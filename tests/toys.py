@@ -31,9 +31,9 @@ WEAVE = np.random.default_rng(4).normal(0, 0.01, (784, 3)).astype(np.float32)
 PAINT = np.random.default_rng(2).normal(0, 20, (4, 64)).astype(np.float32)
 
 
-def probabilities(images: NDArray[np.float32]) -> NDArray[np.float32]:
+def probabilities(images: NDArray[np.float32], ink: NDArray[np.float32] = INK) -> NDArray[np.float32]:
     """What `digits` answers to images [N, 28, 28]."""
-    scores = np.exp(images.reshape(-1, 784) / 255 @ INK)
+    scores = np.exp(images.reshape(-1, 784) / 255 @ ink)
     return scores / scores.sum(axis=1, keepdims=True)
 
 
@@ -48,7 +48,8 @@ def painted(latent: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np
     return (latent @ PAINT + 100 + 10 * label[:, None]).reshape(-1, 8, 8).astype(np.float32)
 
 
-def digits(models: Path, name: str = "toy-digits", **options: Any) -> Path:
+def digits(models: Path, name: str = "toy-digits", ink: NDArray[np.float32] = INK, **options: Any) -> Path:
+    """Its weights are `ink` [784, 10]."""
     images = np.random.default_rng(3).integers(0, 256, (4, 28, 28)).astype(np.float32)
     nodes = [
         helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
@@ -60,10 +61,10 @@ def digits(models: Path, name: str = "toy-digits", **options: Any) -> Path:
         name,
         DigitClassification(labels=tuple(range(10))),
         nodes,
-        {"flat": np.array([-1, 784]), "ink": INK / 255},
+        {"flat": np.array([-1, 784]), "ink": ink / 255},
         [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
         [Tensor(name="probabilities", dtype="float32", shape=("batch", 10))],
-        ({"image": images}, {"probabilities": probabilities(images)}),
+        ({"image": images}, {"probabilities": probabilities(images, ink)}),
         **options,
     )
 

@@ -3,6 +3,7 @@
     models/DEFAULTS                       the model that answers for each kind where a request names none
     models/<name>/CURRENT                 the version that is served, replaced atomically
     models/<name>/RELEASES                how it came to be served, where `service.release` was used
+    models/<name>/ROLLOUT                 which candidate is tried on live traffic, and how, or was
     models/<name>/<version>/bundle.json   the manifest: everything the service needs to know
                             model.onnx    the main graph, arithmetic pre- and post-processing included
                             *.onnx        further graphs, as the manifest names them
@@ -30,6 +31,7 @@ from service.bundle.files import (
     GRAPH,
     MANIFEST,
     RELEASES,
+    ROLLOUT,
     Bundle,
     BundleError,
     current,
@@ -87,6 +89,7 @@ __all__ = [
     "MANIFEST",
     "NAME",
     "RELEASES",
+    "ROLLOUT",
     "VERSION",
     "Arrays",
     "Asset",

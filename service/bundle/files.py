@@ -18,7 +18,7 @@ from service.bundle.record import NAME, VERSION, Arrays
 from service.bundle.signature import MAIN
 
 MANIFEST, GRAPH, CARD = "bundle.json", "model.onnx", "card.md"
-CURRENT, DEFAULTS, RELEASES = "CURRENT", "DEFAULTS", "RELEASES"
+CURRENT, DEFAULTS, RELEASES, ROLLOUT = "CURRENT", "DEFAULTS", "RELEASES", "ROLLOUT"
 MOST_POINTER, MOST_MANIFEST, MOST_CARD, MOST_ASSET = 1024, 16 * 2**20, 16 * 2**20, 64 * 2**20  # bytes
 MOST_PICTURE = 4 * 2**20  # bytes
 

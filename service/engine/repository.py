@@ -174,6 +174,13 @@ class Repository:
         except (BundleError, ProviderError):
             raise NotReady(_broken(model.manifest.name), "model") from None
 
+    async def load_candidate(self, name: str, version: str) -> ServedModel:
+        """A version that is not served, tried as those that are, and in memory. Raises BundleError, ProviderError."""
+        seen = await asyncio.to_thread(seen_of, self.settings.models_dir / name / version)
+        model = await asyncio.to_thread(self._verified, name, version, seen)
+        await self.residents.bring(model)
+        return model
+
     def pick(self, name: str, version: str | None, kind: str | None = None) -> ServedModel:
         """Raises UnknownModel, also when the model does another task than `kind`; UnknownVersion; NotReady."""
         model = self.models.get(name)
@@ -184,6 +191,8 @@ class Repository:
             served = [one for one, other in models if kind in (None, other.manifest.task.kind)]
             raise UnknownModel(f"Served here: {', '.join(served) or 'none'}.", "model")
         if version is not None and version != model.manifest.version:
+            if model.candidate and (canary := model.candidate.canary) and canary.manifest.version == version:
+                return canary
             raise UnknownVersion(f"Served of {name}: {model.manifest.version}.", "version")
         return model
 

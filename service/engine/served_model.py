@@ -1,16 +1,35 @@
 """A version that is served: what is known of it, and its graphs once they are in memory."""
 
+from collections.abc import Awaitable, Callable
 from time import perf_counter
+from typing import Protocol, TypeVar
 
-from service.bundle import Bundle, BundleError
+from service.bundle import Arrays, Bundle, BundleError
+from service.engine.batcher import Job
 from service.engine.loaded_model import LoadedModel
 from service.engine.session import ProviderError, provider_of
 from service.engine.tune import Profile
 from service.metrics import Metrics
 from service.settings import Settings
+from service.stage_pool import Caller
 from service.watch import Watch
 
+T = TypeVar("T")
+Listener = Callable[[Job, Arrays, Arrays], None]  # of what was asked: the job, its inputs as they came, its outputs
+Finish = Callable[["ServedModel", Listener | None], Awaitable[T]]
+
 LAYOUTS = 3  # times a graph's file: its weights, and in the layout of the kernels. Measured are 2 to 5
+
+
+class Candidate(Protocol):
+    """A version that is tried on the requests of the one that is served."""
+
+    @property
+    def canary(self) -> "ServedModel | None":
+        """The version, where it answers clients."""
+
+    async def answer(self, caller: Caller, finish: Finish[T]) -> T:
+        """What `finish` gives for the version that is to answer this caller."""
 
 
 class ServedModel:
@@ -27,6 +46,7 @@ class ServedModel:
         self.watch = self.metrics.watch = Watch(self.manifest, settings.drift_window_s)
         self.size = (size or LAYOUTS * bundle.graphs_size) * (tuned.instances if tuned else 1)
         self.loaded: LoadedModel | None = None
+        self.candidate: Candidate | None = None
         self.used_at = perf_counter()
         self._settings, self._profile, self._retired = settings, profile, False
 
@@ -61,6 +81,6 @@ class ServedModel:
 
     def retire(self) -> None:
         """It is no longer served. Requests in flight still hold it, and it goes with the last of them."""
-        self._retired, self.metrics.gauges = True, None
-        if self.metrics.watch is self.watch:
-            self.metrics.watch = None
+        self._retired = True
+        if self.metrics.watch is self.watch:  # else the same version is served anew
+            self.metrics.watch = self.metrics.gauges = None

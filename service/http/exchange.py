@@ -66,7 +66,7 @@ class Exchange(Observed):
             settings.body_timeout_s,
             lease,
         )
-        return Request(body, self.headers, self.scope["query_string"], lease)
+        return Request(body, self.headers, self.scope["query_string"], lease, self.request_id)
 
     def begin(self, budget: Budget) -> Lease:
         """From now on it counts as in flight, and holds memory."""

@@ -31,6 +31,8 @@ LINE = re.compile(rf"(?P<name>{NAME.pattern})\s+(?P<sha256>[0-9a-f]{{64}})(?:\s+
 
 DUE = Struct("d")
 
+ADMINS = re.compile(r"/v2/repository/models/.*|/v1/feedback/.+|/v1/releases/[^/]+/.+")
+
 # What probes, scrapers and people who look for the documentation need.
 OPEN = frozenset(
     (
@@ -52,8 +54,8 @@ log = logging.getLogger(__name__)
 
 
 def is_open(path: str) -> bool:
-    """Whether a path wants no API key; those that load and unload models want the admin's token instead."""
-    return path in OPEN or path.startswith(("/playground/", "/v2/repository/models/"))
+    """Whether a path wants no API key; those that change what is served or kept want the admin's token instead."""
+    return path in OPEN or path.startswith("/playground/") or bool(ADMINS.fullmatch(path))
 
 
 class Allowance:
@@ -195,7 +197,7 @@ def parsed_lines(path: Path, text: str) -> list[re.Match[str]]:
 def admit_admin(token: SecretStr | None, headers: dict[bytes, bytes]) -> None:
     """Raises Forbidden or Unauthorized."""
     if token is None:
-        raise Forbidden("Models are loaded and unloaded over the network once QUARTET_ADMIN_TOKEN is set.")
+        raise Forbidden("This can be done over the network once QUARTET_ADMIN_TOKEN is set.")
     if not hmac.compare_digest(token.get_secret_value().encode(), _presented(headers)):
         raise Unauthorized("Send the admin token as `authorization: Bearer TOKEN`.")
 

@@ -102,7 +102,9 @@ class Calls:
 
     def caller(self, call: Call, lease: Lease) -> Caller:
         left = call.context.time_remaining()
-        return Caller(monotonic() + (self._most_s if left is None else min(left, self._most_s)), waiting, lease)
+        return Caller(
+            monotonic() + (self._most_s if left is None else min(left, self._most_s)), waiting, lease, sender=call
+        )
 
     @contextmanager
     def at(self, call: Call) -> Iterator[None]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import service
 from service.bundle import Arrays, Manifest, Tensor
 from service.engine.batcher import PATIENT, URGENT, Job
-from service.engine.served_model import ServedModel
+from service.engine.served_model import Listener, ServedModel
 from service.errors import InvalidValue, QuartetError
 from service.oip.datatypes import DTYPES
 from service.pipeline import Pipeline
@@ -89,8 +89,15 @@ async def infer(
     caller = target.caller
     if within is not None:
         caller = caller._replace(deadline=min(caller.deadline, monotonic() + within))
-    job = Job(inputs, caller, max(priority, target.priority))
-    return await pipeline.run(started, model, job, size, present, infer_request, model.manifest)
+
+    async def finish(one: ServedModel, listener: Listener | None = None) -> tuple[T, Timing]:
+        ready = inputs if one is model else _prepared(pipeline, target, infer_request, one)
+        job = Job(ready, caller, max(priority, target.priority))
+        return await pipeline.run(started, one, job, size, listener, present, infer_request, one.manifest)
+
+    if model.candidate is None or target.version is not None:
+        return await finish(model)
+    return await model.candidate.answer(caller, finish)
 
 
 def _understand(
@@ -99,8 +106,12 @@ def _understand(
     infer_request = decode()
     model = pipeline.repository.pick(target.model, target.version)
     infer_request.chosen(model.manifest)
+    return model, infer_request, _prepared(pipeline, target, infer_request, model)
+
+
+def _prepared(pipeline: Pipeline, target: InferTarget, infer_request: InferRequest, model: ServedModel) -> Arrays:
     options, limits = {SPACING.name: infer_request.parameters.spacing_mm}, pipeline.limits(target.caller.lease)
-    return model, infer_request, tensors.prepare_arrays(infer_request.inputs, options, model.manifest, limits)
+    return tensors.prepare_arrays(infer_request.inputs, options, model.manifest, limits)
 
 
 def flag(parameters: dict[str, Any], name: str, field: str) -> bool | None:

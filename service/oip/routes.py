@@ -67,7 +67,7 @@ class Routes:
         request = await exchange.read(self._settings, self._pipeline.budget)
         refuse_unknown(request.query, ())
         deadline = self._pipeline.deadline(request, OPEN_INFERENCE)
-        caller = Caller(deadline, exchange.client.gone, request.lease, exchange.client.alone)
+        caller = Caller(deadline, exchange.client.gone, request.lease, exchange.client.alone, exchange)
         in_json = JSON_LENGTH not in request.headers
         target = InferTarget(name, version_of(request.headers, version), caller, priority_of(request), in_json)
         return await infer(

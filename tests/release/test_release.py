@@ -9,6 +9,7 @@ import pytest
 from service.bundle import CURRENT, MANIFEST, RELEASES, Bundle, BundleError, file_sha256, write_current
 from service.release import Release, ReleaseError, verdict
 from service.release.command import main
+from service.release.rollout import Step
 from service.release.verdict import Check, Verdict
 from tests import toys
 
@@ -181,3 +182,56 @@ def test_without_a_gate_there_must_be_a_reason(release: Release) -> None:
         release.promote("2", "ada", check=whole)
     with pytest.raises(ReleaseError, match="there must be a reason"):
         release.promote("2", "ada", " ", force=True, check=whole)
+
+
+def test_a_rollout_is_started_shown_ended_and_kept_in_the_history(
+    release: Release, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(release.models))
+    judged(release, "2")
+    main(["start", NAME, "2", "--canary", "5%,25%:1h,100%", "--who", "ada", "--least-agreement", "99%"])
+    assert capsys.readouterr().out == "canary of 2 beside 1 runs: 0.05 of the requests by x-split-key, step 1 of 3\n"
+    begun = release.running
+    assert begun is not None
+    assert [one.seconds for one in begun.steps] == [600, 3600, 600]
+    assert begun.rules.least_agreement == 0.99
+    with pytest.raises(ReleaseError, match="a canary of toy-digits 2 runs: end it with `release rollback toy-digits`"):
+        main(["start", NAME, "3", "--shadow", "10%", "--force", "--reason", "x"])
+    assert release.prune(1) == []
+    main(["rollback", NAME, "--who", "bob", "--reason", "too early"])
+    assert release.served == "1"
+    main(["status", NAME])
+    assert "by bob: too early" in capsys.readouterr().out
+    main(["start", NAME, "3", "--shadow", "10%", "--force", "--reason", "look", "--who", "ada"])
+    main(["promote", NAME, "2", "--who", "ada"])
+    capsys.readouterr()
+    main(["history", NAME])
+    told = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert "shadow of 3 beside 1 by ada: look; overtaken" in told
+    assert any(line.startswith("canary of 2 beside 1 by ada; too early at") for line in told)
+    assert "promote by ada, from 1 to 2" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--canary", "50%,5%"], "no list of growing shares"),
+        (["--canary", "1"], "'1' is no share: say 5% or 0.05"),
+        (["--shadow", "0%"], "is no share"),
+        (["--canary", "5%:soon"], "'soon' is no duration: say 90s, 10m, 2h or 1d"),
+        (["--canary", "5%", "--most-errors", "2"], "most_errors: Input should be less than 1"),
+    ],
+)
+def test_a_rollout_that_makes_no_sense_is_told(
+    release: Release, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.setenv("QUARTET_MODELS_DIR", str(release.models))
+    with pytest.raises(ReleaseError, match=said):
+        main(["start", NAME, "2", *words, "--force", "--reason", "x"])
+
+
+def test_a_candidate_that_takes_or_means_something_else_is_not_tried(release: Release, tmp_path: Path) -> None:
+    toys.images(tmp_path / "other", name=NAME, version="8")
+    (tmp_path / "other" / NAME / "8").rename(release.home / "8")
+    with pytest.raises(ReleaseError, match="cannot be tried on the requests of 1: the signature of its graph main"):
+        release.start("8", "shadow", (Step(share=1),), "ada", "x", force=True, check=whole)
