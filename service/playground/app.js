@@ -4,9 +4,10 @@ import { credit } from "./credit.js";
 import { ct } from "./ct.js";
 import { digits } from "./digits.js";
 import { models } from "./models.js";
+import { releases } from "./releases.js";
 import { samples } from "./samples.js";
 
-const VIEWS = { digits, credit, ct, samples, models };
+const VIEWS = { digits, credit, ct, samples, models, releases };
 const main = document.getElementById("main");
 let turn = 0;
 

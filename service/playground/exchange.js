@@ -16,6 +16,15 @@ export async function get(path) {
   return body;
 }
 
+// A command, which wants the admin's token.
+export async function post(path, order, token) {
+  const headers = { "content-type": "application/json", authorization: `Bearer ${token}` };
+  const response = await fetch(new URL(path, ROOT), { method: "POST", headers, body: JSON.stringify(order) });
+  const body = await response.json();
+  if (!response.ok) throw new Problem({ ...body, code: "" });
+  return body;
+}
+
 // The address of a picture, which an element could not ask for with a key; null where it is not there.
 export async function picture(path) {
   const response = await fetch(new URL(path, ROOT), { headers: authorization() });

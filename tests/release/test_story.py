@@ -9,7 +9,7 @@ import pytest
 
 from service.release import Release, verdict
 from service.release.command import main as release
-from tests.test_docs import PROJECT, blocks
+from tests.snippets import PROJECT, blocks
 from tests.training.test_imported import pictures
 from training.__main__ import main as training
 from training.export.store import models_directory
