@@ -76,7 +76,7 @@ class Recipe(Generic[H]):
     assets         files that the service reads beside the graphs: by name, the record and the bytes
     update         from a bundle and a file of new rows, without training anew; nothing where that cannot be
     given          of the recipe and a path, data from outside in place of its own (training/given); nothing where it
-                   draws its data itself
+                   takes none
     scores         what the headline figure is computed of, where it is no share: to compare two models by resampling
     source_figure  what the source reports, in its words; nothing where it reports none
     module         the recipe's module, which `load` fills in
@@ -137,7 +137,7 @@ class Recipe(Generic[H]):
         Raises RecipeError where it takes none, and DataError with all that is wrong with the data.
         """
         if self.given is None:
-            raise RecipeError(f"{self.name} makes its data itself: leave --data out")
+            raise RecipeError(f"{self.name} takes no data from outside: leave --data out")
         found = self.given(self, path)
         use(found)
         names = tuple(found.source.name if name == found.replaces else name for name in self.sources)

@@ -194,7 +194,7 @@ def _flat(images: NDArray[np.generic]) -> NDArray[np.float32]:
 
 def _novelty(samples: Samples, data: Split, count: int = 1000) -> Metric:
     """How far samples are from the nearest training picture, beside how far test pictures are."""
-    train = _flat(data.train.pixels)
+    train, count = _flat(data.train.pixels), min(count, len(samples), len(data.test))
     (_, drawn), (_, unseen) = (generation.nearest(_flat(rows[:count]), train) for rows in (samples, data.test.pixels))
     return bootstrapped(
         "distance from training",
