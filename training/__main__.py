@@ -231,6 +231,16 @@ def measure_canvas(count: int, seed: int) -> None:
         print(f"| {one.what} | {one.pictures} | {one.accepted} |", flush=True)
 
 
+def show_study(name: str) -> None:
+    """Run a study and say where its page is."""
+    from training import studies
+
+    try:
+        print(studies.write(name))
+    except studies.StudyError as error:
+        sys.exit(str(error))
+
+
 def _count(text: str) -> int:
     """A whole number of 1 or more."""
     if not (text.isascii() and text.isdigit() and int(text)):
@@ -292,6 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing = command(measure_canvas, "canvas", "how well drawn digits are read and all else is refused")
     drawing.add_argument("--count", type=_count, default=200, help="of each kind that is no digit; default 200")
     drawing.add_argument("--seed", type=int, default=0, help="of what is drawn; default 0")
+    command(show_study, "study", "run a small experiment and write its page in docs/studies", one)
     showing = command(show_table, "table", "one table of a family's committed models")
     families = [*table.FAMILIES, tabular.NAME]
     showing.add_argument("family", choices=families, metavar="FAMILY", help=", ".join(families))

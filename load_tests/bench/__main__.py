@@ -1,6 +1,6 @@
 """What the service costs beyond its models: rate and latency beside what bounds them and what others cost, in one run.
 
-    python -m load_tests.bench [digits] [credit] [ct] [--rounds N] [--seconds N] [--json FILE] [--markdown FILE]
+    python -m load_tests.bench [PART ...] [--rounds N] [--seconds N] [--json FILE] [--markdown FILE]
 
 Contenders take turns in short rounds and every figure is the median over the rounds, so that a machine that is slow
 for a while is slow for all of them. Compare within a run, not between runs.

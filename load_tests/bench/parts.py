@@ -87,6 +87,27 @@ def credit_scores(servers: Servers, bundle: Bundle) -> Part:
     return Part("Credit: one applicant", contenders, raw, (1, 64), (1, 16, 64))
 
 
+def reasons(servers: Servers, bundle: Bundle, count: int) -> Part:
+    """Scores with and without their reasons."""
+    task = bundle.manifest.task
+    assert isinstance(task, CreditScoring)
+    asking = (applicants() * count)[:count]
+    raw = RawModel(bundle, inputs_of(encode(asking, task, "applicants"), bundle.manifest), threads=1)
+    body, expected = as_json({"applicants": asking}), raw.outputs()["default_probability"]
+    counted = partial(work, servers.ours, raw.name)
+
+    def ours(answer: bytes) -> bool:
+        return close([one["default_probability"] for one in json.loads(answer)["predictions"]], expected)
+
+    address = f"{servers.ours}/v1/credit/score?model={raw.name}"
+    contenders = (
+        Contender("ours", "JSON", address, body, ours, work=counted),
+        Contender("ours", "JSON, reasons", f"{address}&explain=true", body, ours, work=counted),
+    )
+    named = "one applicant" if count == 1 else f"{count} applicants"
+    return Part(f"Reasons: {named}", contenders, raw, (1, 16), (1,), unit="applicants", rows=count)
+
+
 def ct(servers: Servers, bundle: Bundle) -> Part:
     """A slice of 128x128 pixels mirrored to the size of a clinical one, in four orientations."""
     hu = np.pad(slice_hu(), (0, 512 - 128), mode="symmetric")
@@ -109,5 +130,7 @@ def ct(servers: Servers, bundle: Bundle) -> Part:
 PARTS: Mapping[str, tuple[str, Callable[[Servers, Bundle], Part]]] = {
     "digits": ("convnet", digits),
     "credit": ("credit-logistic", credit_scores),
+    "reasons": ("credit", partial(reasons, count=1)),
+    "reasons-256": ("credit", partial(reasons, count=256)),
     "ct": ("ct-denoiser", ct),
 }

@@ -137,6 +137,15 @@ SMALL_DIGITS = Source(
     installed=Installed(package="scikit-learn", folder="sklearn/datasets/data"),
 )
 
+WINE = Source(
+    name="wine",
+    description="178 wines of three growers in Piedmont, 13 measures each (Forina; UCI's wine)",
+    licence="CC BY 4.0 (as the UCI repository states)",
+    address="https://archive.ics.uci.edu/dataset/109/wine",
+    files={"wine_data.csv": "10e8a802908b34f86e5da8ce962f3c806694bc98450a18f61851af59f324bede"},
+    installed=Installed(package="scikit-learn", folder="sklearn/datasets/data"),
+)
+
 MULTIFEATURE_DIGITS = Source(
     name="multifeature-digits",
     description="2,000 handwritten digits of Dutch utility maps, 16x15 with 7 levels of ink (Duin, UCI's mfeat-pix)",
@@ -549,6 +558,7 @@ SOURCES = {
         MNIST,
         FASHION_MNIST,
         SMALL_DIGITS,
+        WINE,
         MULTIFEATURE_DIGITS,
         POSTSCRIPT_FONTS,
         MATPLOTLIB_FONTS,
