@@ -222,13 +222,14 @@ class CtDenoising(Spec):
     """CT slices [batch, height, width] in Hounsfield units -> the same slices with less noise.
 
     `window` is the (low, high) HU range of PNG previews; pixels must lie within `spacing_mm` (low, high) both ways,
-    where it is given: where a measurement showed that slices gain. A graph may take `noise` [batch] as well, the
-    standard deviation of the slices' noise in HU.
+    where it is given: where a measurement showed that slices gain. `caution` is a sentence that every answer carries
+    as a warning. A graph may take `noise` [batch] as well, the standard deviation of the slices' noise in HU.
     """
 
     kind: Literal["ct-denoising"] = "ct-denoising"
     window: tuple[float, float]
     spacing_mm: tuple[float, float] | None = None
+    caution: str = ""
 
     def check(self, graphs: Mapping[str, Graph]) -> None:
         first, *others = graphs[MAIN].inputs

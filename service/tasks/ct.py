@@ -121,7 +121,7 @@ def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
         check_spacing(spacing, task)
     padding = _padding(hu, sources, tensor.range)
     inputs = {tensor.name: hu} | _noise(payload, manifest, hu, padding)
-    doubts = warnings_of(hu, sources, spacing)
+    doubts = warnings_of(hu, sources, spacing, task.caution)
     pseudonyms = dicom.Pseudonyms() if payload.options.get(DEIDENTIFY.name) else None
     context = Context(hu, padding, sources, not sources and samples.ndim == 2, payload.options, doubts, pseudonyms)
     return Prepared(

@@ -12,9 +12,11 @@ MADE_HERE = b"Quartet"
 CONTRIBUTIONS, MANUFACTURER = 0x0018A001, 0x00080070
 
 
-def warnings_of(hu: NDArray[np.float32], images: list[Image], spacing: Spacing | None) -> list[str]:
-    """Sentences, the same whatever slices say of themselves otherwise. `spacing` is what the client said."""
-    found = list(_of_images(images))
+def warnings_of(hu: NDArray[np.float32], images: list[Image], spacing: Spacing | None, caution: str = "") -> list[str]:
+    """Sentences, the same whatever slices say of themselves otherwise. `spacing` is what the client said, and `caution`
+    what the bundle says of itself.
+    """
+    found = [*([caution] if caution else []), *_of_images(images)]
     if spacing is None and not (images and all(frame.spacing_mm for image in images for frame in image.frames)):
         found.append("The size of the pixels is not known.")
     if hu.min() >= 0:

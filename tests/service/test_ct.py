@@ -13,6 +13,7 @@ from service.engine.repository import Repository
 from service.limits import Limits
 from service.messages import DICOM, JSON, NPY, PNG, Request
 from service.tasks.ct import TASK
+from service.tasks.ct_warnings import warnings_of
 from service.tasks.denoised import windowed
 from tests.conftest import Here, assert_refused, npy
 
@@ -96,6 +97,12 @@ def test_what_is_doubtful_is_answered_with_a_warning(lane: Here, ct_slice: bytes
     assert text in pydicom.dcmread(io.BytesIO(response.content)).DerivationDescription
     (warning,) = ask(lane, buffer.getvalue(), DICOM, JSON).json()["warnings"]
     assert text in warning
+
+
+def test_a_bundle_that_says_to_take_care_of_it_does_so_with_every_answer() -> None:
+    even = np.full((1, 16, 16), -50, np.float32)
+    assert warnings_of(even, [], (0.6, 0.6), "It blurs.") == ["It blurs."]
+    assert warnings_of(even, [], (0.6, 0.6), "") == []
 
 
 def test_a_slice_that_was_denoised_here_is_known_again(lane: Here, ct_slice: bytes) -> None:

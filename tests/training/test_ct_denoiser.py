@@ -11,6 +11,7 @@ from training.export.parity import Predictor
 from training.export.store import committed
 from training.images.anatomy import ANATOMIES
 from training.images.scanner import pixel_centres
+from training.kinds import ct_learning
 from training.recipes.denoise import ct_denoiser
 from training.recipes.denoise.ct_denoiser import RECIPE, Denoiser
 
@@ -92,22 +93,37 @@ def test_validation_slices_have_no_neighbours_in_training() -> None:
 def test_an_error_counts_by_the_noise_that_was_there() -> None:
     clean, deviation = torch.zeros(2, 32, 32), torch.tensor([20.0, 20.0])
     worse, better, noisier = (
-        ct_denoiser.loss_of(clean + error, clean, noise, coarse=0.3)
+        ct_learning.loss_of(clean + error, clean, noise, coarse=0.3)
         for error, noise in ((10.0, deviation), (5.0, deviation), (10.0, 2 * deviation))
     )
     assert worse > 1.9 * better > 3.6 * noisier / 2
 
 
-@pytest.mark.parametrize(("share", "lost"), [(1.0, 0.0), (0.8, 0.04), (1.2, 0.04)])
-def test_edges_are_lost_where_they_are_less_steep_or_steeper(share: float, lost: float) -> None:
+@pytest.mark.parametrize(("share", "lost"), [(1.0, 0.0), (0.98, 0.0), (0.8, 0.17**2), (1.2, 0.17**2)])
+def test_edges_are_lost_where_they_are_less_steep_or_steeper_by_more_than_they_may(share: float, lost: float) -> None:
     clean = torch.from_numpy(drawn("abdomen", 0.8))
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
-    assert ct_denoiser.lost_edges(share * clean + noise, clean).item() == pytest.approx(lost, abs=3e-3)
+    assert ct_learning.lost_edges(share * clean + noise, clean).item() == pytest.approx(lost, abs=3e-3)
+
+
+@pytest.mark.parametrize(("share", "lost"), [(1.0, 0.0), (0.8, 0.0), (0.25, 0.14), (0.0, 0.35)])
+def test_lesions_are_lost_where_they_fade_by_more_than_they_may(share: float, lost: float) -> None:
+    lesions = torch.zeros(2, 96, 96)
+    lesions[:, 40:50, 40:50] = 30
+    noise = 5 * torch.randn(lesions.shape, generator=torch.Generator().manual_seed(1))
+    left = ct_learning.lost_lesions((share - 1) * lesions + noise, lesions, torch.full((2,), 10.0))
+    assert left.item() == pytest.approx(lost, abs=0.02)  # so few lesions count a little less
+
+
+def test_who_knows_nothing_is_told_by_the_square_of_its_error() -> None:
+    clean, none = torch.zeros(2, 32, 32), torch.zeros(2, 32, 32)
+    costs = [ct_learning.first_cost(clean + error, clean, none, torch.full((2,), 20.0)) for error in (10.0, 20.0)]
+    assert costs[1] == pytest.approx(4 * costs[0])
 
 
 def test_nothing_is_lost_where_there_are_no_edges() -> None:
     even = torch.full((1, 64, 64), 40.0)
-    assert ct_denoiser.lost_edges(even + 20 * torch.randn(1, 64, 64), even).item() == 0
+    assert ct_learning.lost_edges(even + 20 * torch.randn(1, 64, 64), even).item() == 0
 
 
 def test_a_bundle_from_before_the_noise_was_known_lends_the_weights_that_it_has() -> None:

@@ -55,13 +55,25 @@ def test_a_batch_shows_the_same_place_with_noise_and_without() -> None:
     torch.manual_seed(3)
     place = (torch.arange(PART * PART) % 1000).reshape(1, PART, PART)
     even = Pairs(place.to(torch.int16), torch.randn(1, 2, PART, PART).mul(10).half())
-    low, clean, deviation = ct_pairs.batch(even, torch.zeros(60, dtype=torch.long), 32)
-    assert low.shape == clean.shape == (60, 32, 32)
-    assert ((clean - clean.round()) == 0).all()
+    low, clean, lesions, deviation = ct_pairs.batch(even, torch.zeros(60, dtype=torch.long), 32)
+    assert low.shape == clean.shape == lesions.shape == (60, 32, 32)
+    torch.testing.assert_close(clean - lesions, (clean - lesions).round(), rtol=0, atol=1e-3)
     measured = (low - clean).std((1, 2))
     torch.testing.assert_close(measured, deviation, rtol=0.15, atol=0.05)
     assert (deviation == 0).any()
     assert deviation.max() > 10
+
+
+def test_every_other_patch_has_lesions_of_one_size_where_there_is_soft_tissue() -> None:
+    torch.manual_seed(4)
+    half = torch.full((1, PART, PART), 50, dtype=torch.int16)
+    half[:, :, : PART // 2] = -900
+    pairs = Pairs(half, torch.zeros(1, 2, PART, PART).half())
+    _, clean, lesions, _ = ct_pairs.batch(pairs, torch.zeros(40, dtype=torch.long), 96)
+    shown = [one for one in lesions if one.any()]
+    assert 8 < len(shown) < 32
+    assert all(8 <= one.abs().max() <= 60 for one in shown)
+    assert not lesions[clean < -500].any()
 
 
 def test_resampling_keeps_what_is_even_and_smooths_what_a_coarse_grid_cannot_hold() -> None:

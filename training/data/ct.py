@@ -29,10 +29,12 @@ def chest_ct() -> tuple[Volume, Volume]:
     return _volume("lung1", files["lung1_image.nrrd"]), _volume("lung2", files["lung2_image.nrrd"])
 
 
-def phantom_ct() -> list[bytes]:
-    """The 64 slices of the CatPhan phantom, each a whole DICOM file (uncompressed, 512x512), from feet to head."""
-    (series,) = fetch(PHANTOM_CT.name).read().values()
-    with zipfile.ZipFile(io.BytesIO(series)) as archive:
+def phantom_ct(series: str = "Low dose thorax") -> list[bytes]:
+    """64 slices of the CatPhan phantom, each a whole DICOM file (uncompressed, 512x512), from feet to head.
+
+    "Pelvis" shows the same places at four times the current and a higher voltage.
+    """
+    with zipfile.ZipFile(io.BytesIO(fetch(PHANTOM_CT.name).read()[f"{series}.zip"])) as archive:
         return sorted((archive.read(name) for name in archive.namelist() if "/CT." in name), key=_height)
 
 

@@ -278,10 +278,13 @@ CHEST_CT = Source(
 
 PHANTOM_CT = Source(
     name="phantom-ct",
-    description="cone-beam CT of a CatPhan phantom at a low dose, 64 DICOM slices of 512x512 (Pylinac's demo files)",
+    description="cone-beam CT of a CatPhan phantom at two doses, 64 DICOM slices of 512x512 (Pylinac's demo files)",
     licence="MIT (the package's; the data is shipped under it)",
     address="https://github.com/jrkerns/pylinac",
-    files={"Low dose thorax.zip": "370fc88a321a793392d6a0359577094add6327d653492e1713e4898d81fbd59e"},
+    files={
+        "Low dose thorax.zip": "370fc88a321a793392d6a0359577094add6327d653492e1713e4898d81fbd59e",
+        "Pelvis.zip": "54a5b5716446e108f539c339bd7219182a38e7e6f83ca73100eb56c80b5eeb17",
+    },
     packages=(
         Package(
             client="pip",
@@ -290,7 +293,9 @@ PHANTOM_CT = Source(
             artifact="pylinac-0.1.3.zip",
             size=23_128_478,
             sha256="3077623cb0d2ee57a64f4f1daae3e9d257555db2c3f07f0d6db1141a805069e3",
-            members=("pylinac-0.1.3/pylinac/cbctqa/demo_files/Low dose thorax.zip",),
+            members=tuple(
+                f"pylinac-0.1.3/pylinac/cbctqa/demo_files/{name}.zip" for name in ("Low dose thorax", "Pelvis")
+            ),
         ),
     ),
 )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from training.data import Volume
 from training.images.anatomy import ANATOMIES, Rng, add_lesions, random_lesions
@@ -24,6 +24,8 @@ from training.images.tomography import STORED_HU
 
 SPACINGS_MM = 0.35, 1.4
 PART, TOGETHER, DRAWS = 160, 8, 2  # a part's pixels each way; parts of one scanner and place; draws of the noise
+LESION, APART = (3.0, 16.0), 32  # pixels: least and largest diameter of the lesions of a patch, and between two of them
+SOFT_HU = -150.0, 250.0
 FIELD_MM = {"chest": 430.0, "abdomen": 430.0, "head": 230.0, "breast": 170.0}  # what a drawn slice shows each way
 
 
@@ -142,24 +144,44 @@ def _noise(
     return torch.stack(draws, dim=1)
 
 
-def batch(pairs: Pairs, rows: Tensor, patch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A patch from some place of each part: with noise, without, and the noise's deviation in the whole part."""
-    low, clean, deviation = zip(*(_sample(pairs, int(row), patch) for row in rows), strict=True)
-    return torch.stack(low), torch.stack(clean), torch.stack(deviation)
+def batch(pairs: Pairs, rows: Tensor, patch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A patch from some place of each part: with noise, without, what was laid over both, and the noise in HU."""
+    low, clean, lesions, deviation = zip(*(_sample(pairs, int(row), patch) for row in rows), strict=True)
+    return torch.stack(low), torch.stack(clean), torch.stack(lesions), torch.stack(deviation)
 
 
-def _sample(pairs: Pairs, row: int, patch: int) -> tuple[Tensor, Tensor, Tensor]:
+def _sample(pairs: Pairs, row: int, patch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     top, left = torch.randint(PART - patch + 1, (2,)).tolist()
     window = slice(top, top + patch), slice(left, left + patch)
     weights_K = _weights()
-    clean = pairs.clean[(row, *window)].float()
+    plain = pairs.clean[(row, *window)].float()
+    lesions = _lesions(plain)
+    clean = plain + lesions
     noise = torch.einsum("k,khw->hw", weights_K, pairs.noise[(row, slice(None), *window)].float())
     spread_K = pairs.noise[row, :, ::4, ::4].float().std((1, 2))
-    seen = torch.stack([(clean + noise).clamp(*STORED_HU), clean])
+    seen = torch.stack([(clean + noise).clamp(*STORED_HU), clean, lesions])
     turns, flipped = torch.randint(4, (2,)).tolist()
     seen = torch.rot90(seen, turns, (1, 2))
-    low, clean = seen.flip(1) if flipped % 2 else seen
-    return low, clean, (weights_K * spread_K).norm()
+    low, clean, lesions = seen.flip(1) if flipped % 2 else seen
+    return low, clean, lesions, (weights_K * spread_K).norm()
+
+
+def _lesions(hu: Tensor) -> Tensor:
+    """In HU [H, W], to be added: in every other patch discs of one size and contrast, where it shows soft tissue."""
+    chosen, size, shade = torch.rand(3).tolist()
+    if chosen < 0.5:
+        return torch.zeros_like(hu)
+    diameter, contrast = LESION[0] * (LESION[1] / LESION[0]) ** size, -30 + 90 * shade
+    count = len(hu) // APART
+    places = APART * (torch.arange(count) + 0.5)
+    jitter = (torch.rand(2, count, count) - 0.5) * (APART - LESION[1])
+    y, x = (places[:, None] + jitter[0]).flatten(), (places + jitter[1]).flatten()
+    at = torch.arange(len(hu))
+    far = torch.hypot(at[:, None, None] - y, at[:, None] - x).amin(-1)
+    smooth = avg_pool2d(hu[None], 5, 1, padding=2, count_include_pad=False)[0]
+    soft = (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1])
+    discs: Tensor = (diameter / 2 - far + 0.5).clamp(0, 1) * soft
+    return math.copysign(max(abs(contrast), 8), contrast) * discs
 
 
 def _weights() -> Tensor:

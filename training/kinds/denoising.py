@@ -16,7 +16,7 @@ from service.bundle import Axis, Metric
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct
 from training.images import tomography
-from training.measures import ct, no_harm
+from training.measures import ct, ct_phantoms, no_harm
 from training.measures.classical import STRENGTHS, filters
 from training.measures.evaluation import Evaluation, Predict, histogram
 from training.report import slices
@@ -152,7 +152,10 @@ PARTS: dict[str, Callable[[ct.Denoise, Split], list[Metric]]] = {
     "grid": lambda denoise, split: ct.no_harm_figures(cells(denoise, split)),
     "bodies": lambda denoise, _: ct.body_figures(denoise),
     "lesions": lambda denoise, _: ct.lesion_figures(denoise),
-    "phantom": lambda denoise, _: ct.scanned_figures(denoise),
+    "noise": lambda denoise, _: ct_phantoms.noise_figures(denoise),
+    "inserts": lambda denoise, _: ct_phantoms.insert_figures(denoise),
+    "detection": lambda denoise, _: ct_phantoms.detection_figures(denoise),
+    "phantom": lambda denoise, _: [*ct.scanned_figures(denoise), *ct_phantoms.pair_figures(denoise)],
 }
 
 
@@ -171,7 +174,12 @@ def evaluate(predict: Predict, split: Split) -> Evaluation:
     means = first[split.training(len(first))].mean((1, 2))
     return Evaluation(
         metrics=tuple(metrics),
-        pictures=_pictures(denoise, split) | {"no-harm-grid": slices.harm_grid(found)},
+        pictures=_pictures(denoise, split)
+        | {
+            "no-harm-grid": slices.harm_grid(found),
+            "noise-power": slices.noise_spectra(*ct_phantoms.spectra(denoise)),
+            "lesions": slices.by_size_and_contrast(metrics),
+        },
         reference=(histogram("mean HU", means, np.linspace(-1000, 200, 25)),),
     )
 

@@ -1,10 +1,11 @@
-"""Pictures of CT slices before and after, and of the grid of harm, as PNG bytes."""
+"""Pictures of CT slices before and after, of noise, of lesions and of the grid of harm, as PNG bytes."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.measures.ct import NARROW, WIDE
+from service.bundle import Metric
+from training.measures.ct import LESION_HU, LESION_MM, LUNG, NARROW
 from training.measures.no_harm import CLEAN, Cell
 from training.report import pictures
 
@@ -18,7 +19,7 @@ def before_and_after(low: Slice, classical: Slice, denoised: Slice, clean: Slice
     figure = Figure(figsize=(9.2, 4.4), layout="constrained")
     shown = {"low dose": low, "BM3D": classical, "this model": denoised, "reference": clean}
     errors = {"error of BM3D": classical - clean, "error of this model": denoised - clean}
-    windows = {"chest": WIDE, "soft tissue": NARROW}
+    windows = {"lung": LUNG, "soft tissue": NARROW}
     for row, (name, window), (error_title, error) in zip(
         figure.subplots(2, 5), windows.items(), errors.items(), strict=True
     ):
@@ -28,6 +29,30 @@ def before_and_after(low: Slice, classical: Slice, denoised: Slice, clean: Slice
             axes.set_title(f"{title}\n{black:g} to {white:g} HU", fontsize=8)
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, fontsize=9)
+    return pictures.png(figure)
+
+
+def noise_spectra(frequency: NDArray[np.float64], powers: dict[str, NDArray[np.float64]]) -> bytes:
+    """HU^2 mm^2 by frequency per mm."""
+    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
+    axes = figure.subplots()
+    for name, power in powers.items():
+        axes.plot(frequency, power, label=name, linestyle="--" if name == "theory" else "-")
+    axes.set(xlabel="frequency, 1/mm", ylabel="noise power, HU² mm²")
+    axes.legend(fontsize=8)
+    return pictures.png(figure)
+
+
+def by_size_and_contrast(metrics: list[Metric]) -> bytes:
+    """What lesions keep of their contrast, and how well a model observer sees them, by size and contrast."""
+    found = {metric.name: metric.value for metric in metrics}
+    figure = Figure(figsize=(7.6, 3.0), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("contrast kept", "detectability"), strict=True):
+        for hu in LESION_HU:
+            values = [found[f"{name}, {diameter:g} mm, {hu:+g} HU"] for diameter in LESION_MM]
+            axes.plot(LESION_MM, values, marker="o", label=f"{hu:+g} HU")
+        axes.set(xlabel="diameter, mm", ylabel=name, ylim=(0, None))
+        axes.legend(fontsize=8)
     return pictures.png(figure)
 
 
