@@ -20,7 +20,7 @@ try:
     from training.export.parity import Predictor
     from training.export.store import committed, export, models_directory
     from training.measures import canvas, evaluation, scenes
-    from training.report import card, repeats, table, tabular
+    from training.report import card, filters, repeats, table, tabular
     from training.retraining import Retraining
     from training.run import Run, RunError, recorded
 except ModuleNotFoundError as missing:
@@ -201,6 +201,12 @@ def render_card(name: str) -> None:
     print(found.path / CARD)
 
 
+def draw_filters(name: str) -> None:
+    """Draw what the filters of the committed bundle answer most to, for its card."""
+    print(filters.draw(committed(name)))
+    render_card(name)
+
+
 def _render(found: Bundle) -> str:
     about = recipe.load(found.manifest.name).about
     return card.render(found.manifest, about, card.pictures_in(found.path), repeats.read(found.path))
@@ -295,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
     command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")
+    command(draw_filters, "filters", "draw what a network's filters answer most to, into a bundle's card", one)
     command(render_card, "card", "write a bundle's card again", one)
     measuring = command(measure_scenes, "scenes", "how well composed scenes of digits are read")
     measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")

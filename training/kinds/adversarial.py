@@ -27,9 +27,9 @@ class Hyper:
 
     seed: int = 1
     epochs: int = 20
-    batch: int = 64
-    rate: float = 3e-4
-    adversary_rate: float = 3e-4
+    batch: int = 128
+    rate: float = 5e-4
+    adversary_rate: float = 5e-4
     momentum: float = 0.5
     average_decay: float = 0.998
 

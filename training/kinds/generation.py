@@ -78,7 +78,7 @@ GARMENTS = Domain(
     features="fashion-cnn",
     judge="zca-mlp",
 )
-COUNT = 5_000  # samples that are measured
+COUNT = 10_000  # samples that are measured
 
 
 def label(domain: Domain = DIGITS, verb: str = "to draw") -> Declared:
