@@ -96,3 +96,12 @@ def test_a_model_without_contributions_refuses_to_explain(lane: Here, applicants
     body = {"applicants": [typed(applicants[0])]}
     assert lane("POST", f"{PATH}&explain=false", json=body).status_code == 200
     assert_refused(lane("POST", f"{PATH}&explain=true", json=body), 422, "not_explainable", "model")
+
+
+def test_a_bundle_with_a_coverage_has_an_interval(bundle: Bundle) -> None:
+    spec, outputs = bundle.manifest.task, outputs_of(bundle, ROWS[:3])
+    assert isinstance(spec, CreditScoring)
+    interval = outputs["default_probability"][:, None] + np.array([-0.01, 0.01], np.float32)
+    found = explained(spec.model_copy(update={"coverage": 0.9}), ROWS[:3], outputs | {"interval": interval})
+    assert [one["interval"] for one in found] == interval.tolist()
+    assert all("interval" not in one for one in explained(spec, ROWS[:3], outputs))
