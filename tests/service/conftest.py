@@ -1,6 +1,8 @@
 """What the tests of the Open Inference Protocol need."""
 
 import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +42,10 @@ def protocol(echoing: Repository) -> Here:
 @pytest.fixture(autouse=True)
 def _protocol_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ThreadPoolExecutor]:
+    """A thread for batches."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
