@@ -26,7 +26,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --upgrade --generate-h
 	--python-platform linux --custom-compile-command 'make lock' --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate bench gpu-check ablation batch-demo ray-test competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
+.PHONY: help serve test check format train evaluate bench gpu-check ablation batch-demo release-demo ray-test competitors load faults hostile newcomer protocol lock openapi sbom image image-test play validate fronts rolling-update clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ ablation: $(VENV)/.bench  ## Measure what was written by hand with and without i
 
 competitors: $(VENV)/.bench  ## Install what bench compares with, each in an environment of its own
 	$(BIN)/python -m load_tests.bench.competitors $(ARGS)
+
+release-demo: $(VENV)/.dev  ## A shadow, a canary and a bad candidate under load, with a report in build/
+	$(BIN)/python -m load_tests.releases $(ARGS)
 
 batch-demo: $(VENV)/.dev  ## Score a million applicants in a job that is killed half-way
 	$(BIN)/python -m load_tests.bulk $(ARGS)
