@@ -10,7 +10,8 @@ COPY ${LOCK} requirements.lock
 RUN python3 -m venv /opt/quartet \
     && /opt/quartet/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock \
     && /opt/quartet/bin/pip uninstall --yes setuptools pip \
-    && find /opt/quartet -type d -name tests -prune -exec rm -r {} + \
+    && find /opt/quartet -type d \( -name tests -o -path '*/pydicom/data/test_files' -o -path '*/onnxruntime/quantization' \
+        -o -path '*/onnxruntime/tools' -o -path '*/onnxruntime/transformers' \) -prune -exec rm -r {} + \
     && find /opt/quartet -name '*.pyi' -delete -o -name '*.h' -delete
 
 FROM ${BASE} AS materials
