@@ -4,7 +4,8 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, Field, ValidationError
@@ -27,18 +28,27 @@ PATH = "/v1/releases"
 MODEL_PATH = re.compile(r"/v1/releases/([a-z0-9-]{1,64})(?:/(start|promote|rollback|prune))?")
 
 
-class Order(BaseModel, extra="forbid"):
-    """What a command is told; each looks at what it needs."""
+class Promotion(BaseModel, extra="forbid"):
+    """What a promotion is told."""
 
     version: str = ""
     reason: str = Field(default="", max_length=1000)
     who: str = Field(default="admin", max_length=100)
     force: bool = False
+
+
+class Order(Promotion):
+    """What a command is told; each looks at what it needs."""
+
     mode: Literal["shadow", "canary"] = "canary"
     steps: str = "5%,25%,50%,100%"
     every: str = "10m"
     by: str = Field(default=SPLIT_BY, pattern=r"^[A-Za-z0-9-]{1,64}$")
     rules: Mapping[str, str | float | None] = {}
+
+
+F = TypeVar("F", bound=BaseModel)
+T = TypeVar("T")
 
 
 class Releases:
@@ -56,24 +66,13 @@ class Releases:
         name, verb = match.groups()
         if verb is None:
             exchange.require("GET", "HEAD")
-            return Answer(orjson.dumps(await self._on_disk(name, self._one))), None
+            return Answer(orjson.dumps(await on_disk(self._settings.models_dir, name, self._one))), None
         exchange.require("POST")
         admit_admin(self._settings.admin_token, exchange.headers)
         request = await exchange.read(self._settings, self._budget)
         order = order_of(request.body)
-        done = await self._on_disk(name, lambda release: self._obey(release, verb, order))
+        done = await on_disk(self._settings.models_dir, name, lambda release: self._obey(release, verb, order))
         return Answer(orjson.dumps({"done": done})), None
-
-    async def _on_disk(self, name: str, work: Callable[[Release], Any]) -> Any:
-        """In a thread. Raises UnknownModel, ReleaseRefused."""
-        try:
-            release = Release(self._settings.models_dir, name)
-        except ReleaseError:
-            raise UnknownModel("There is no such model here.", "model") from None
-        try:
-            return await asyncio.to_thread(work, release)
-        except (BundleError, OSError) as error:
-            raise ReleaseRefused(str(error)) from None
 
     def _obey(self, release: Release, verb: str, order: Order) -> str:
         """What was done, in a line."""
@@ -157,12 +156,31 @@ def evidence_of(followed: Followed) -> dict[str, Any]:
     }
 
 
+async def on_disk(models: Path, name: str, work: Callable[[Release], T]) -> T:
+    """Done in a thread with the releases of a model. Raises UnknownModel, ReleaseRefused."""
+    try:
+        release = Release(models, name)
+    except ReleaseError:
+        raise UnknownModel("There is no such model here.", "model") from None
+    try:
+        return await asyncio.to_thread(work, release)
+    except (BundleError, OSError) as error:
+        raise ReleaseRefused(str(error)) from None
+
+
 def order_of(body: bytes) -> Order:
     """Raises MalformedBody, InvalidValue."""
     try:
-        return Order.model_validate(orjson.loads(body or b"{}"))
+        fields = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
         raise MalformedBody(f"Not JSON: {error}.") from None
+    return checked(Order, fields)
+
+
+def checked(form: type[F], fields: object, *place: str) -> F:
+    """`fields`, which stand at `place` of a request, in their form. Raises InvalidValue."""
+    try:
+        return form.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidValue(f"{first['msg']}.", ".".join(map(str, first["loc"])) or None) from None
+        raise InvalidValue(f"{first['msg']}.", ".".join(map(str, (*place, *first["loc"]))) or None) from None

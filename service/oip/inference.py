@@ -6,12 +6,13 @@ from typing import Any
 
 from service.budget import Lease
 from service.engine.batcher import URGENT
-from service.errors import InvalidValue, Missing, NotReady, QuartetError
+from service.errors import Missing, NotReady, QuartetError
 from service.http.keys import admit_admin
 from service.oip.calls import Call, Calls, message_in
 from service.oip.grpc_form import decode, present
 from service.oip.grpc_messages import ModelInferRequest, ModelStreamInferResponse
-from service.oip.requests import NO_PARAMETERS, SERVER, InferTarget, infer, model_metadata, sentence
+from service.oip.loading import load
+from service.oip.requests import SERVER, InferTarget, infer, model_metadata, sentence
 from service.pipeline import Pipeline, version_of
 from service.settings import Settings
 from service.timing import Timing
@@ -86,9 +87,9 @@ class InferenceService:
         return {"models": [one._asdict() for one in entries if not request.ready or one.state == "READY"]}
 
     async def repository_model_load(self, request: Any, call: Call) -> Fields:
-        if request.parameters:
-            raise InvalidValue(NO_PARAMETERS, "parameters")
-        await self._repository.set_loaded(request.model_name, True)
+        given = {name: one.WhichOneof("parameter_choice") for name, one in request.parameters.items()}
+        parameters = {name: getattr(request.parameters[name], kind) for name, kind in given.items() if kind}
+        await load(self._repository, request.model_name, parameters)
         return {}
 
     async def repository_model_unload(self, request: Any, call: Call) -> Fields:

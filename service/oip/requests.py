@@ -16,7 +16,6 @@ from service.tasks import tensors
 from service.tasks.spacing import SPACING, Spacing, parse_spacing
 from service.timing import Timing
 
-NO_PARAMETERS = "A model is loaded as its bundle has it, without parameters."
 MAX_PATH = 200
 PLATFORM = "onnxruntime_onnx"
 SERVER = {

@@ -5,13 +5,15 @@ from functools import partial
 from typing import Any
 
 import orjson
+import simdjson
 
-from service.codecs.arrays import parse_object
-from service.errors import InvalidValue, NotReady, QuartetError, UnknownRoute
+from service.codecs.arrays import fields_of, parse_object
+from service.errors import NotReady, QuartetError, UnknownRoute
 from service.http.exchange import Exchange
 from service.http.keys import admit_admin
 from service.messages import Answer, refuse_unknown
-from service.oip.requests import NO_PARAMETERS, SERVER, InferTarget, infer, model_metadata, sentence
+from service.oip.loading import PARAMETERS, load
+from service.oip.requests import SERVER, InferTarget, infer, model_metadata, sentence
 from service.oip.rest import JSON_LENGTH, decode, present
 from service.pipeline import OPEN_INFERENCE, Pipeline, priority_of, version_of
 from service.settings import Settings
@@ -102,13 +104,16 @@ class Routes:
         entries = self._repository.index()
         return _json([entry._asdict() for entry in entries if not ready or entry.state == "READY"])
 
-    async def _change(self, exchange: Exchange, name: str, load: bool) -> Answer:
+    async def _change(self, exchange: Exchange, name: str, loading: bool) -> Answer:
         exchange.require("POST")
         admit_admin(self._settings.admin_token, exchange.headers)
         fields = await self._fields(exchange)
-        if load and fields.get("parameters"):
-            raise InvalidValue(NO_PARAMETERS, "parameters")
-        await self._repository.set_loaded(name, load)
+        if loading:
+            given = fields.get(PARAMETERS)
+            parameters = fields_of(given, PARAMETERS) if isinstance(given, simdjson.Object) else given
+            await load(self._repository, name, parameters)
+        else:
+            await self._repository.set_loaded(name, False)
         return _json({})
 
     async def _fields(self, exchange: Exchange) -> dict[str, Any]:

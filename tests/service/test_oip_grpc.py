@@ -14,6 +14,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from service.bundle import write_current
 from service.engine.repository import Repository
 from service.http.keys import new_key
 from service.oip.grpc_messages import SERVICE, ModelInferRequest
@@ -131,7 +132,7 @@ async def late(client: InferenceServerClient) -> None:
         (late, "DEADLINE_EXCEEDED", ""),
         (lambda client: client.infer("toy-tensors", [tensor("x" * 10**5, X)]), "INVALID_ARGUMENT", "inputs."),
         (lambda client: client.infer("x" * 10**5, xk()), "NOT_FOUND", "model: Served here"),
-        (lambda client: client.load_model("toy-echo"), "PERMISSION_DENIED", "Models are loaded and unloaded over the"),
+        (lambda client: client.load_model("toy-echo"), "PERMISSION_DENIED", "This can be done over the network"),
         (lambda client: client.get_model_config("toy-echo"), "UNIMPLEMENTED", ""),
         (lambda client: client.get_model_metadata("nobody"), "NOT_FOUND", "model: Served here"),
     ],
@@ -178,6 +179,25 @@ def test_a_model_is_unloaded_and_loaded_with_the_token(shelf: Repository) -> Non
     assert refused(shelf, lambda client: client.unload_model("toy-tensors"))[0] == "UNAUTHENTICATED"
     config = lambda client: client.load_model("toy-tensors", headers=ADMIN, config="{}")  # noqa: E731
     assert refused(shelf, config)[0] == "INVALID_ARGUMENT"
+
+
+def test_a_load_promotes_the_version_that_it_names(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        toys.tensors(tmp_path, version=version)
+    write_current(tmp_path, "toy-tensors", "1")
+    kept = loaded(tmp_path, admin_token=TOKEN)
+
+    def load(**parameters: Any) -> Ask:
+        given = {name: {f"{'bool' if value is True else 'string'}_param": value} for name, value in parameters.items()}
+        request = service_pb2.RepositoryModelLoadRequest(model_name="toy-tensors", parameters=given)
+        return lambda client: client._client_stub.RepositoryModelLoad(request, metadata=tuple(ADMIN.items()))
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        asked(kept, load(version="2"))
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert kept.models["toy-tensors"].manifest.version == "1"
+    asked(kept, load(version="2", force=True, reason="a test"))
+    assert kept.models["toy-tensors"].manifest.version == "2"
 
 
 def test_api_keys_hold_here_too(shelf: Repository, tmp_path: Path) -> None:

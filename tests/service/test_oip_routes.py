@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 import service
+from service.bundle import write_current
 from service.engine.repository import Repository
 from service.http.keys import new_key
+from service.release import Release
 from tests import toys
 from tests.conftest import Here, lane_over
 from tests.service.conftest import TOKEN, loaded
@@ -146,9 +148,41 @@ def test_without_a_token_of_the_operator_nobody_loads_a_model(protocol: Here) ->
     assert "QUARTET_ADMIN_TOKEN" in response.json()["error"]
 
 
+@pytest.fixture
+def kept(tmp_path: Path) -> Repository:
+    """Version 1 of a model is served, and 2 is kept beside it."""
+    for version in ("1", "2"):
+        toys.digits(tmp_path, version=version)
+    write_current(tmp_path, "toy-digits", "1")
+    return loaded(tmp_path, admin_token=TOKEN)
+
+
+def test_a_load_promotes_the_version_that_it_names(kept: Repository, tmp_path: Path) -> None:
+    lane, path = lane_over(kept), "/v2/repository/models/toy-digits/load"
+    refused = lane("POST", path, json={"parameters": {"version": "2"}}, headers=ADMIN)
+    assert refused.status_code == 409
+    assert "there is no verdict on it" in refused.json()["error"]
+    assert lane("POST", path, json={"parameters": {"version": "3"}}, headers=ADMIN).status_code == 409
+    forced = {"version": "2", "force": True, "reason": "a test"}
+    assert lane("POST", path, json={"parameters": forced}).status_code == 401
+    assert kept.models["toy-digits"].manifest.version == "1"
+    for _ in range(2):  # a load may be repeated
+        assert lane("POST", path, json={"parameters": forced}, headers=ADMIN).json() == {}
+        assert kept.models["toy-digits"].manifest.version == "2"
+    assert [entry.action for entry in Release(tmp_path, "toy-digits").history] == ["forced promote"]
+
+
 @pytest.mark.parametrize(
     ("name", "body", "status"),
-    [("nobody", b"", 404), ("toy-ct", b"{", 400), ("toy-ct", b'{"parameters":{"a":1}}', 422)],
+    [
+        ("nobody", b"", 404),
+        ("nobody", b'{"parameters":{"version":"1"}}', 404),
+        ("toy-ct", b"{", 400),
+        ("toy-ct", b'{"parameters":{"a":1}}', 422),
+        ("toy-ct", b'{"parameters":["version"]}', 422),
+        ("toy-ct", b'{"parameters":{"version":1}}', 422),
+        ("toy-ct", b'{"parameters":{"reason":"x"}}', 422),
+    ],
 )
 def test_a_load_that_cannot_be_is_refused(shelf: Repository, name: str, body: bytes, status: int) -> None:
     response = lane_over(shelf)("POST", f"/v2/repository/models/{name}/load", content=body, headers=ADMIN)
