@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 import service
+from service import openapi_releases as releases
 from service.bundle import Bundle, BundleError, Manifest, Metric
 from service.drift import DriftReport
 from service.http.keys import is_open
@@ -125,7 +126,7 @@ def document(
 ) -> dict[str, Any]:
     """`keyed`: whether the operator has set API keys. `defaults`: models by kind. `examples`: JSON bodies by task."""
     forms = [form for one in TASKS for form in (one.request_form, one.answer_form)]
-    forms += [page.form for page in PAGES.values() if page.form]
+    forms += [*(page.form for page in PAGES.values() if page.form), *releases.FORMS]
     _, definitions = models_json_schema(
         [(form, "validation") for form in forms], ref_template="#/components/schemas/{model}"
     )
@@ -137,7 +138,8 @@ def document(
             task.describe(schemas, manifests)
     _tidy(schemas)
     paths: dict[str, Any] = {one.path: {"post": _operation(one, manifests, defaults, examples)} for one in TASKS}
-    paths |= {path: {"get": _page(path, page)} for path, page in PAGES.items()} | protocol.paths()
+    paths |= {path: {"get": _page(path, page)} for path, page in PAGES.items()}
+    paths |= releases.paths() | protocol.paths()
     components: dict[str, Any] = {"schemas": schemas}
     if keyed:
         components["securitySchemes"] = KEY_SCHEMES
@@ -166,7 +168,8 @@ def _tags() -> dict[str, str]:
         if task.kind is not None:
             tag = _tag(task.path)
             products[tag] = f"{products[tag]} {task.summary}." if tag in products else f"{task.summary}."
-    return products | {MODELS: "Every model by its name.", OPERATION: "For operators.", protocol.TAG: protocol.PURPOSE}
+    beside = {releases.TAG: releases.PURPOSE, protocol.TAG: protocol.PURPOSE}
+    return products | {MODELS: "Every model by its name.", OPERATION: "For operators."} | beside
 
 
 def _tag(path: str) -> str:

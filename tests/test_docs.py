@@ -16,6 +16,7 @@ from deploy import chart_schema, dashboards
 from service import errors
 from service.bundle import json_schema
 from service.metrics import FAMILIES
+from service.openapi_releases import OPERATIONS
 from service.settings import PREFIX, PROJECT, Settings
 from service.tasks import TASKS
 from tests.conftest import Running
@@ -70,6 +71,12 @@ def routes_table() -> list[str]:
 
 
 TABLES = {CONFIGURATION: settings_table, ERRORS: errors_table, METRICS: metrics_table, ROUTES: routes_table}
+
+
+def test_the_page_of_routes_has_those_of_releases_and_feedback() -> None:
+    page = ROUTES.read_text(encoding="utf-8")
+    for one in OPERATIONS:
+        assert f"| `{one.method.upper()} {one.path}`<br>{one.summary} |" in page, one.path
 
 
 def split(page: str, head: str) -> tuple[list[str], list[str], list[str]]:

@@ -13,6 +13,7 @@ STATUSES = {
     "403": "There is no admin token, so nobody may.",
     "404": "No such model or version.",
     "408": "The request did not arrive in time.",
+    "409": "The version that is named may not be promoted.",
     "413": "Too large.",
     "415": "The content encoding is unknown.",
     "422": "A value or a shape is wrong.",
@@ -84,8 +85,11 @@ def paths() -> dict[str, Any]:
             "post": _operation("v2_index", "Every bundle, served or not", "400", "422", form=LIST)
         },
     }
-    for verb, summary in (("load", "Load a model, or its newest version"), ("unload", "Stop serving a model")):
-        failures = ("400", "401", "403", "404", "422", "503")
+    refused = ("400", "401", "403", "404", "422", "503")
+    for verb, summary, failures in (
+        ("load", "Load a model, or the version that its parameters name", (*refused, "409")),
+        ("unload", "Stop serving a model", refused),
+    ):
         operation = _operation(f"v2_{verb}", f"{summary}; needs the admin token", *failures)
         found[f"/v2/repository/models/{{name}}/{verb}"] = {"post": operation | {"parameters": [NAME]}}
     for path, prefix, parameters in ((MODEL, "v2_model", [NAME]), (VERSIONED, "v2_version", [NAME, VERSION])):

@@ -37,6 +37,7 @@ def test_every_endpoint_and_page_is_described(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     assert {one.path for one in TASKS} <= document["paths"].keys()
     assert {"/v1/models", "/v1/models/{name}", "/livez", "/readyz", "/metrics"} <= document["paths"].keys()
+    assert {"/v1/feedback", "/v1/feedback/{key}", "/v1/releases", "/v1/releases/{name}"} <= document["paths"].keys()
 
 
 def test_every_reference_leads_to_a_schema(document: dict[str, Any]) -> None:
@@ -117,7 +118,7 @@ def test_an_operation_says_that_it_wants_a_key_exactly_where_it_does(locked: Her
     assert list(document["components"]["securitySchemes"]) == ["bearer", "x-api-key"]
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            answer = locked(method, path.format(name="toy-tensors", version="1", picture="curve.png"))
+            answer = locked(method, path.format(name="toy-tensors", version="1", picture="curve.png", key="a"))
             assert ("security" in operation) == (answer.status_code == 401), path
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema_rs import validator_for
 from pydantic import SecretStr
 
 from service.bundle import write_current
@@ -52,6 +53,22 @@ def test_versions_verdicts_and_what_is_tried_are_told(here: Here, tmp_path: Path
     assert told["rollout"]["share"] == 0.1
     assert [version["version"] for version in told["versions"]] == ["2", "1"]
     assert "there is no verdict on it" in told["versions"][0]["objection"]
+
+
+def test_the_answers_have_the_forms_of_the_document(here: Here) -> None:
+    document = here("GET", "/openapi.json").json()
+
+    def check(path: str, method: str, response: httpx.Response) -> None:
+        described = document["paths"][path][method]["responses"][str(response.status_code)]["content"]
+        schema = described[response.headers["content-type"]]["schema"] | {"components": document["components"]}
+        validator_for(schema).validate(response.json())
+
+    check(f"{PATH}/{{name}}/promote", "post", order(here, "promote", version="2"))
+    started = order(here, "start", version="2", mode="shadow", steps="10%", force=True, reason="look")
+    check(f"{PATH}/{{name}}/start", "post", started)
+    check(PATH, "get", here("GET", PATH))
+    check(f"{PATH}/{{name}}", "get", here("GET", f"{PATH}/{NAME}"))
+    check(f"{PATH}/{{name}}", "get", here("GET", f"{PATH}/nobody"))
 
 
 def test_the_commands_are_obeyed(here: Here, tmp_path: Path) -> None:
