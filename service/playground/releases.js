@@ -69,8 +69,9 @@ function commands({ name, served, versions }) {
   const chosen = () => ({ version: version.value, force: force.checked });
   const button = (words, work) => h("button", { type: "button", onclick: work }, words);
   return h("div", { className: "card" },
-    labelled("Admin token ", token), labelled("Version ", version), labelled("Reason ", reason),
-    h("label", {}, force, "Without a passed gate"), labelled("As ", mode), labelled("Shares ", steps),
+    h("div", { className: "row" },
+      labelled("Admin token ", token), labelled("Version ", version), labelled("Reason ", reason),
+      h("label", {}, force, "Without a passed gate"), labelled("As ", mode), labelled("Shares ", steps)),
     h("p", {}, button("Try", () => give("start", { ...chosen(), mode: mode.value, steps: steps.value })), " ",
       button("Promote", () => give("promote", chosen())), " ", button("Roll back", () => give("rollback"))),
     said);
