@@ -65,9 +65,9 @@ class Served:
         model = answer.json()["model"]
         return str(model["version"])
 
-    async def until_compared(self, rows: int) -> None:
+    async def until_compared(self, rows: int, name: str = NAME) -> None:
         async with asyncio.timeout(20):
-            while self.traffic.followed and self.traffic.followed[NAME].candidate.count.pairs.rows < rows:
+            while self.traffic.followed and self.traffic.followed[name].candidate.count.pairs.rows < rows:
                 await asyncio.sleep(0.005)
 
     @property
