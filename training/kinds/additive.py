@@ -1,11 +1,13 @@
 """Additive models of a yes-or-no event: each attribute adds to the log-odds by a step function of its own.
 
-Steps are penalised: those of an ordered attribute from each level to the next, so that its shape is smooth, and those
-of another each by itself. A shape that must rise or fall has steps of one sign. With log-odds that are a sum, what an
-attribute adds is all that it does.
+It is the mean of two members. In the first steps are penalised: those of an ordered attribute from each level to the
+next, so that its shape is smooth, and those of another each by itself. In the second an attribute has a straight line
+over its levels, or a few single levels, which varies less from sample to sample. Lines are steps, too: the two collapse
+into one table. A shape that must rise or fall has steps of one sign. With log-odds that are a sum, what an attribute
+adds is all that it does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,30 +20,58 @@ from torch import Tensor, nn
 
 from service.bundle import Attribute
 
-# B or N rows, A attributes, L levels, K steps = A x L
+# B or N rows, A attributes, L levels, K steps = A x L, J lines
 
 FAR = 1e30  # no number is as large: where an attribute has fewer levels than another
 PENALTIES = 4.0, 8.0, 16.0, 32.0
+LINE_PENALTY = 50.0  # of a line whose levels are scaled to a deviation of 1
 
 
 class Shapes(NamedTuple):
-    """Where levels begin [A, L], which attributes are ordered [A], and the sign of their steps [A], 0 for either."""
+    """Where levels begin [A, L], which attributes are ordered [A], and the sign of their steps [A], 0 for either.
+
+    `lines` [K, J] says what of each line a step is.
+    """
 
     start: NDArray[np.float64]
     ordered: NDArray[np.bool_]
     sign: NDArray[np.float64]
+    lines: NDArray[np.float64]
 
     @classmethod
-    def of(cls, attributes: Sequence[Attribute], ordered: set[str], signs: dict[str, int]) -> "Shapes":
+    def of(
+        cls,
+        attributes: Sequence[Attribute],
+        ordered: set[str],
+        signs: dict[str, int],
+        single: Mapping[str, tuple[str, ...]],
+    ) -> "Shapes":
+        """`single` attributes have these codes in place of a line."""
         levels = [one.levels or tuple(range(len(one.values))) for one in attributes]
         most = max(map(len, levels))
         start = np.array([[*one, *[FAR] * (most - len(one))] for one in levels], np.float64)
-        names = [one.name for one in attributes]
-        return cls(
-            start,
-            np.array([bool(one.levels) or one.name in ordered for one in attributes]),
-            np.array([float(signs.get(name, 0)) for name in names]),
-        )
+        is_ordered = np.array([bool(one.levels) or one.name in ordered for one in attributes])
+        lines = []
+        for place, one in enumerate(attributes):
+            whole = np.zeros((len(attributes), most))
+            codes = [one.codes.index(code) for code in single.get(one.name, ())]
+            straight = np.minimum(np.arange(most), 1 if is_ordered[place] else most)
+            for shape in np.eye(most)[codes] if codes else [straight]:
+                line = whole.copy()
+                line[place] = shape
+                lines.append(line.ravel())
+        sign = np.array([float(signs.get(one.name, 0)) for one in attributes])
+        return cls(start, is_ordered, sign, np.column_stack(lines))
+
+    @property
+    def step_sign(self) -> NDArray[np.float64]:
+        """[K]"""
+        return np.repeat(self.sign, self.start.shape[1])
+
+    @property
+    def line_sign(self) -> NDArray[np.float64]:
+        """[J]"""
+        return np.asarray(np.sign(self.step_sign @ self.lines))
 
     def steps(self, x_NA: NDArray[np.floating]) -> NDArray[np.float64]:
         """[N, K]: 1 for each step that a row has taken."""
@@ -78,12 +108,27 @@ class Fit(NamedTuple):
 
 
 def fit(steps_NK: NDArray[np.float64], y_N: NDArray[np.int64], shapes: Shapes, penalty: float) -> Fit:
-    """The steps that are likeliest less half of `penalty` times their sum of squares, each of its attribute's sign."""
-    used = np.ptp(steps_NK, axis=0) > 0
-    mean = steps_NK[:, used].mean(0)
-    x_NU = steps_NK[:, used] - mean
-    sign = np.repeat(shapes.sign, shapes.start.shape[1])[used]
-    bounds = [(0 if one > 0 else None, 0 if one < 0 else None) for one in sign]
+    """The mean of the two members."""
+    jagged = likeliest(steps_NK, y_N, penalty, shapes.step_sign)
+    lines_NJ = steps_NK @ shapes.lines
+    scale_J = lines_scale(lines_NJ)
+    straight = likeliest(lines_NJ / scale_J, y_N, LINE_PENALTY, shapes.line_sign)
+    weight = (jagged.weight + shapes.lines @ (straight.weight / scale_J)) / 2
+    return Fit(weight, (jagged.bias + straight.bias) / 2)
+
+
+def lines_scale(lines_NJ: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The deviation of each line; 1 where it has none."""
+    deviation = lines_NJ.std(0)
+    return np.where(deviation > 0, deviation, 1)
+
+
+def likeliest(x_NK: NDArray[np.float64], y_N: NDArray[np.int64], penalty: float, sign_K: NDArray[np.float64]) -> Fit:
+    """Weights that are likeliest less half of `penalty` times their sum of squares, each of its sign."""
+    used = np.ptp(x_NK, axis=0) > 0
+    mean = x_NK[:, used].mean(0)
+    x_NU = x_NK[:, used] - mean
+    bounds = [(0 if one > 0 else None, 0 if one < 0 else None) for one in sign_K[used]]
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = x_NU @ w[1:] + w[0]
@@ -92,7 +137,7 @@ def fit(steps_NK: NDArray[np.float64], y_N: NDArray[np.int64], shapes: Shapes, p
         return value, np.concatenate([[wrong.sum()], wrong @ x_NU + penalty * w[1:]])
 
     best = minimize(loss, np.zeros(1 + len(mean)), jac=True, method="L-BFGS-B", bounds=[(None, None), *bounds]).x
-    weight = np.zeros(steps_NK.shape[1])
+    weight = np.zeros(x_NK.shape[1])
     weight[used] = best[1:]
     return Fit(weight, float(best[0] - mean @ best[1:]))
 
@@ -126,34 +171,50 @@ class Additive(nn.Module):
     """Rows [B, A] to the probability [B] and what each attribute adds to its log-odds, relative to the mean [B, A]."""
 
     mean: Tensor
+    lines: Tensor
     upper: Tensor
     lower: Tensor
+    line_upper: Tensor
+    line_lower: Tensor
     line: Tensor
 
     def __init__(self, shapes: Shapes, x_NA: Tensor, choice: Choice) -> None:
         """`x_NA` are the rows that are fitted, whose mean is the reference."""
         super().__init__()
         self.steps = Steps(shapes)
-        self.register_buffer("mean", self.steps(x_NA.double()).mean(0).float())
-        sign = torch.from_numpy(shapes.sign).float()[:, None]
-        self.register_buffer("lower", torch.where(sign > 0, 0.0, -torch.inf))
-        self.register_buffer("upper", torch.where(sign < 0, 0.0, torch.inf))
+        steps_NK = self.steps(x_NA.double()).flatten(1)
+        self.register_buffer("mean", steps_NK.mean(0).float())
+        scale_J = torch.from_numpy(lines_scale(steps_NK.numpy() @ shapes.lines))
+        self.register_buffer("lines", (torch.from_numpy(shapes.lines) / scale_J).float())
+        for name, signs in (("", shapes.step_sign), ("line_", shapes.line_sign)):
+            sign = torch.from_numpy(signs).float()
+            self.register_buffer(f"{name}lower", torch.where(sign > 0, 0.0, -torch.inf))
+            self.register_buffer(f"{name}upper", torch.where(sign < 0, 0.0, torch.inf))
         self.register_buffer("line", torch.tensor([choice.slope, choice.offset]))
-        self.weight = nn.Parameter(torch.zeros_like(self.mean))
-        self.bias = nn.Parameter(torch.zeros(()))
+        self.jagged = nn.Parameter(torch.zeros_like(self.mean))
+        self.straight = nn.Parameter(torch.zeros(self.lines.shape[1]))
+        self.bias = nn.Parameter(torch.zeros(2))
 
-    def added(self, steps_BAL: Tensor) -> Tensor:
-        """What taken steps add to the log-odds before calibration."""
-        return ((steps_BAL - self.mean) * self.weight).sum(2)
+    def members(self, steps_BAL: Tensor) -> Tensor:
+        """The log-odds of both before calibration [2, B]."""
+        weights_2K = torch.stack([self.jagged, self.lines @ self.straight])
+        return weights_2K @ (steps_BAL.flatten(1) - self.mean).T + self.bias[:, None]
+
+    def penalty(self, of_steps: float) -> Tensor:
+        return of_steps / 2 * self.jagged.square().sum() + LINE_PENALTY / 2 * self.straight.square().sum()
 
     def clamp(self) -> None:
-        """Take steps of the wrong sign back."""
+        """Take steps and lines of the wrong sign back."""
         with torch.no_grad():
-            self.weight.copy_(torch.minimum(torch.maximum(self.weight, self.lower), self.upper))
+            self.jagged.copy_(torch.minimum(torch.maximum(self.jagged, self.lower), self.upper))
+            self.straight.copy_(torch.minimum(torch.maximum(self.straight, self.line_lower), self.line_upper))
 
     def forward(self, row: Tensor) -> tuple[Tensor, Tensor]:
-        contributions_BA = self.line[0] * self.added(self.steps(row))
-        logit_B = contributions_BA.sum(1) + self.line[0] * self.bias + self.line[1]
+        weight_K = (self.jagged + self.lines @ self.straight) / 2
+        steps_BAL = self.steps(row)
+        shares_BK = (steps_BAL.flatten(1) - self.mean) * weight_K
+        contributions_BA = self.line[0] * shares_BK.reshape(steps_BAL.shape).sum(2)
+        logit_B = contributions_BA.sum(1) + self.line[0] * self.bias.sum() / 2 + self.line[1]
         return torch.sigmoid(logit_B), contributions_BA
 
 

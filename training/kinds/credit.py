@@ -97,10 +97,17 @@ def given(recipe: Recipe[Any], path: Path) -> Given:
     return table(applicants, ATTRIBUTES, ["default"], make, ("paid back", "default"))(recipe, path)
 
 
+def costs(
+    risk: NDArray[np.floating], default: NDArray[np.int64], bound: float | NDArray[np.floating] = THRESHOLD
+) -> NDArray[np.float64]:
+    """Of each applicant when those below the bound are approved."""
+    missed, refused = (risk < bound) & (default == 1), (risk >= bound) & (default == 0)
+    return np.asarray(MISSED_DEFAULT * missed + REFUSED_GOOD * refused)
+
+
 def cost(risk: NDArray[np.floating], default: NDArray[np.int64]) -> float:
     """Mean cost per applicant when those below the threshold are approved."""
-    missed, refused = (risk < THRESHOLD) & (default == 1), (risk >= THRESHOLD) & (default == 0)
-    return float(np.mean(MISSED_DEFAULT * missed + REFUSED_GOOD * refused))
+    return float(costs(risk, default).mean())
 
 
 def held_out_metrics(risk: NDArray[np.floating], default: NDArray[np.int64]) -> tuple[Metric, ...]:

@@ -53,18 +53,41 @@ def cross_validated_auc(
     The models share training data, hence the interval's wider variance (Nadeau and Bengio, Machine Learning 52, 2003).
     The description ends with the standard deviation from split to split.
     """
-    aucs = [auc(row[held], event[held]) for row, held in zip(probability, unseen, strict=True)]
+    aucs = _aucs(probability, unseen, event)
+    return _over_folds(aucs, unseen, name="cross-validated AUC", split=split, description=description)
+
+
+def cross_validated_gain(
+    name: str,
+    probability: NDArray[Any],
+    other: NDArray[Any],
+    unseen: NDArray[np.bool_],
+    event: NDArray[Any],
+    split: str,
+) -> Metric:
+    """The mean difference in AUC to other models on the same samples; the interval is as that of one's own."""
+    gains = _aucs(probability, unseen, event) - _aucs(other, unseen, event)
+    return _over_folds(gains, unseen, name=name, split=split, description="fold by fold")
+
+
+def _aucs(probability: NDArray[Any], unseen: NDArray[np.bool_], event: NDArray[Any]) -> NDArray[np.float64]:
+    return np.array([auc(row[held], event[held]) for row, held in zip(probability, unseen, strict=True)])
+
+
+def _over_folds(
+    values: NDArray[np.float64], unseen: NDArray[np.bool_], *, name: str, split: str, description: str
+) -> Metric:
     share = unseen.mean()
-    mean, deviation = float(np.mean(aucs)), float(np.std(aucs, ddof=1))
-    spread = Z95 * deviation * (1 / len(aucs) + share / (1 - share)) ** 0.5
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    spread = Z95 * deviation * (1 / len(values) + share / (1 - share)) ** 0.5
     return Metric(
-        name="cross-validated AUC",
+        name=name,
         value=mean,
         low=mean - spread,
         high=mean + spread,
-        count=len(event),
+        count=unseen.shape[1],
         split=split,
-        description=f"{description}; standard deviation over the {len(aucs)} splits {deviation:.2g}",
+        description=f"{description}; standard deviation over the {len(values)} splits {deviation:.2g}",
     )
 
 

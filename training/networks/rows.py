@@ -78,6 +78,26 @@ def _missing(attribute: Attribute) -> float:
     return -FAR if attribute.missing is None else attribute.missing
 
 
+class NormalScores(nn.Module):
+    """Numbers [B, A] by their ranks among the rows `x_NA`, as a normal distribution has them: few are large."""
+
+    start: Tensor
+    width: Tensor
+    score: Tensor
+
+    def __init__(self, x_NA: NDArray[np.float32], knots: int = 50) -> None:
+        super().__init__()
+        share = np.linspace(0, 1, knots)
+        edges_TA = np.quantile(x_NA, share, axis=0)
+        self.register_buffer("start", torch.from_numpy(edges_TA[:-1].T).float())
+        self.register_buffer("width", torch.from_numpy(np.diff(edges_TA, axis=0).T).float().clamp(min=1e-6))
+        self.register_buffer("score", torch.special.ndtri(torch.from_numpy(share).clamp(0.002, 0.998)).float())
+
+    def forward(self, row: Tensor) -> Tensor:
+        passed_BAT = ((row[:, :, None] - self.start) / self.width).clamp(0, 1)
+        return self.score[0] + passed_BAT @ self.score.diff()
+
+
 class Members(nn.Module):
     """A layer of each of K members at once: [K, B, in] -> [K, B, out]."""
 

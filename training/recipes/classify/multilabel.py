@@ -1,16 +1,16 @@
 """Which of 19 species of birds sing in ten seconds of a forest, several of them at once or none.
 
-Model: 260 measures of the sound, each by the bins that it fills, then four small networks with a sigmoid for each
-species; the mean of their probabilities. Binary cross-entropy and dropout, for there are more measures than
-recordings.
+Model: two halves, whose probabilities are averaged. One has the 260 measures of the sound each by the bins that it
+fills, then four small networks with a sigmoid for each species; binary cross-entropy and dropout, for there are more
+measures than recordings. The other has them by their ranks and is linear, with a penalty on its weights.
 Source: Deep Learning basics, several labels per input with sigmoid outputs and binary cross-entropy; any real set.
 Why this one: it is a benchmark of classification with several labels, its labels were heard by people and not derived,
 and it has a published split; other tables at hand have labels that exclude each other or that nothing foretells.
 Data: 645 recordings of H. J. Andrews forest, Oregon (Briggs et al., MLSP 2013 challenge), 322 to train on and 323 held
 out, as Mulan publishes them; a licence is not stated. Nearly half have none of the birds.
-Expected: mean AUC of the species 0.82; logistic regression for each species comes to 0.86 and a forest to 0.85, no more
-than chance above it. In five folds of the training set, which chose the threshold and the settings of the network, it
-was ahead of logistic regression, 0.78 to 0.77; less dropout with more epochs gave most of that.
+Expected: mean AUC of the species 0.85; logistic regression for each species comes to 0.86 and a forest to 0.85. In
+five folds of the training set, which chose the threshold, the penalty and the settings of the network, the network has
+0.780, the linear half 0.791 and both together 0.810.
 Run time: two minutes on one core.
 Limits: 19 birds of one forest in two summers, and microphones that were used there. Of some species fewer than ten
 recordings are held out. The measures come from a program that the challenge brought, not from this service.
@@ -28,9 +28,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
-from torch import nn
+from torch import Tensor, nn
 
-from service.bundle import Arrays, Metric, TabularPrediction, Tensor
+from service.bundle import Arrays, Metric, TabularPrediction
+from service.bundle import Tensor as Signature
 from training.data.birds import MEASURES, SPECIES, Recordings, bird_recordings
 from training.data.given import replaceable
 from training.given.tables import table
@@ -39,14 +40,17 @@ from training.kinds.rows import Hyper
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
 from training.measures.paired import Scores
 from training.measures.scoring import auc
+from training.networks.rows import NormalScores, RowNetwork
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
 from training.run import Run
 
-# N recordings, L = 19 species
+# B or N recordings, A = 260 measures, L = 19 species
 
 THRESHOLD = 0.25
 FOLDS = 5
+LINEAR_PENALTY = 10.0
+NEVER = -6.0  # log-odds
 HYPER = Hyper(epochs=100, batch=32, learning_rate=0.005, weight_decay=0.1, members=4, hidden=32, dropout=0.3, bins=4)
 
 
@@ -62,8 +66,35 @@ def sides(x: NDArray[np.float64], y: NDArray[np.float64], held: NDArray[np.bool_
     return every[np.flatnonzero(~held)], every[np.flatnonzero(held)]
 
 
-def fit(run: Run[Hyper], known: Recordings) -> rows.Labels:
-    return rows.Labels(rows.fit(run, MEASURES, known.rows, known.heard, rows.binary_loss, len(SPECIES)))
+class Halves(nn.Module):
+    """Recordings [B, A] to the probability of each species [B, L]."""
+
+    def __init__(self, network: RowNetwork, known: Recordings) -> None:
+        super().__init__()
+        self.labels, self.scores = rows.Labels(network), NormalScores(known.rows)
+        self.linear = nn.Linear(len(MEASURES), len(SPECIES))
+        x_NA = self.scores(torch.from_numpy(known.rows)).numpy()
+        weights, biases = zip(*(_linear(x_NA, heard_N) for heard_N in known.heard.T), strict=True)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(np.array(weights)))
+            self.linear.bias.copy_(torch.tensor(biases))
+
+    def forward(self, row: Tensor) -> Tensor:
+        probability_BL: Tensor = (self.labels(row) + torch.sigmoid(self.linear(self.scores(row)))) / 2
+        return probability_BL
+
+
+def _linear(x_NA: NDArray[np.float32], heard_N: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """Weights and bias of logistic regression; of a species that was never heard, those of its share."""
+    if not heard_N.any():
+        return np.zeros(x_NA.shape[1]), NEVER
+    model = LogisticRegression(C=1 / LINEAR_PENALTY, max_iter=2000).fit(x_NA, heard_N)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def fit(run: Run[Hyper], known: Recordings) -> Halves:
+    network = rows.fit(run, MEASURES, known.rows, known.heard, rows.binary_loss, len(SPECIES))
+    return Halves(network.cpu(), known)
 
 
 def train(run: Run[Hyper]) -> nn.Module:
@@ -218,7 +249,7 @@ RECIPE = Recipe(
     sources=("birds",),
     inputs=(tabular.row_of(MEASURES),),
     outputs=(
-        Tensor(
+        Signature(
             name="probabilities",
             dtype="float32",
             shape=("batch", len(SPECIES)),
