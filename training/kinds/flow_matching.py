@@ -32,7 +32,7 @@ class Hyper:
     """
 
     seed: int = 1
-    epochs: int = 4
+    epochs: int = 14
     batch: int = 64
     learning_rate: float = 1e-3
     warm_up: int = 200
