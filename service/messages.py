@@ -168,10 +168,11 @@ def refuse_unknown(query: Mapping[str, str], known: Collection[str]) -> None:
 def flag(value: object, field: str) -> bool:
     """True or false as JSON has it or in words; false where nothing is said. Raises InvalidValue."""
     word = value.strip().lower() if isinstance(value, str) else value
-    if word is None or word is False or word in NO:
-        return False
-    if word is True or word in YES:
-        return True
+    if not isinstance(word, list | dict):  # which no set can look for
+        if word is None or word is False or word in NO:
+            return False
+        if word is True or word in YES:
+            return True
     raise InvalidValue("Must be true or false.", field)
 
 

@@ -212,7 +212,7 @@ def test_every_model_answers_over_raw_tensors(client: httpx.Client, bundles: dic
     for name, bundle in bundles.items():
         inputs, outputs = bundle.golden()
         body = {"inputs": {tensor: array[:1].tolist() for tensor, array in inputs.items()}}
-        spacing = {"spacing_mm": "0.6"} if name == "ct-denoiser" else {}
+        spacing = {"spacing_mm": "0.6"} if getattr(bundle.manifest.task, "spacing_mm", None) else {}
         response = client.post(f"/v1/models/{name}/predict", json=body, params=spacing)
         assert response.status_code == 200, response.text
         for tensor, expected in outputs.items():

@@ -36,7 +36,7 @@ NOTES = {
     "classifiers": "The models of clothes, which answer to `/v1/images/classify`, want pictures as Fashion-MNIST has "
     "them: one light piece on black that fills the frame. A picture is made grey and resized, and nothing is inverted: "
     "clothes on white are read badly.",
-    "generators": "10,000 samples, of `flow` 5,000, are compared with as many test pictures, in inner features of "
+    "generators": "10,000 samples are compared with as many test pictures, in inner features of "
     "`digits`; what depends on their number is to be compared among as many; the floor "
     "is the Fréchet distance of as many training pictures from them. Precision, recall, density and coverage have 5 "
     "neighbours. The accuracy score is that of a network which learned from samples alone, on test pictures. Read: by "
