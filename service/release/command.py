@@ -175,7 +175,7 @@ def history_of(release: Release) -> list[str]:
     lines = [(entry.when, told(entry)) for entry in release.history]
     if (last := release.rollout) is not None:
         lines += [(one.when, told_past(one)) for one in (*last.past, last.as_past(release.served))]
-    return [line for _, line in sorted(lines, key=lambda line: line[0], reverse=True)]
+    return [line for _, line in sorted(lines, key=lambda line: line[0])][::-1]  # as they stand within a second
 
 
 def told_past(one: Past) -> str:

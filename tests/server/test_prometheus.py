@@ -1,12 +1,10 @@
 """A real Prometheus scrapes a service with two workers, and finds what the dashboard asks for."""
 
-import json
 import math
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -82,22 +80,10 @@ def missing(running: Running, prometheus: httpx.Client, wanted: set[str]) -> set
 
 def test_every_query_of_the_dashboard_has_data(running: Running, prometheus: httpx.Client) -> None:
     wanted = {query for query in queries("quartet", ".*", "10s") if "quartet_" in query}
-    wanted = {query for query in wanted if "quartet_evictions" not in query}  # nothing makes room for anything here
+    idle = ("quartet_evictions", "quartet_gpu_", "quartet_live_", "quartet_shadow_", "quartet_candidates")
+    wanted = {query for query in wanted if not any(name in query for name in idle)}  # of what does not go on here
     assert len(wanted) > 20
     assert missing(running, prometheus, wanted) == set()
-
-
-def test_the_memory_of_gpus_is_that_of_our_pods_in_bytes(tmp_path: Path) -> None:
-    (query,) = [one for one in queries("quartet", ".*", "10s") if "DCGM_" in one]
-    series = [
-        {"series": f'DCGM_FI_DEV_FB_USED{{gpu="{gpu}", pod="{pod}", UUID="{gpu}"}}', "values": "512x10"}
-        for gpu, pod in enumerate(["ours-quartet-0", "of-others-0"])
-    ]
-    found = [{"labels": '{gpu="0", pod="ours-quartet-0"}', "value": 512 * 2**20}]
-    test = {"input_series": series, "promql_expr_test": [{"expr": query, "eval_time": "5m", "exp_samples": found}]}
-    (tmp_path / "gpu.yaml").write_text(json.dumps({"tests": [{"interval": "1m", **test}]}))  # JSON is YAML
-    ran = subprocess.run(["promtool", "test", "rules", "gpu.yaml"], cwd=tmp_path, capture_output=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_every_recording_rule_has_data(running: Running, prometheus: httpx.Client) -> None:
