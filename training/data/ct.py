@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from training.data.given import replaceable
 from training.data.sources import CHEST_CT, PHANTOM_CT
 from training.data.store import fetch
 
@@ -23,6 +24,7 @@ class Volume:
     spacing: tuple[float, float, float]
 
 
+@replaceable
 def chest_ct() -> tuple[Volume, Volume]:
     """The chests of two patients: 48 and 61 slices of 512x512, 5 mm apart."""
     files = fetch(CHEST_CT.name).read()

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from service.bundle import Axis, Metric
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct
+from training.data.given import given_for
 from training.images import tomography
 from training.measures import ct, ct_phantoms, no_harm
 from training.measures.classical import STRENGTHS, filters
 from training.measures.evaluation import Evaluation, Predict, histogram
 from training.report import slices
 
-SHOWN = 31  # the slice of the second patient in the pictures
-SPACED = 10, 31, 50  # slices of the second patient that classical filters and other spacings are measured on
+SPACED = 10, 31, 50  # sixtieths of the second patient: slices that classical filters and other spacings are measured on
+SHOWN = 1  # of those, the slice in the pictures
 SPACINGS_MM = 0.98, 1.2  # of pixels, beside the patient's own
 APART = 3  # every third slice of the second patient is measured: neighbours are alike
 FINER = 0.625  # pixels of the scan, to those of the coarser slices that are looked at after each epoch
@@ -101,7 +102,8 @@ def checked(network: nn.Module, checks: list[Check], device: torch.device) -> di
 
 def examples() -> dict[str, Any]:
     """Parts of two slices that do not train the network, at both doses."""
-    quarter, tenth = checks(chest_ct()[0], Split())[:2]
+    given = given_for(chest_ct)
+    quarter, tenth = checks(chest_ct()[0], Split(**given.hyper) if given else Split())[:2]
     return {"slice": torch.cat([x.low[2:4, 24:120, 56:184] for x in (quarter, tenth)]).round().numpy()}
 
 
@@ -129,9 +131,13 @@ def spaced(denoise: ct.Denoise, split: Split) -> list[Metric]:
             validation = _pair(first, split.validating[:1], spacing_mm, flux, split.seed)
             where = dose if spacing_mm is None else f"{dose}, {spacing_mm:g} mm"
             names = list(STRENGTHS) if spacing_mm is None else ["BM3D"]
-            test = _pair(second, SPACED, spacing_mm, flux, split.seed)
+            test = _pair(second, _spaced(second), spacing_mm, flux, split.seed)
             metrics += ct.beside_classical(where, denoise, validation, test, names)
     return metrics
+
+
+def _spaced(volume: Volume) -> list[int]:
+    return [len(volume.hu) * place // 60 for place in SPACED]
 
 
 def _pair(
@@ -185,9 +191,9 @@ def evaluate(predict: Predict, split: Split) -> Evaluation:
 
 
 def _pictures(denoise: ct.Denoise, split: Split) -> dict[str, bytes]:
-    drawn = {}
+    drawn, second = {}, chest_ct()[1]
     for dose, flux in ct.DOSES.items():
-        low, clean = _pair(chest_ct()[1], [SHOWN], None, flux, split.seed)
+        low, clean = _pair(second, [_spaced(second)[SHOWN]], None, flux, split.seed)
         classical = filters(low - clean)["BM3D"](low, 1.0)
         drawn[dose.replace(" ", "-")] = slices.before_and_after(low[0], classical[0], denoise(low)[0], clean[0])
     return drawn

@@ -39,6 +39,7 @@ from torch import nn
 
 from service.bundle import Bundle, CtDenoising, Tolerance
 from training.export.weights import weights_in
+from training.given import ct as given
 from training.kinds import ct_learning, denoising
 from training.kinds.ct_learning import Learning
 from training.measures import ct
@@ -81,4 +82,5 @@ RECIPE = Recipe(
     max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
     warm={"early_epochs": 0, "learning_rate": 1e-4},
     trial={"validation": (23, 25), "sets": 1},
+    given=given.folder,
 )
