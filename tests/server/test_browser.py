@@ -473,6 +473,7 @@ def test_the_request_of_somebody_with_a_key_takes_it_from_the_environment(
         run_what_is_shown(page, tmp_path, "default_probability", QUARTET_KEY=locked.key)
 
 
+LONG_MS = 150_000
 VIEWS = ("digits", "credit", "ct", "samples", "models", "models/gru", "models/text-sentiment", "models/adult-income")
 
 
@@ -488,7 +489,7 @@ def test_no_view_has_a_serious_barrier(page: Any, scheme: str) -> None:
             page.wait_for_selector(".bars")
         elif view == "ct":
             page.set_input_files("input[type=file]", EXAMPLES / "slice.dcm")
-            page.wait_for_selector("canvas.window")
+            page.wait_for_selector("canvas.window", timeout=LONG_MS)  # a whole slice, beside other tests
         elif view == "credit":
             page.wait_for_selector(".waterfall")
         elif view == "samples":

@@ -110,5 +110,6 @@ def test_the_documented_table_of_tabular_models_is_that_of_the_committed_bundles
 def test_other_models_on_the_same_rows_stand_beside_ours() -> None:
     manifest = store.committed("credit").manifest
     assert [one.name for one in tabular.rivals(manifest)] == [
-        f"cross-validated AUC, {rival}" for rival in ("logistic, L2", "random forest", "boosting")
+        f"cross-validated AUC, {rival}"
+        for rival in ("logistic, L2", "random forest", "boosting", "explainable boosting")
     ]

@@ -11,7 +11,7 @@ from training import recipe
 from training.export.store import committed
 from training.run import Run, RunError
 
-WARM = ["lenet5", "convnet", "mlp", "highway", "conv-urnn", "adult-income", "multilabel"]
+WARM = ["lenet5", "convnet", "mlp", "highway", "conv-urnn", "adult-income"]
 
 
 @pytest.fixture(autouse=True)

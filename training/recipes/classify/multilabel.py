@@ -259,7 +259,6 @@ RECIPE = Recipe(
     ),
     given=table(recordings, MEASURES, SPECIES, sides),
     train=train,
-    warm={"epochs": 5, "learning_rate": 5e-4},
     evaluate=evaluate,
     examples=examples,
     chosen_by=chosen_by,
