@@ -21,7 +21,8 @@ from load_tests.bodies import JSON, Body
 from load_tests.report import table
 from load_tests.serving import Serving
 from service.bundle import Bundle, current, repeat_rows
-from service.engine.tune import Profile, Tuning, read_profile
+from service.engine.profile import Tuning, Tunings, read_profile
+from service.engine.session import ProviderError, provider_of
 from service.quota import cpu_quota
 from service.settings import Settings, SettingsError
 
@@ -55,8 +56,8 @@ class Prediction(NamedTuple):
     cpu_ms: float  # for a request
 
 
-def costs_of(profile: Profile, model: str) -> Costs:
-    """As the profile runs the model. Raises SystemExit."""
+def costs_of(profile: Tunings, model: str) -> Costs:
+    """As the profile of a provider runs the model. Raises SystemExit."""
     chosen = profile.models.get(model)
     measured = sorted(
         (one for one in profile.measured.get(model, ()) if chosen and _is_like(one.tuning, chosen)),
@@ -183,10 +184,11 @@ def main() -> None:
     if not wrk.installed():
         sys.exit(wrk.INSTALL)
     try:
-        costs = costs_of(read_profile(given.profile), given.model)
-    except SettingsError as error:
+        settings = Settings.from_environment()
+        costs = costs_of(read_profile(given.profile).of(provider_of(settings.provider)), given.model)
+    except (SettingsError, ProviderError) as error:
         sys.exit(str(error))
-    runs = Runs(given.profile, current(Settings.from_environment().models_dir, given.model), given.rows, given.seconds)
+    runs = Runs(given.profile, current(settings.models_dir, given.model), given.rows, given.seconds)
     costs = runs.calibrated(costs, given.rows)
     what = f"{given.model}, {given.rows} rows a request, {given.cores} cores"
     print(f"{what}: {costs.request_ms:.3g} ms of processor time beside the graph\n")

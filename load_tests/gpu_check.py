@@ -24,6 +24,7 @@ from load_tests.report import table
 from load_tests.servers import PROJECT
 from service.bundle import MAIN, Arrays, Bundle, current, names, repeat_rows
 from service.engine.fixed_shapes import Runnable, open_runnable
+from service.engine.profile import Tuning
 from service.engine.session import ProviderError, Session, provider_of
 from service.gpus import gpus
 from service.settings import Settings
@@ -53,7 +54,7 @@ def compared(settings: Settings) -> Iterator[dict[str, Any]]:
     for name in settings.models or names(settings.models_dir):
         bundle = current(settings.models_dir, name)
         started = perf_counter()
-        there = open_runnable(bundle, settings, 1, bundle.manifest.graphs[MAIN].max_batch)
+        there = open_runnable(bundle, settings, Tuning(threads=1, max_batch=bundle.manifest.graphs[MAIN].max_batch))
         outputs = [there.run(batch) for batch in _batches(bundle)]
         ready_s, here = perf_counter() - started, Session(bundle, "cpu", 1)
         difference = max(map(_difference, outputs, map(here.run, _batches(bundle))))

@@ -26,6 +26,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def command_line() -> argparse.ArgumentParser:
     key.set_defaults(run=lambda given: make_key(given.name))
     tuning = add(commands, "tune", "find the fastest threads, sessions and batch size per model", "quartet tune digits")
     tuning.add_argument("names", nargs="*", metavar="NAME", help="models; all when none is named")
-    tuning.add_argument("--output", type=Path, default=Path("profile.json"), help="file to write")
+    tuning.add_argument("--output", type=Path, default=Path("profile.json"), help="file; other providers stay in it")
     tuning.add_argument("--seconds", type=float, default=0.5, help="time per measurement")
     tuning.set_defaults(run=lambda given: write_profile(given.names, given.seconds, given.output))
     return parser
@@ -199,9 +200,13 @@ def make_key(name: str) -> None:
 
 
 def write_profile(names: list[str], seconds: float, output: Path) -> None:
+    from service.engine.profile import Profile, read_profile
     from service.engine.tune import tune
 
-    profile = tune(Settings.from_environment(), names, seconds)
+    before = Profile()
+    with suppress(SettingsError):  # there is none, or something else, which this command has always written over
+        before = read_profile(output)
+    profile = tune(Settings.from_environment(), names, seconds, before)
     output.write_text(profile.model_dump_json(indent=2) + "\n")
     print(f"written to {output}; serve with QUARTET_PROFILE={output}")
 

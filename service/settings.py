@@ -65,7 +65,10 @@ class Settings(BaseModel):
         ),
     )
     gpu_memory: int = Field(
-        0, ge=0, description="Bytes of the GPU's memory that each session may take; 0: as much as there is."
+        0,
+        ge=0,
+        description="Bytes of the GPU's memory that the sessions of a process may take together; 0: as much as there"
+        " is.",
     )
     threads: int = Field(0, ge=0, le=256, description="Threads of one inference; 0 shares the cpu quota among workers.")
     profile: Path | None = Field(None, description="File that `python -m service tune` wrote.")

@@ -15,6 +15,7 @@ from service.bulk.sources import Block, File, Row, reason_of
 from service.bundle import Arrays, Bundle, CreditScoring, TabularPrediction, TextClassification, current
 from service.codecs.cells import Table
 from service.engine.fixed_shapes import Runnable, open_runnable
+from service.engine.profile import Tuning
 from service.errors import QuartetError
 from service.limits import Limits
 from service.messages import DICOM, JSON, Answer, Request
@@ -121,8 +122,8 @@ class Runner:
         outputs: Arrays = {}
         for graph in prepared.graphs:
             if graph not in self._sessions:
-                max_batch = self.manifest.graphs[graph].max_batch
-                self._sessions[graph] = open_runnable(self.bundle, self._settings, 1, max_batch, graph)
+                tuning = Tuning(threads=1, max_batch=self.manifest.graphs[graph].max_batch)
+                self._sessions[graph] = open_runnable(self.bundle, self._settings, tuning, graph)
             taken = {one.name for one in self.manifest.graphs[graph].inputs}
             outputs |= self._sessions[graph].run(
                 {name: array for name, array in prepared.inputs.items() if name in taken}

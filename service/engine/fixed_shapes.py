@@ -13,6 +13,8 @@ import numpy as np
 
 from service.bundle import MAIN, Arrays, Bundle, repeat_rows, rows_of
 from service.engine.costs import batch_sizes
+from service.engine.device_memory import share_of
+from service.engine.profile import Tuning
 from service.engine.session import Session
 from service.settings import Settings
 
@@ -65,10 +67,10 @@ def fastest(open_session: Callable[[], Runnable], max_batch: int, row: Arrays) -
     if len(buckets) == 1:
         return one
     apart = FixedShapes([*(open_session() for _ in buckets[1:]), first], buckets)
-    return min(one, apart, key=lambda way: _mixed_s(way, max_batch, row))
+    return min(one, apart, key=lambda way: mixed_s(way, max_batch, row))
 
 
-def _mixed_s(way: FixedShapes, max_batch: int, row: Arrays) -> float:
+def mixed_s(way: Runnable, max_batch: int, row: Arrays) -> float:
     """Seconds for batches of different sizes, once all of them have been run."""
     sizes = [1 + (number * 7919) % max_batch for number in range(TRIED)]
     for rows in (*batch_sizes(max_batch), *sizes):
@@ -79,15 +81,18 @@ def _mixed_s(way: FixedShapes, max_batch: int, row: Arrays) -> float:
     return perf_counter() - started
 
 
-def open_runnable(bundle: Bundle, settings: Settings, threads: int, max_batch: int, graph: str = MAIN) -> Runnable:
+def open_runnable(bundle: Bundle, settings: Settings, tuning: Tuning, graph: str = MAIN) -> Runnable:
     """A session, on a GPU behind buckets. Raises what `Session` raises."""
 
     def open_session() -> Session:
-        return Session(bundle, settings.provider, threads, graph, gpu_memory=settings.gpu_memory)
+        memory = share_of(bundle, settings, graph)
+        return Session(bundle, settings.provider, tuning.threads, graph, gpu_memory=memory)
 
     session = open_session()
     if not session.on_device:
         return session
-    if session.captures or session.many_shapes:
-        return FixedShapes([session], batch_sizes(max_batch))
-    return fastest(open_session, max_batch, rows_of(bundle.golden(graph)[0])[0])
+    if session.captures or session.many_shapes or tuning.buckets:
+        return FixedShapes([session], tuning.filled_to)
+    if settings.gpu_memory:  # of which this session has its share, and further ones have none
+        return FixedShapes([session], [tuning.max_batch])
+    return fastest(open_session, tuning.max_batch, rows_of(bundle.golden(graph)[0])[0])

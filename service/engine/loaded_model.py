@@ -2,26 +2,21 @@
 
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from queue import SimpleQueue
 
-from service.bundle import MAIN, Arrays, Bundle, Graph, size_of
+from service.bundle import MAIN, Arrays, Bundle, size_of
 from service.engine.batcher import Batcher, Job, Observer
 from service.engine.costs import costs_s, fastest_row, seconds_of
+from service.engine.device_memory import largest_item
 from service.engine.fixed_shapes import Runnable, open_runnable
 from service.engine.padding import Padding
-from service.engine.session import CUDA, SHORT, provider_of
-from service.engine.tune import Profile, Tuning
+from service.engine.profile import ON_DEVICE, Profile, Tuning, usual
+from service.engine.session import provider_of
 from service.metrics import Gauges, ModelMetrics
 from service.quota import cpu_quota
 from service.settings import Settings
 from service.watch import Watch
 
-ON_DEVICE = SHORT[CUDA]
-SIDE_BY_SIDE, LEAST_BATCH = (
-    2,
-    8,
-)  # on a GPU: the next batch is copied while one runs, and a row alone leaves most of it idle
 LONG_S = 0.01  # a row that takes longer is worth the threads of other processes
 
 
@@ -48,7 +43,7 @@ class LoadedModel:
     def _beside(self, bundle: Bundle, name: str, settings: Settings) -> "LoadedGraph":
         """Another graph, behind a queue and in a thread of its own: who asks for it delays nobody else."""
         tuning = Tuning(threads=self.tuning.threads, max_batch=bundle.manifest.graphs[name].max_batch)
-        session = open_runnable(bundle, settings, tuning.threads, tuning.max_batch, name)
+        session = open_runnable(bundle, settings, tuning, name)
         row = fastest_row(session.run, bundle.golden(name)[0])
         return LoadedGraph(bundle, name, [session], row, tuning, settings, _unobserved)
 
@@ -171,37 +166,29 @@ def start_sessions(bundle: Bundle, settings: Settings, profile: Profile) -> tupl
     That is a fair share of the quota, and all of it where a row takes long: few such requests run at once, and
     connections fall to the processes as they come: one would wait, another idle.
     """
-    quota, chosen = cpu_quota(), profile.models.get(bundle.manifest.name)
+    quota, name, expected = cpu_quota(), bundle.manifest.name, provider_of(settings.provider)
     share = settings.threads or max(1, quota // settings.processes)
-    tuning = chosen or _usual(bundle, share, provider_of(settings.provider))
-    sessions = [open_runnable(bundle, settings, tuning.threads, tuning.max_batch)]
-    if not chosen:  # a GPU that there might have been
-        tuning = _usual(bundle, share, sessions[0].provider)
-    sessions += [open_runnable(bundle, settings, tuning.threads, tuning.max_batch) for _ in range(1, tuning.instances)]
+    chosen = profile.tuning(name, expected)
+    tuning = chosen or usual(bundle, share, expected)
+    sessions = [open_runnable(bundle, settings, tuning)]
+    if (provider := sessions[0].provider) != expected:  # a GPU that there might have been
+        chosen = profile.tuning(name, provider)
+        tuning = chosen or usual(bundle, share, provider)
+        sessions = [open_runnable(bundle, settings, tuning)]
+    sessions += [open_runnable(bundle, settings, tuning) for _ in range(1, tuning.instances)]
     row = fastest_row(sessions[0].run, bundle.golden()[0])
-    if chosen or settings.threads or share >= quota or sessions[0].provider == ON_DEVICE:
+    if chosen or settings.threads or share >= quota or provider == ON_DEVICE:
         return tuning, sessions, row
     if not _takes_long(sessions[0], row, bundle):
         return tuning, sessions, row
-    return tuning.model_copy(update={"threads": quota}), [open_runnable(bundle, settings, quota, tuning.max_batch)], row
-
-
-def _usual(bundle: Bundle, threads: int, provider: str) -> Tuning:
-    max_batch = bundle.manifest.graphs[MAIN].max_batch
-    if provider != ON_DEVICE:
-        return Tuning(threads=threads, max_batch=max_batch)
-    return Tuning(threads=threads, instances=SIDE_BY_SIDE, max_batch=max(max_batch, LEAST_BATCH))
+    tuning = tuning.model_copy(update={"threads": quota})
+    return tuning, [open_runnable(bundle, settings, tuning)], row
 
 
 def _takes_long(session: Runnable, row: Arrays, bundle: Bundle) -> bool:
     """Whether this row does, or one may when it is as large as its axes allow."""
-    graph = bundle.manifest.graphs[MAIN]
-    sizes = {axis: bundle.manifest.axes[axis].most for axis in graph.axes}
-    return seconds_of(session.run, row) * max(1.0, _largest(graph, sizes) / elements(row)) > LONG_S
-
-
-def _largest(graph: Graph, sizes: dict[str, int]) -> int:
-    return sum(prod(side if isinstance(side, int) else sizes[side] for side in one.shape[1:]) for one in graph.inputs)
+    largest = largest_item(bundle.manifest.graphs[MAIN], bundle.manifest.axes)
+    return seconds_of(session.run, row) * max(1.0, largest / elements(row)) > LONG_S
 
 
 def elements(inputs: Arrays) -> float:

@@ -16,13 +16,13 @@ from service.bundle.seal import check as check_seal
 from service.engine.defaults import Defaults, only
 from service.engine.device import DEVICE
 from service.engine.loaded_model import LoadedModel
+from service.engine.profile import read_profile
 from service.engine.refusals import Refusals, Refused, seen_of
 from service.engine.residents import Residents
 from service.engine.served_model import ServedModel
 from service.engine.session import ProviderError
 from service.engine.trial import Trials, key_of
 from service.engine.trial_process import Verdict
-from service.engine.tune import read_profile
 from service.engine.unloaded import Unloaded
 from service.errors import LoadFailed, NotReady, UnknownModel, UnknownVersion
 from service.metrics import Metrics

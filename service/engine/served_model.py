@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 from service.bundle import Arrays, Bundle, BundleError
 from service.engine.batcher import Job
 from service.engine.loaded_model import LoadedModel
+from service.engine.profile import Profile
 from service.engine.session import ProviderError, provider_of
-from service.engine.tune import Profile
 from service.metrics import Metrics
 from service.settings import Settings
 from service.stage_pool import Caller
@@ -42,7 +42,7 @@ class ServedModel:
         """`size` is the bytes that its sessions take; 0: nobody has measured it. Raises BundleError."""
         self.bundle, self.manifest, self.card = bundle, bundle.manifest, bundle.card
         self.metrics = metrics.model(self.manifest.name, self.manifest.version)
-        tuned = profile.models.get(self.manifest.name)
+        tuned = profile.tuning(self.manifest.name, provider_of(settings.provider))
         self.watch = self.metrics.watch = Watch(self.manifest, settings.drift_window_s)
         self.size = (size or LAYOUTS * bundle.graphs_size) * (tuned.instances if tuned else 1)
         self.loaded: LoadedModel | None = None

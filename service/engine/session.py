@@ -26,7 +26,9 @@ ASKED = {"cpu": CPU, "cuda": CUDA, "auto": CUDA}
 # holds up the first batch of every new shape.
 OPTIONS = {CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 CAPTURED = {"enable_cuda_graph": "1"}
-WARNINGS, ERRORS = 2, 3  # of ONNX Runtime, the least that it tells
+# The least that ONNX Runtime tells, by the level of our log. Its own INFO has a line for every step of a graph's
+# optimisation.
+SEVERITIES = {logging.DEBUG: 1, logging.INFO: 2, logging.WARNING: 2, logging.ERROR: 3, logging.CRITICAL: 4}
 RUNS = 3  # until ONNX Runtime has captured a shape
 
 log = logging.getLogger(__name__)
@@ -194,7 +196,7 @@ def _options(threads: int, many_shapes: bool) -> onnxruntime.SessionOptions:
     # A plan of the memory saves a microsecond a run, and is kept for every shape with a block of all that it needs.
     options.enable_mem_pattern = not many_shapes
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    options.log_severity_level = WARNINGS if log.isEnabledFor(logging.DEBUG) else ERRORS
+    options.log_severity_level = next((SEVERITIES[level] for level in SEVERITIES if log.isEnabledFor(level)), 4)
     return options
 
 

@@ -1,91 +1,62 @@
-"""How each model runs best on this machine: threads per session, sessions side by side, rows per batch.
+"""How each model runs best on this machine: threads per session, sessions side by side, rows per batch, buckets.
 
-`python -m service tune` measures, prints a table and writes a profile; a service started with `QUARTET_PROFILE` naming
-that file follows it. Without one every model has one session with all threads and the batch size of its bundle.
+`python -m service tune` measures under the provider of the settings, prints a table and writes a profile; a service
+started with `QUARTET_PROFILE` naming that file follows what it says of its own provider. Where it says nothing a model
+has one session with all threads and the batch size of its bundle, or on a GPU two.
 """
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from time import perf_counter, process_time
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from service.bundle import MAIN, Bundle, current, names, repeat_rows
+from service.bundle import MAIN, Arrays, Bundle, current, names, repeat_rows, rows_of
 from service.engine.costs import batch_sizes, fastest_row
-from service.engine.fixed_shapes import Runnable, open_runnable
-from service.engine.session import CUDA, SHORT, provider_of
+from service.engine.fixed_shapes import Runnable, mixed_s, open_runnable
+from service.engine.profile import ON_DEVICE, Measurement, Profile, Tuning, Tunings
+from service.engine.session import provider_of
+from service.errors import DeviceMemoryFull
 from service.quota import cpu_quota
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 
 # A setting must be this much faster to be preferred over one with fewer rows or threads.
 CLEARLY = 1.05
-ON_DEVICE = (1, 1), (1, 2), (1, 4)  # threads, which do little there, and instances
+SIDE_BY_SIDE = (1, 1), (1, 2), (1, 4)  # on a GPU: threads, which do little there, and instances
 LARGEST = 1024  # rows: tried where even half as many are clearly faster than fewer
 
 
-class Tuning(BaseModel):
-    """How one model is run."""
+def tune(settings: Settings, wanted: list[str], seconds: float, before: Profile | None = None) -> Profile:
+    """Measure the wanted models, or all, printing a line per measurement; `seconds` each.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threads: int = Field(ge=1)
-    instances: int = Field(default=1, ge=1)
-    max_batch: int = Field(ge=1)
-
-
-class Measurement(BaseModel):
-    """What a way to run a model comes to: `latency_ms` and the processor time of all threads are those of a batch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tuning: Tuning
-    rows_per_s: float
-    latency_ms: float
-    cpu_ms: float
-
-
-class Profile(BaseModel):
-    """Tunings by model, what they were chosen from, and the machine that it was measured on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    machine: str = ""
-    models: dict[str, Tuning] = {}
-    measured: dict[str, list[Measurement]] = {}
-
-
-def read_profile(path: Path | None) -> Profile:
-    """Raises SettingsError when the file is missing or is no profile."""
-    if path is None:
-        return Profile()
-    try:
-        return Profile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"QUARTET_PROFILE: {path} cannot be read: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(
-            f"QUARTET_PROFILE: {path}: {where}: {first['msg']}; write it anew with `python -m service tune`"
-        ) from None
-
-
-def tune(settings: Settings, wanted: list[str], seconds: float) -> Profile:
-    """Measure the wanted models, or all, printing a line per measurement; `seconds` each."""
-    chosen, all_measured = {}, {}
+    What `before` says of other providers is kept.
+    """
+    chosen, all_measured, provider = {}, {}, provider_of(settings.provider)
     for name in wanted or names(settings.models_dir):
         bundle = current(settings.models_dir, name)
         measured = all_measured[name] = list(_measurements(bundle, settings, seconds))
-        chosen[name] = best(measured).tuning
-        print(f"{name} {bundle.manifest.version}")
+        fastest = best(measured).tuning
+        print(f"{name} {bundle.manifest.version} on {provider}")
         for one in measured:
-            mark = "*" if one.tuning == chosen[name] else " "
+            mark = "*" if one.tuning == fastest else " "
             how = f"{one.tuning.threads} threads x {one.tuning.instances}, batch {one.tuning.max_batch:3d}"
             print(f"  {mark} {how}  {one.rows_per_s:12.1f} rows/s  {one.latency_ms:9.2f} ms", flush=True)
+        chosen[name] = fastest
+        if provider == ON_DEVICE:
+            chosen[name] = with_buckets(fastest, partial(open_runnable, bundle, settings), bundle.golden()[0])
+            print(f"    filled up to {', '.join(map(str, chosen[name].filled_to))} rows", flush=True)
     machine = f"{platform.node()} {platform.machine()}, {cpu_quota()} cores"
-    return Profile(machine=machine, models=chosen, measured=all_measured)
+    here = Tunings(machine=machine, models=chosen, measured=all_measured)
+    return Profile(providers={**(before.providers if before else {}), provider: here})
+
+
+def with_buckets(tuning: Tuning, open_one: Callable[[Tuning], Runnable], inputs: Arrays) -> Tuning:
+    """With the buckets that batches of all sizes are run fastest in; of those that are as fast, the fewest."""
+    powers = batch_sizes(tuning.max_batch)
+    choices = {tuple(powers), tuple(powers[::-2][::-1]), (tuning.max_batch,)}
+    ways = [tuning.model_copy(update={"buckets": buckets}) for buckets in sorted(choices, key=len)]
+    took = [mixed_s(open_one(way), tuning.max_batch, rows_of(inputs)[0]) for way in ways]
+    return next(way for way, seconds in zip(ways, took, strict=True) if seconds <= CLEARLY * min(took))
 
 
 def best(measured: list[Measurement]) -> Measurement:
@@ -98,15 +69,21 @@ def best(measured: list[Measurement]) -> Measurement:
 
 
 def _measurements(bundle: Bundle, settings: Settings, seconds: float) -> Iterator[Measurement]:
-    on_device = provider_of(settings.provider) == SHORT[CUDA]
-    for threads, instances in ON_DEVICE if on_device else _shares(cpu_quota()):
+    on_device = provider_of(settings.provider) == ON_DEVICE
+    for threads, instances in SIDE_BY_SIDE if on_device else _shares(cpu_quota()):
         sessions: list[Runnable] = []
         rows, fastest, faster = 1, 0.0, True
         while rows <= bundle.manifest.graphs[MAIN].max_batch or (faster and rows <= LARGEST):
-            if on_device or not sessions:  # whose buckets end at the largest batch
-                sessions = [open_runnable(bundle, settings, threads, rows) for _ in range(instances)]
             tuning = Tuning(threads=threads, instances=instances, max_batch=rows)
-            yield (one := _measure(tuning, sessions, bundle, seconds))
+            try:
+                if on_device or not sessions:  # whose buckets end at the largest batch
+                    sessions = [open_runnable(bundle, settings, tuning) for _ in range(instances)]
+                one = _measure(tuning, sessions, bundle, seconds)
+            except DeviceMemoryFull:
+                if not fastest and instances == 1:
+                    raise
+                break
+            yield one
             faster = one.rows_per_s > CLEARLY * fastest
             rows, fastest = 2 * rows, max(fastest, one.rows_per_s)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from load_tests.capacity import Costs, costs_of, predict, replicas_for
-from service.engine.tune import Measurement, Profile, Tuning
+from service.engine.profile import Measurement, Tuning, Tunings
 
 # A batch of one row takes 1 ms, of 8 rows 2.4 ms; a request half a millisecond beside it.
 COSTS = Costs([1, 8], [1.0, 2.4], [1.0, 2.4], 0.5)
@@ -49,7 +49,7 @@ def test_the_costs_are_those_of_the_way_that_the_profile_has_chosen() -> None:
         Measurement(tuning=way, rows_per_s=1, latency_ms=way.max_batch * way.threads, cpu_ms=way.max_batch)
         for way in ways
     ]
-    profile = Profile(models={"convnet": Tuning(threads=2, max_batch=2)}, measured={"convnet": measured})
+    profile = Tunings(models={"convnet": Tuning(threads=2, max_batch=2)}, measured={"convnet": measured})
     assert costs_of(profile, "convnet") == Costs([1, 2], [2, 4], [1, 2])
     with pytest.raises(SystemExit, match="service tune digits"):
         costs_of(profile, "digits")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from service.bundle import Arrays, Bundle, repeat_rows
 from service.engine.costs import batch_sizes
 from service.engine.fixed_shapes import FixedShapes, fastest, open_runnable
+from service.engine.profile import Tuning
 from service.engine.session import Session
 from service.settings import Settings
 from tests import toys
@@ -91,7 +92,7 @@ def test_a_single_bucket_takes_one_session(bundle: Bundle) -> None:
 
 
 def test_on_the_cpu_nothing_stands_before_a_session(bundle: Bundle) -> None:
-    assert isinstance(open_runnable(bundle, Settings(), 1, LARGEST), Session)
+    assert isinstance(open_runnable(bundle, Settings(), Tuning(threads=1, max_batch=LARGEST)), Session)
 
 
 @pytest.mark.parametrize("make", [toys.digits, toys.tensors, toys.series])

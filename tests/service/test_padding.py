@@ -11,8 +11,8 @@ from service.bundle import Axis, Bundle, size_of
 from service.engine.batcher import Job
 from service.engine.loaded_model import LoadedModel
 from service.engine.padding import Padding
+from service.engine.profile import Profile
 from service.engine.repository import Repository
-from service.engine.tune import Profile
 from service.metrics import ModelMetrics
 from service.settings import Settings
 from service.stage_pool import Caller

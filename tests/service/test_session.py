@@ -1,5 +1,6 @@
 """Sessions run graphs that fit their manifests, within the cores that the process may use."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -91,6 +92,27 @@ def test_other_providers_are_had_by_their_own_names(tmp_path: Path, provider: st
 def test_a_provider_that_this_onnxruntime_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="NoSuchExecutionProvider was asked for"):
         Session(Bundle(toys.tensors(tmp_path)), "NoSuchExecutionProvider", 1)
+
+
+@pytest.mark.parametrize(
+    ("level", "told"), [("DEBUG", True), ("INFO", True), ("WARNING", True), ("ERROR", False), ("CRITICAL", False)]
+)
+def test_what_onnx_runtime_warns_of_follows_the_level_of_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], level: str, told: bool
+) -> None:
+    folder = toys.tensors(tmp_path)
+    model = onnx.load(folder / GRAPH)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(3, np.float32), "unused"))
+    bundle = Bundle(folder)
+    (folder / GRAPH).write_bytes(model.SerializeToString())
+    logger = logging.getLogger("service.engine.session")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        Session(bundle, "cpu", 1)
+    finally:
+        logger.setLevel(before)
+    assert ("unused" in capfd.readouterr().err) == told
 
 
 def test_rows_are_repeated_to_fill_a_batch() -> None:

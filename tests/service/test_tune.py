@@ -2,10 +2,17 @@
 
 import json
 from pathlib import Path
+from time import sleep
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from service.engine.tune import Measurement, Profile, Tuning, best, read_profile, tune
+from service.bundle import MAIN, Arrays, Bundle
+from service.engine.loaded_model import LoadedModel
+from service.engine.profile import Measurement, Profile, Tuning, Tunings, read_profile
+from service.engine.tune import best, tune, with_buckets
+from service.metrics import ModelMetrics
 from service.settings import Settings, SettingsError
 from tests import toys
 
@@ -28,13 +35,69 @@ def test_a_profile_of_real_measurements_is_read_back(toy_models: Path, tmp_path:
     profile = tune(Settings(models_dir=toy_models), ["toy-ct"], seconds=0.005)
     (tmp_path / "profile.json").write_text(profile.model_dump_json())
     assert read_profile(tmp_path / "profile.json") == profile
-    assert list(profile.models) == ["toy-ct"]
+    assert list(profile.of("cpu").models) == ["toy-ct"]
+
+
+def test_what_was_measured_under_another_provider_stays(toy_models: Path) -> None:
+    elsewhere = Tunings(machine="other", models={"toy-ct": Tuning(threads=1, max_batch=8, buckets=(1, 8))})
+    before = Profile(providers={"cuda": elsewhere, "cpu": Tunings(machine="old")})
+    profile = tune(Settings(models_dir=toy_models), ["toy-ct"], 0.002, before)
+    assert profile.of("cuda") == elsewhere
+    assert profile.of("cpu").machine != "old"
+
+
+def test_a_model_is_run_as_the_profile_has_it_for_its_provider(tmp_path: Path) -> None:
+    bundle = Bundle(toys.digits(tmp_path))
+    here, there = Tuning(threads=1, max_batch=3), Tuning(threads=1, max_batch=5, buckets=(5,))
+    tunings = {one: Tunings(models={"toy-digits": tuning}) for one, tuning in (("cpu", here), ("cuda", there))}
+    model = LoadedModel(bundle, Settings(threads=1), ModelMetrics(), Profile(providers=tunings))
+    assert model.tuning == here
+    own = bundle.manifest.graphs[MAIN].max_batch
+    only_there = Profile(providers={"cuda": tunings["cuda"]})
+    assert LoadedModel(bundle, Settings(threads=1), ModelMetrics(), only_there).tuning.max_batch == own
+
+
+def test_a_profile_from_before_there_were_providers_is_of_the_cpu(tmp_path: Path) -> None:
+    old = {"machine": "m", "models": {"convnet": {"threads": 1, "max_batch": 8}}, "measured": {}}
+    (tmp_path / "profile.json").write_text(json.dumps(old))
+    assert read_profile(tmp_path / "profile.json").tuning("convnet", "cpu") == Tuning(threads=1, max_batch=8)
+
+
+class Device:
+    """Behind buckets, as on a GPU; what it takes depends on the bucket."""
+
+    provider = "cpu"
+
+    def __init__(self, buckets: tuple[int, ...], row_s: float, batch_s: float) -> None:
+        self.buckets, self.row_s, self.batch_s = buckets, row_s, batch_s
+
+    def run(self, inputs: Arrays) -> Arrays:
+        bucket = next(size for size in self.buckets if size >= len(inputs["x"]))
+        sleep(self.batch_s + bucket * self.row_s)
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("row_s", "batch_s", "buckets"), [(0, 0.002, (16,)), (0.0005, 0, (1, 2, 4, 8, 16))], ids=["rows free", "rows dear"]
+)
+def test_buckets_are_as_few_as_are_fast(row_s: float, batch_s: float, buckets: tuple[int, ...]) -> None:
+    def opened(way: Tuning) -> Device:
+        return Device(way.buckets, row_s, batch_s)
+
+    tuning = Tuning(threads=1, max_batch=16)
+    assert with_buckets(tuning, opened, {"x": np.ones((1, 2))}).buckets == buckets
+
+
+@pytest.mark.parametrize("buckets", [(2, 1, 8), (1, 4), (0, 8), (1, 1, 8)])
+def test_buckets_grow_to_the_largest_batch(buckets: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="buckets must grow"):
+        Tuning(threads=1, max_batch=8, buckets=buckets)
 
 
 def test_a_batch_may_be_larger_than_the_bundle_suggests_where_that_is_faster(tmp_path: Path) -> None:
     toys.tensors(tmp_path, changes={"max_batch": 1})  # a graph that takes no time
     profile = tune(Settings(models_dir=tmp_path), [], seconds=0.03)
-    assert profile.models["toy-tensors"].max_batch > 1
+    assert profile.of("cpu").models["toy-tensors"].max_batch > 1
 
 
 def test_without_a_profile_nothing_is_tuned() -> None:
