@@ -1,10 +1,10 @@
 """What networks that translate between two unpaired domains share: the move of their game, and what is served."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from training.kinds import adversarial
 from training.kinds.adversarial import Move
@@ -24,11 +24,20 @@ class Hyper(adversarial.Hyper):
 def of_domains(second_NHW: Tensor, hyper: Hyper) -> Move:
     """Pictures of the first domain imitate those of the second, drawn at random beside each batch, and the reverse."""
 
-    def move(network: Cycle, first_BHW: Tensor) -> tuple[object, object, Tensor]:
+    def drawn(first_BHW: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(second_NHW), (len(first_BHW),))
-        second_BHW = second_NHW[rows].to(first_BHW.device)
+        return first_BHW, second_NHW[rows].to(first_BHW.device)
+
+    return between(drawn, hyper)
+
+
+def between(drawn: Callable[[Tensor], tuple[Tensor, Tensor]], hyper: Hyper) -> Move:
+    """The same, of what `drawn` makes of a batch: pictures of either domain."""
+
+    def move(network: Cycle, batch: Tensor) -> tuple[object, object, Tensor]:
+        first_BHW, second_BHW = drawn(batch)
         made, again = network.there_and_back(first_BHW, second_BHW)
-        lost = F.l1_loss(again[0], first_BHW) + F.l1_loss(again[1], second_BHW)
+        lost = network.lost(first_BHW, again[0]) + network.lost(second_BHW, again[1])
         beside = hyper.again * lost + hyper.identity * network.unchanged(first_BHW, second_BHW)
         return made, (second_BHW, first_BHW), beside
 

@@ -190,10 +190,16 @@ def evaluate(predict: Predict, split: Split) -> Evaluation:
     )
 
 
+def shown_pair(dose: str, split: Split) -> tuple[ct.Slices, ct.Slices]:
+    """The slice in the pictures at a low dose, and as it is."""
+    second = chest_ct()[1]
+    return _pair(second, [_spaced(second)[SHOWN]], None, ct.DOSES[dose], split.seed)
+
+
 def _pictures(denoise: ct.Denoise, split: Split) -> dict[str, bytes]:
-    drawn, second = {}, chest_ct()[1]
-    for dose, flux in ct.DOSES.items():
-        low, clean = _pair(second, [_spaced(second)[SHOWN]], None, flux, split.seed)
+    drawn = {}
+    for dose in ct.DOSES:
+        low, clean = shown_pair(dose, split)
         classical = filters(low - clean)["BM3D"](low, 1.0)
         drawn[dose.replace(" ", "-")] = slices.before_and_after(low[0], classical[0], denoise(low)[0], clean[0])
     return drawn

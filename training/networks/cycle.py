@@ -67,19 +67,27 @@ class Translator(nn.Module):
 
 
 class Patches(Adversary):
-    """Pictures [B, H, W] to how real each part of them looks, by least squares (Mao et al., ICCV 2017)."""
+    """Pictures [B, H, W] to how real each part of them looks, by least squares (Mao et al., ICCV 2017).
 
-    def __init__(self, width: int) -> None:
+    Where it is how strong something is that tells them apart, they must not be `normalised`.
+    """
+
+    def __init__(self, width: int, channels: int = 1, normalised: bool = True) -> None:
         super().__init__()
+        middle = _normalised(2 * width) if normalised else nn.Identity()
         self.layers = nn.Sequential(
-            *(nn.Conv2d(1, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-            *(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), _normalised(2 * width), nn.LeakyReLU(0.2)),
+            *(nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
+            *(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), middle, nn.LeakyReLU(0.2)),
             nn.Conv2d(2 * width, 1, 3, padding=1),
         )
 
     def forward(self, picture_BHW: Tensor) -> Tensor:
-        realness: Tensor = self.layers(picture_BHW[:, None])
+        realness: Tensor = self.layers(self.seen(picture_BHW))
         return realness
+
+    def seen(self, picture_BHW: Tensor) -> Tensor:
+        """What it looks at of them [B, C, H, W]."""
+        return picture_BHW[:, None]
 
     def told_apart(self, made: Tensor, real: Tensor) -> Tensor:
         apart: Tensor = (self(made.detach()) ** 2).mean() + ((self(real) - 1) ** 2).mean()
@@ -115,6 +123,10 @@ class Cycle(nn.Module):
         """(Made of the second domain, made of the first), and each domain's pictures when they have come back."""
         to_second, to_first = self.forth(first), self.back(second)
         return (to_second, to_first), (self.back(to_second), self.forth(to_first))
+
+    def lost(self, before: Tensor, after: Tensor) -> Tensor:
+        """How much is missing of pictures that have come back."""
+        return F.l1_loss(after, before)
 
     def unchanged(self, first: Tensor, second: Tensor) -> Tensor:
         """How much is changed of pictures that are of the wanted domain already."""

@@ -61,9 +61,9 @@ class Denoiser(nn.Module):
         """What is taken from the slice, in HU [B, H, W]."""
         hu_B1HW = slice[:, None].clamp(*STORED_HU)
         with torch.autocast(slice.device.type, enabled=False):  # HU stay exact
-            noise_BCHW = noise_of(hu_B1HW)
+            noise_BCHW = noise_of(hu_B1HW.detach())
             found_B1HW = _finer(noise_BCHW[:, :2].square().sum(1, keepdim=True).sqrt(), 4, hu_B1HW)
-            x_BCHW = self.head(_windowed(hu_B1HW)) + self.detail(_detail(hu_B1HW, found_B1HW))
+            x_BCHW = self.head(windowed(hu_B1HW)) + self.detail(detail(hu_B1HW, found_B1HW))
             x_BCHW = x_BCHW + self.level(_finer(torch.log1p(noise_BCHW), 2, x_BCHW))
         gate_B1HW = NOISE_HU * found_B1HW / (found_B1HW + GATE_HU)
         correction_BHW = (gate_B1HW * _cut(self.tail(self._features(x_BCHW)), slice).float())[:, 0]
@@ -139,12 +139,12 @@ def _mean(x_B1HW: Tensor, size: int, stride: int) -> Tensor:
     return avg_pool2d(down_B1HW, (1, size), (1, stride), padding=(0, half), count_include_pad=False)
 
 
-def _windowed(hu_B1HW: Tensor) -> Tensor:
+def windowed(hu_B1HW: Tensor) -> Tensor:
     """The slices as one picture a window, from black 0 to WHITE; air, and the padding of a convolution, is black."""
     return torch.cat([WHITE * ((hu_B1HW - low) / (high - low)).clamp(0, 1) for low, high in WINDOWS], dim=1)
 
 
-def _detail(hu_B1HW: Tensor, gate_B1HW: Tensor) -> Tensor:
+def detail(hu_B1HW: Tensor, gate_B1HW: Tensor) -> Tensor:
     """What differs from the mean about it, in units of the noise."""
     return ((hu_B1HW - _mean(hu_B1HW, 5, 1)) / (gate_B1HW + 1)).clamp(-4, 4)
 

@@ -32,6 +32,20 @@ def before_and_after(low: Slice, classical: Slice, denoised: Slice, clean: Slice
     return pictures.png(figure)
 
 
+def panels(shown: dict[str, Slice]) -> bytes:
+    """A part of each slice in two windows."""
+    figure = Figure(figsize=(1.9 * len(shown), 4.4), layout="constrained")
+    for row, (name, (black, white)) in zip(
+        figure.subplots(2, len(shown)), {"lung": LUNG, "soft tissue": NARROW}.items(), strict=True
+    ):
+        for axes, (title, image) in zip(row, shown.items(), strict=True):
+            axes.imshow(image[SHOWN], cmap="gray", vmin=black, vmax=white)
+            axes.set_title(title, fontsize=8)
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(f"{name}, {black:g} to {white:g} HU", fontsize=8)
+    return pictures.png(figure)
+
+
 def noise_spectra(frequency: NDArray[np.float64], powers: dict[str, NDArray[np.float64]]) -> bytes:
     """HU^2 mm^2 by frequency per mm."""
     figure = Figure(figsize=(4.6, 3.0), layout="constrained")
