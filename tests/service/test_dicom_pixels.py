@@ -8,11 +8,11 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEGLosslessSV1, RLELossless
+from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1, RLELossless
 
-from service.codecs.dicom import read_image, write_derived
-from service.codecs.dicom.codestream import Header, run_length
-from service.codecs.dicom.lossless import checked
+from service.codecs.dicom import blocks, jpeg, read_image, write_derived
+from service.codecs.dicom.codestream import Header, header_of, run_length
+from service.codecs.dicom.differences import checked
 from service.codecs.dicom.pixels import CODECS, NATIVE, RUN_LENGTH
 from service.errors import (
     InvalidValue,
@@ -20,6 +20,8 @@ from service.errors import (
     UnsupportedMedia,
 )
 from tests.service.slices import LIMITS, MADE, SLICE, opened, saved
+
+SHIFT = 96  # what dcmtk adds to the values that it compresses with loss, and takes from RescaleIntercept
 
 
 def test_run_length_encoding_is_read_and_answered_uncompressed(ct_slice: bytes) -> None:
@@ -150,6 +152,69 @@ def test_lossless_jpeg_that_lacks_samples_is_refused(
     with pytest.raises(MalformedBody, match="damaged"):
         read_image(in_lossless_jpeg(whole[:-missing] + end), LIMITS)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def twelve_bits() -> bytes:
+    """32x32 pixels of CT_small.dcm in lossy JPEG of 12 bits, by dcmtk."""
+    return (Path(__file__).parent / "part.jpg").read_bytes()
+
+
+def in_lossy_jpeg(stream: bytes) -> bytes:
+    dataset = opened(SLICE)
+    dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    dataset.Rows = dataset.Columns = 32
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+    dataset.RescaleIntercept = -1024 - SHIFT
+    dataset.PixelData = pydicom.encaps.encapsulate([stream])
+    return saved(dataset)
+
+
+def test_lossy_jpeg_of_12_bits_is_read(twelve_bits: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    source = read_image(in_lossy_jpeg(twelve_bits), LIMITS)
+    np.testing.assert_allclose(source.hu[0], read_image(SLICE, LIMITS).hu[0, 40:72, 40:72], atol=6)
+    derived = opened(write_derived(source, source.hu, MADE))
+    np.testing.assert_array_equal(derived.pixel_array.astype(int) - 1024 - SHIFT, source.hu[0])
+    assert derived.LossyImageCompression == "01"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_scan_of_12_bits_that_says_less_of_its_coefficients_is_read(capfd: pytest.CaptureFixture[str]) -> None:
+    body = Path(str(get_testdata_file("JPEG-lossy.dcm"))).read_bytes()
+    stream = pydicom.encaps.get_frame(opened(body).PixelData, 0, number_of_frames=1)
+    values = jpeg.lossy(stream, header_of(stream))
+    assert (values.size, int(values.min()), int(values.max())) == (1024 * 256, 0, 264)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("missing", [4, 10, 100, 500])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9", b"\xff\xff\xd9"])
+def test_lossy_jpeg_of_12_bits_that_lacks_blocks_is_refused(
+    twelve_bits: bytes, missing: int, end: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = twelve_bits[: twelve_bits.rindex(b"\xff\xd9")].rstrip(b"\xff")
+    with pytest.raises(MalformedBody, match="damaged"):
+        read_image(in_lossy_jpeg(whole[:-missing] + end), LIMITS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lossy_jpeg_of_16_bits_is_no_jpeg_that_the_standard_knows(twelve_bits: bytes) -> None:
+    frame = twelve_bits.index(b"\xff\xc1")
+    deeper = twelve_bits[: frame + 4] + b"\x10" + twelve_bits[frame + 5 :]
+    with pytest.raises(UnsupportedMedia, match="8 or 12 bits"):
+        read_image(in_lossy_jpeg(deeper), LIMITS)
+
+
+def test_restarts_in_lossy_jpeg_are_followed() -> None:
+    """Codes of one bit, 0, for no change of the mean and for the end of a block: four blocks are a byte."""
+    table = bytes([1, *bytes(15)]) + b"\0"
+    segments = b"\xff\xc4\0\x26\0" + table + b"\x10" + table + b"\xff\xdd\0\4\0\4" + b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    header = Header(16, 32, 12, 1, 0xC1)
+    stream = b"\xff\xd8" + segments + b"\0\xff\xd0\0\xff\xd9"
+    assert blocks.checked(stream, header) == stream
+    for damaged in (stream.replace(b"\xff\xd0", b""), stream.replace(b"\0\xff\xd9", b"\xff\xd9")):
+        with pytest.raises(MalformedBody):
+            blocks.checked(damaged, header)
 
 
 def test_restarts_in_lossless_jpeg_are_followed() -> None:

@@ -1,18 +1,16 @@
 """Stored values of a slice, whatever they are compressed with."""
 
-import io
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom import Dataset
 
+from service.codecs.dicom import jpeg
 from service.codecs.dicom.codestream import Header, header_of, run_length
 from service.codecs.dicom.elements import PIXEL_DATA, File
 from service.codecs.dicom.fragments import split
-from service.codecs.dicom.lossless import checked
 from service.errors import InvalidValue, MalformedBody, QuartetError, UnsupportedMedia
 
 NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
@@ -127,35 +125,6 @@ def _decoded(syntax: str, stream: bytes, format: Format, field: str | None) -> t
 
 
 # The codecs are loaded by the first slice that needs one: most never do.
-def _jpeg(stream: bytes, header: Header) -> NDArray[Any]:
-    if header.precision != 8:
-        raise UnsupportedMedia("Lossy JPEG of more than 8 bits cannot be read.")
-    with Image.open(io.BytesIO(stream), formats=["JPEG"]) as image:
-        return np.asarray(image)
-
-
-def _jpeg_lossless(stream: bytes, header: Header) -> NDArray[Any]:
-    import gdcm
-
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(checked(stream, header))
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    size = 1 if header.precision <= 8 else 2
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((header.columns, header.rows, 1))
-    image.SetDataElement(element)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 8 * size, header.precision, header.precision - 1, 0))
-    return np.frombuffer(image.GetBuffer().encode("utf-8", "surrogateescape"), f"<u{size}")
-
-
 def _jpeg_ls(stream: bytes, header: Header) -> NDArray[Any]:
     import jpeg_ls
 
@@ -173,10 +142,10 @@ def _jpeg_2000(stream: bytes, header: Header) -> NDArray[Any]:
 Codec = Callable[[bytes, Header], NDArray[Any]]
 # By transfer syntax: the frames that it allows, as JPEG marks them, and what decodes it.
 CODECS: dict[str, tuple[tuple[int, ...], Codec]] = {
-    "1.2.840.10008.1.2.4.50": ((0xC0,), _jpeg),
-    "1.2.840.10008.1.2.4.51": ((0xC0, 0xC1), _jpeg),
-    "1.2.840.10008.1.2.4.57": ((0xC3,), _jpeg_lossless),
-    "1.2.840.10008.1.2.4.70": ((0xC3,), _jpeg_lossless),
+    "1.2.840.10008.1.2.4.50": ((0xC0,), jpeg.lossy),
+    "1.2.840.10008.1.2.4.51": ((0xC0, 0xC1), jpeg.lossy),
+    "1.2.840.10008.1.2.4.57": ((0xC3,), jpeg.lossless),
+    "1.2.840.10008.1.2.4.70": ((0xC3,), jpeg.lossless),
     "1.2.840.10008.1.2.4.80": ((0xF7,), _jpeg_ls),
     "1.2.840.10008.1.2.4.81": ((0xF7,), _jpeg_ls),
     "1.2.840.10008.1.2.4.90": ((0,), _jpeg_2000),
