@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Arrays, Attribute, CreditScoring, Histogram, Manifest, TabularPrediction
+from service.bundle import Arrays, Attribute, CreditScoring, Histogram, Manifest, TabularPrediction, Tensor
 
 BLOCKS = 24  # of a window
 
@@ -119,15 +119,28 @@ def _column(feature: str, manifest: Manifest) -> Column | None:
         return lambda _, outputs: outputs["values"][:, place]
     if feature == "probabilities" and "probabilities" in {one.name for one in manifest.outputs}:
         return lambda _, outputs: outputs["probabilities"].argmax(1)
-    if feature.startswith("mean ") and first.dtype != "string" and all(isinstance(one, int) for one in first.shape[1:]):
-        return _mean(first.name, prod(int(one) for one in first.shape[1:]))
-    return None
+    if not feature.startswith("mean "):
+        return None
+    found = next((one for one in manifest.outputs if feature == f"mean {one.name}"), None)
+    mean = _mean(found or first, manifest)
+    if mean is None:
+        return None
+    if found:
+        name = found.name
+        return lambda _, outputs: mean(outputs[name])
+    return lambda inputs, _: mean(inputs[first.name])
 
 
-def _mean(name: str, size: int) -> Column:
-    """Of each item of `size` numbers, in one step: `mean` takes three."""
-    share = np.full(size, 1 / size, np.float32)
-    return lambda inputs, _: np.asarray(np.dot(inputs[name].reshape(-1, size), share))
+def _mean(tensor: Tensor, manifest: Manifest) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+    """Of each item of such a tensor; None where it has texts, or is filled up to others' length."""
+    axes = [manifest.axes[one] for one in tensor.shape[1:] if isinstance(one, str)]
+    if tensor.dtype == "string" or any(one.buckets for one in axes):
+        return None
+    if axes:
+        return lambda items: items.reshape(len(items), -1).mean(1)
+    size = prod(int(one) for one in tensor.shape[1:])
+    share = np.full(size, 1 / size, np.float32)  # in one step: `mean` takes three
+    return lambda items: np.asarray(np.dot(items.reshape(-1, size), share))
 
 
 def _edges(histograms: Sequence[Histogram]) -> NDArray[np.float32]:

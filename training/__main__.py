@@ -207,6 +207,13 @@ def draw_filters(name: str) -> None:
     render_card(name)
 
 
+def count_outputs(names: list[str]) -> None:
+    """Count how the outputs of committed bundles are distributed over the training data, of all by default."""
+    for name in names or recipe.names():
+        counted = store.count_outputs(recipe.load(name), committed(name))
+        print(f"{name}: {', '.join(one.feature for one in counted) or 'nothing to count'}", flush=True)
+
+
 def _render(found: Bundle) -> str:
     about = recipe.load(found.manifest.name).about
     return card.render(found.manifest, about, card.pictures_in(found.path), repeats.read(found.path))
@@ -302,6 +309,8 @@ def _parser() -> argparse.ArgumentParser:
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")
     command(draw_filters, "filters", "draw what a network's filters answer most to, into a bundle's card", one)
+    counting = command(count_outputs, "reference", "count a bundle's outputs over its training data, for drift")
+    counting.add_argument("names", nargs="*", metavar="NAME", help="all by default")
     command(render_card, "card", "write a bundle's card again", one)
     measuring = command(measure_scenes, "scenes", "how well composed scenes of digits are read")
     measuring.add_argument("--count", type=_count, default=200, help="of each kind; default 200")

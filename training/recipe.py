@@ -75,6 +75,8 @@ class Recipe(Generic[H]):
     graphs         what lies beside the main graph, by name; `explanation` shows the inside of a classifier
     assets         files that the service reads beside the graphs: by name, the record and the bytes
     update         from a bundle and a file of new rows, without training anew; nothing where that cannot be
+    training_outputs  for some of the training data, the reference for the drift of outputs; nothing where they have the
+                   unit of whoever asks
     given          of the recipe and a path, data from outside in place of its own (training/given); nothing where it
                    takes none
     scores         what the headline figure is computed of, where it is no share: to compare two models by resampling
@@ -108,6 +110,7 @@ class Recipe(Generic[H]):
     graphs: dict[str, SideGraph] = field(default_factory=dict)
     assets: Callable[[], dict[str, tuple[Asset, bytes]]] | None = None
     update: Callable[[Bundle, Path], Learned] | None = None
+    training_outputs: Callable[[Predict], Arrays] | None = None
     given: Callable[["Recipe[Any]", Path], Given] | None = None
 
     module: str = ""

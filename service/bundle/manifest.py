@@ -65,7 +65,8 @@ class Histogram(Record):
     """Distribution of a feature or an output in the training data, the reference that drift is measured against.
 
     `feature` is the name of an attribute, of an input or output [batch], or of one of the quantities; `probabilities`,
-    which stands for the place of the likeliest label; or begins with `mean `, the mean of the first input over an item.
+    which stands for the place of the likeliest label; or begins with `mean `: the mean over an item of the output whose
+    name follows, or else of the first input.
     """
 
     feature: str

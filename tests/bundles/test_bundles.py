@@ -11,6 +11,7 @@ import pytest
 from service import bundle
 from service.bundle import GRAPH, MAIN, Bundle, Manifest
 from service.engine.session import Session
+from service.watch import Watch
 from training import recipe
 from training.export.parity import Predictor
 from training.export.store import committed, models_directory
@@ -73,6 +74,17 @@ def test_what_judged_the_samples_is_there(committed_bundle: Bundle) -> None:
     said = {metric.description for metric in manifest.metrics if "sha256" in metric.description}
     assert said
     assert said <= set(named.values()), f"python -m training renew {manifest.name}"
+
+
+def test_the_service_watches_an_output_for_drift(committed_bundle: Bundle) -> None:
+    manifest = committed_bundle.manifest
+    if recipe.load(manifest.name).training_outputs is None:
+        assert manifest.task.kind == "series-forecasting"  # whose values have the unit of whoever asks
+        return
+    outputs = {one.name for one in manifest.outputs} | {one.name for one in getattr(manifest.task, "quantities", ())}
+    told = {one.feature for one in manifest.reference if one.feature.removeprefix("mean ") in outputs}
+    assert told, f"python -m training reference {manifest.name}"
+    assert told <= Watch(manifest, 60).histograms.keys()
 
 
 def judges() -> dict[str, Manifest]:

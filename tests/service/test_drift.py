@@ -32,7 +32,7 @@ def applicants() -> Applicants:
 
 
 def reference_of(applicants: Applicants) -> list[Histogram]:
-    return list(credit.reference(applicants.attributes, np.linspace(0, 1, len(applicants))))
+    return list(credit.reference(applicants.attributes))
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2])
@@ -94,7 +94,7 @@ def test_a_window_counts_inputs_and_outputs_by_the_bins_of_the_bundle(watched: M
 
 @pytest.mark.parametrize("batch", [1, 150])
 def test_bins_are_those_that_the_histogram_was_counted_in(applicants: Applicants, tmp_path: Path, batch: int) -> None:
-    reference = reference_of(applicants)[:-1]
+    reference = reference_of(applicants)
     watch = Watch(Bundle(toys.credit(tmp_path, changes={"reference": tuple(reference)})).manifest, 60)
     for start in range(0, len(applicants.attributes), batch):
         part = applicants.attributes[start : start + batch]
@@ -107,6 +107,25 @@ def test_what_is_missing_is_not_counted(tmp_path: Path) -> None:
     watch.observe(*rows([-1, 4]))
     watch.observe(*rows([-1]))
     assert watch.counts() == {"rooms": [0, 1, 0], "price": [2, 1, 0]}
+
+
+def test_the_mean_of_an_item_is_counted_where_items_have_sizes_of_their_own(tmp_path: Path) -> None:
+    level = Histogram(feature="mean denoised", edges=(-1000, 0, 1000), counts=(5, 5))
+    seen = level.model_copy(update={"feature": "mean HU"})
+    watch = Watch(Bundle(toys.ct(tmp_path, changes={"reference": (level, seen)})).manifest, 60)
+    for size in (32, 40):
+        low, high = np.full((1, size, size), -500, np.float32), np.full((1, size, size), 500, np.float32)
+        watch.observe({"hu": low}, {"denoised": high})
+        watch.observe({"hu": np.concatenate([low, low])}, {"denoised": np.concatenate([high, low])})
+    assert watch.counts() == {"mean denoised": [2, 4], "mean HU": [6, 0]}
+
+
+def test_the_likeliest_label_is_counted(tmp_path: Path) -> None:
+    labels = Histogram(feature="probabilities", edges=(-0.5, 0.5, 1.5), counts=(5, 5))
+    watch = Watch(Bundle(toys.digits(tmp_path, changes={"reference": (labels,)})).manifest, 60)
+    for rows in ([[0.9, 0.1]], [[0.2, 0.8], [0.4, 0.6]]):
+        watch.observe({}, {"probabilities": np.array(rows, np.float32)})
+    assert watch.counts() == {"probabilities": [1, 2]}
 
 
 def test_a_window_slides(watched: Manifest) -> None:

@@ -131,8 +131,8 @@ def test_cost_charges_five_for_a_missed_default_and_one_for_a_refused_good_custo
 
 def test_the_reference_counts_every_training_applicant_in_every_attribute() -> None:
     known, _ = split(HYPER.held_out, HYPER.seed)
-    histograms = list(credit.reference(known.attributes, np.linspace(0, 1, len(known))))
-    names = [*(attribute.name for attribute in ATTRIBUTES), "default_probability"]
+    histograms = list(credit.reference(known.attributes))
+    names = [attribute.name for attribute in ATTRIBUTES]
     assert [histogram.feature for histogram in histograms] == names
     assert all(sum(histogram.counts) == 900 for histogram in histograms)
 

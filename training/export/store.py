@@ -28,6 +28,7 @@ from service.bundle import (
     Bundle,
     BundleError,
     Graph,
+    Histogram,
     Manifest,
     Metric,
     Provenance,
@@ -39,6 +40,8 @@ from training.commit import ROOT, git_commit
 from training.data.given import REPORT
 from training.export.graph import OPSET, write_graph
 from training.export.parity import Predictor, check_parity
+from training.measures import outputs
+from training.measures.evaluation import Predict
 from training.recipe import Recipe
 from training.report import card, pictures, repeats
 from training.report.repeats import Repeats
@@ -144,7 +147,7 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
         tolerance=recipe.tolerance,
         provenance=provenance(recipe, run),
         metrics=evaluation.metrics,
-        reference=evaluation.reference,
+        reference=(*evaluation.reference, *outputs_reference(recipe, predict)),
     )
     _describe(stage, recipe, manifest)
     return manifest
@@ -154,7 +157,8 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
     """What `_fill` writes, from the graphs, golden arrays and learning curve of the bundle before."""
     for name in (*before.manifest.sha256, card.FIRST_PICTURE):
         shutil.copyfile(before.path / name, stage / name)
-    evaluation = recipe.evaluate(Predictor(stage / GRAPH), recipe.hyper)
+    predict = Predictor(stage / GRAPH)
+    evaluation = recipe.evaluate(predict, recipe.hyper)
     _write_pictures(stage, evaluation.pictures)
     made = before.manifest.provenance.model_copy(update={"exported_at": git_commit()})
     manifest = before.manifest.model_copy(
@@ -163,7 +167,7 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
             "description": recipe.description,
             "provenance": made,
             "metrics": evaluation.metrics,
-            "reference": evaluation.reference,
+            "reference": (*evaluation.reference, *outputs_reference(recipe, predict)),
         }
     )
     _describe(stage, recipe, manifest)
@@ -211,6 +215,22 @@ def _updated(recipe: Recipe[Any], before: Manifest, rows: Path) -> Provenance:
             "sources": (*before.provenance.sources, given),
         }
     )
+
+
+def outputs_reference(recipe: Recipe[Any], predict: Predict) -> tuple[Histogram, ...]:
+    """How the model's outputs are distributed over its training data; nothing where the recipe does not tell."""
+    if recipe.training_outputs is None:
+        return ()
+    return outputs.reference(recipe.task, recipe.outputs, recipe.training_outputs(predict))
+
+
+def count_outputs(recipe: Recipe[Any], found: Bundle) -> tuple[Histogram, ...]:
+    """Write into a bundle's manifest how its outputs are distributed; the version and all else stay."""
+    counted = outputs_reference(recipe, Predictor(found.graph))
+    fresh = {one.feature for one in counted}
+    others = tuple(one for one in found.manifest.reference if one.feature not in fresh)
+    bundle.write_manifest(found.path, found.manifest.model_copy(update={"reference": (*others, *counted)}))
+    return counted
 
 
 def _hashes(stage: Path, graphs: dict[str, Graph], assets: dict[str, Asset]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from service.bundle import Arrays, TensorPrediction
 from service.bundle import Tensor as Declared
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
@@ -135,6 +136,11 @@ def recipe(
         states_NH[:2] = 0
         return {given: given_NS, "state": states_NH}
 
+    def training_outputs(predict: Predict) -> Arrays:
+        """Window by window."""
+        sequences_NS, _ = draw(0, outputs.ROWS // windows, windows * hyper.window)
+        return {wanted: followed(predict, sequences_NS, hyper, names).reshape(-1, hyper.window)}
+
     usual: dict[str, Any] = {
         "task": TensorPrediction(),
         "sources": (),
@@ -149,6 +155,7 @@ def recipe(
         "train": lambda run: fit(run, network(run.hyper), draw),
         "evaluate": lambda predict, hyper: evaluate(predict, draw, hyper, names, windows),
         "examples": examples,
+        "training_outputs": training_outputs,
         "trial": {"steps": 1, "batch": 4, "windows": 2},
     }
     return Recipe(hyper=hyper, **(usual | fields))

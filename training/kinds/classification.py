@@ -19,6 +19,7 @@ from service.bundle import Arrays, DigitClassification, ImageClassification, Met
 from service.bundle import Tensor as Declared
 from training.data import Images, Split
 from training.given.images import folder
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.measures.paired import Rows, classes
 from training.networks.blocks import Views
@@ -216,6 +217,11 @@ def spot_check(data: Callable[[], Split], count: int = 2000) -> Callable[[Predic
     return check
 
 
+def training_outputs(data: Callable[[], Split]) -> Callable[[Predict], Arrays]:
+    """Of some training images."""
+    return outputs.of_rows("image", lambda: data().train.pixels)
+
+
 def rows(data: Callable[[], Split], labels: Sequence[object]) -> Callable[[Predict], Rows]:
     """Which test images are classified correctly, and how the classes fare."""
 
@@ -237,6 +243,7 @@ def recipe(data: Callable[[], Split], task: DigitClassification | ImageClassific
         "examples": lambda: first(data().train),
         "spot_check": spot_check(data),
         "rows": rows(data, task.labels),
+        "training_outputs": training_outputs(data),
         "trial": {"validation": 100},
         "given": folder(data),
     }

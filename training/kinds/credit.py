@@ -16,7 +16,7 @@ from service.bundle import Tensor as Signature
 from training.data.german import ATTRIBUTES, Applicants, applicants
 from training.data.given import Given, given_for
 from training.given.tables import table
-from training.measures.evaluation import Predict, bootstrapped, histogram, outcomes, proportion
+from training.measures.evaluation import Predict, bootstrapped, histogram, proportion
 from training.measures.paired import Scores
 from training.measures.scoring import auc
 from training.recipe import Recipe
@@ -146,18 +146,14 @@ def scores(predict: Predict, hyper: Any) -> Scores:
     )
 
 
-def reference(attributes_NA: NDArray[np.float32], risk_N: NDArray[np.floating]) -> Iterator[Histogram]:
-    """One bin per category or small whole number; a tenth of the applicants in each bin of the others.
-
-    `risk_N` is what the model gives for them.
-    """
+def reference(attributes_NA: NDArray[np.float32]) -> Iterator[Histogram]:
+    """One bin per category or small whole number; a tenth of the applicants in each bin of the others."""
     for attribute, values in zip(ATTRIBUTES, attributes_NA.T, strict=True):
         low, high = attribute.range or (0, len(attribute.values) - 1)
         edges = np.arange(low - 0.5, high + 1)
         if len(edges) > 12:
             edges = np.unique([low, *np.quantile(values, np.linspace(0.1, 0.9, 9)), high])
         yield histogram(attribute.name, values, edges)
-    yield outcomes("default_probability", risk_N)
 
 
 def draw_effects(predict: Predict, known: Applicants) -> bytes:

@@ -107,6 +107,13 @@ def examples() -> dict[str, Any]:
     return {"slice": torch.cat([x.low[2:4, 24:120, 56:184] for x in (quarter, tenth)]).round().numpy()}
 
 
+def training_outputs(predict: Predict) -> dict[str, Any]:
+    """Of the first patient's slices."""
+    hu, given = chest_ct()[0].hu, given_for(chest_ct)
+    trained = (Split(**given.hyper) if given else Split()).training(len(hu))
+    return {"denoised": denoising(predict)(np.asarray(hu[trained], np.float32))}
+
+
 def denoising(predict: Predict) -> ct.Denoise:
     """One slice at a time, to save memory."""
     return lambda slices: np.concatenate([predict({"slice": slice[None]})["denoised"] for slice in slices])

@@ -14,7 +14,7 @@ from training.export.parity import Predictor
 from training.export.penultimate import features
 from training.export.store import committed
 from training.given.images import folder
-from training.measures import generation
+from training.measures import generation, outputs
 from training.measures.accuracy_score import accuracy_score
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.recipe import Recipe
@@ -33,6 +33,11 @@ def latent(size: int) -> Declared:
 
 def latents(count: int, size: int, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
+
+
+def drawn(count: int, size: int, asks: bool) -> Arrays:
+    """So many inputs, of every label as many where the model asks for one."""
+    return {"latent": latents(count, size, SEED)} | ({"label": np.arange(count) % LABELS} if asks else {})
 
 
 def examples(size: int, asks: bool) -> Arrays:
@@ -109,6 +114,7 @@ def recipe(size: int, *, asks: bool, domain: Domain = DIGITS, **fields: Any) -> 
         "outputs": (image(domain),),
         "evaluate": lambda predict, _: evaluate(predict, domain, size, asks=asks),
         "examples": lambda: examples(size, asks),
+        "training_outputs": lambda predict: predict(drawn(outputs.ROWS, size, asks)),
         "given": folder(domain.data, tuple(range(LABELS))),
         "tolerance": Tolerance(atol=1e-2, rtol=1e-4),
     }
@@ -118,8 +124,7 @@ def recipe(size: int, *, asks: bool, domain: Domain = DIGITS, **fields: Any) -> 
 def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool, count: int = COUNT) -> Evaluation:
     """All that is measured of samples: of every label as many where the model is asked for one (`asks`)."""
     data, asked = domain.data(), np.arange(count) % LABELS
-    inputs: Arrays = {"latent": latents(count, size, SEED)} | ({"label": asked} if asks else {})
-    samples = np.rint(predict(inputs)["image"])
+    samples = np.rint(predict(drawn(count, size, asks))["image"])
     read = _read(domain.judge, samples)
     judged = [_read_as_asked(read, asked, domain.judge)] if asks else []
     judged += [_accuracy_score(samples, asked, data)] if asks else []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from service.bundle import Attribute, Metric, Quantity
 from service.bundle import Tensor as Declared
-from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, outcomes
+from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
 from training.report.pictures import BLUE, png
 from training.run import Run
 
@@ -116,12 +116,9 @@ def evaluate(
             ),
         ),
         pictures={"left-out-rows": draw(unseen, y_N, unit)},
-        reference=(
-            *(
-                histogram(one.name, column, np.unique(np.quantile(column, np.linspace(0, 1, 6))))
-                for one, column in zip(attributes, x_NA.T, strict=True)
-            ),
-            outcomes(quantity.name, given_N),
+        reference=tuple(
+            histogram(one.name, column, np.unique(np.quantile(column, np.linspace(0, 1, 6))))
+            for one, column in zip(attributes, x_NA.T, strict=True)
         ),
     )
 

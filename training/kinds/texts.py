@@ -25,6 +25,7 @@ from service.bundle import Tensor as Declared
 from training.data import Texts, TextSplit
 from training.export.graph import IR_VERSION, OPSET
 from training.given import texts as given
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.measures.paired import Rows, classes
 from training.recipe import Recipe
@@ -200,6 +201,12 @@ def evaluate(predict: Predict, split: TextSplit, task: TextClassification) -> Ev
     )
 
 
+def training_outputs(predict: Predict, split: TextSplit, tokeniser: Tokeniser) -> Arrays:
+    """The probabilities of some training texts."""
+    texts = split_of(tokeniser, outputs.some(np.array(split.train.texts, object)).tolist())
+    return {"probabilities": np.stack([answer["probabilities"] for _, answer in ask(predict, texts)])}
+
+
 def _better(right: NDArray[np.bool_], classical: NDArray[np.bool_]) -> Metric:
     """Where the two disagree, how often the network is the one that is right."""
     apart = right != classical
@@ -296,6 +303,7 @@ def recipe(
         "evaluate": lambda predict, _: evaluate(predict, data(), task),
         "rows": lambda predict: rows(predict, data(), task),
         "examples": lambda: examples(data, tokeniser),
+        "training_outputs": lambda predict: training_outputs(predict, data(), tokeniser),
         "max_batch": 32,
         "given": given.texts(data, task.labels),
     }

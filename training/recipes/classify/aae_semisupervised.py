@@ -246,6 +246,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=classification.training_outputs(mnist),
     spot_check=classification.spot_check(mnist),
     source_figure="98.1 % with 100 labels (the paper)",
     variants={

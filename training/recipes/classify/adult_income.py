@@ -25,6 +25,7 @@ from training.data.given import replaceable
 from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, calibration_error, proportion
 from training.measures.paired import Scores
 from training.measures.scoring import auc, delong_auc, draw_reliability, draw_roc
@@ -155,6 +156,7 @@ RECIPE = Recipe(
     warm={"epochs": 5, "learning_rate": 5e-4},
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: people()[0].rows),
     spot_check=spot_check,
     scores=scores,
     source_figure="none reported",

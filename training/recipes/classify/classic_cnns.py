@@ -152,6 +152,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=classification.training_outputs(fashion_mnist),
     trial={"validation": 100},
     spot_check=classification.spot_check(fashion_mnist),
 )

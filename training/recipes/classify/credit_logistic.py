@@ -41,6 +41,7 @@ from training.kinds.credit import (
     scores,
     split,
 )
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, proportion
 from training.measures.scoring import auc, cross_validated_auc, draw_reliability, draw_roc
 from training.recipe import Recipe
@@ -156,7 +157,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
             "reliability-cross-validated": draw_reliability(unseen_risk, everyone.default, THRESHOLD),
             "effects-on-log-odds": draw_effects(predict, known),
         },
-        reference=tuple(reference(known.attributes, predict({"applicant": known.attributes})["default_probability"])),
+        reference=tuple(reference(known.attributes)),
     )
 
 
@@ -200,5 +201,6 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("applicant", lambda: split(HYPER.held_out, HYPER.seed)[0].attributes),
     spot_check=spot_check,
 )

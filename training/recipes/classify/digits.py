@@ -443,6 +443,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=classification.training_outputs(mnist),
     trial={
         "validation": 100,
         "corrupted": 2,

@@ -37,6 +37,7 @@ from training.data.given import replaceable
 from training.given.tables import table
 from training.kinds import rows, tabular
 from training.kinds.rows import Hyper
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
 from training.measures.paired import Scores
 from training.measures.scoring import auc
@@ -261,6 +262,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: recordings()[0].rows),
     chosen_by=chosen_by,
     spot_check=spot_check,
     scores=scores,

@@ -143,6 +143,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=classification.training_outputs(fashion_mnist),
     trial={"validation": 100, "per_class": 16},
     spot_check=classification.spot_check(fashion_mnist),
     max_batch=4,  # a row takes a millisecond in any batch; 64 of them took 200 MB

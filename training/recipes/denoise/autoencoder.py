@@ -27,6 +27,7 @@ from training.export.store import committed
 from training.given.images import folder
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
 from training.measures.image_quality import psnr
+from training.measures.outputs import some
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
@@ -187,6 +188,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=lambda predict: predict({"image": with_noise(some(mnist().train.pixels).astype(np.float32), 0)}),
     tolerance=Tolerance(atol=1e-2, rtol=1e-4),
     trial={"validation": 64},
 )

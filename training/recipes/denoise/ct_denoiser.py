@@ -78,6 +78,7 @@ RECIPE = Recipe(
     evaluate=denoising.evaluate,
     parts={name: denoising.part(name) for name in denoising.PARTS},
     examples=denoising.examples,
+    training_outputs=denoising.training_outputs,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),
     max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
     warm={"early_epochs": 0, "learning_rate": 1e-4},

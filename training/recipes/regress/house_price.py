@@ -20,6 +20,7 @@ from training.data.houses import AMES, ames_houses
 from training.kinds import prices, tabular
 from training.kinds.prices import Houses
 from training.kinds.rows import Hyper
+from training.measures import outputs
 from training.recipe import Recipe
 
 PRICE = (Quantity(name="price", description="paid for the house", unit="dollars"),)
@@ -37,5 +38,6 @@ RECIPE = Recipe(
     evaluate=HOUSES.evaluate,
     scores=HOUSES.scores,
     examples=lambda: {"row": HOUSES.table[0][:4].astype(np.float32)},
+    training_outputs=outputs.of_rows("row", lambda: HOUSES.table[0]),
     source_figure="none for these houses",
 )

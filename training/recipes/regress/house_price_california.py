@@ -19,6 +19,7 @@ from training.data.houses import CALIFORNIA, california_districts
 from training.kinds import prices, tabular
 from training.kinds.prices import Houses
 from training.kinds.rows import Hyper
+from training.measures import outputs
 from training.recipe import Recipe
 
 PRICE = (Quantity(name="price", description="median value of the district's houses", unit="dollars"),)
@@ -36,5 +37,6 @@ RECIPE = Recipe(
     evaluate=DISTRICTS.evaluate,
     scores=DISTRICTS.scores,
     examples=lambda: {"row": DISTRICTS.table[0][:4].astype(np.float32)},
+    training_outputs=outputs.of_rows("row", lambda: DISTRICTS.table[0]),
     source_figure="none for this table",
 )

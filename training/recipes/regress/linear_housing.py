@@ -21,6 +21,7 @@ from training.data.given import replaceable
 from training.given.tables import table
 from training.kinds import tabular
 from training.kinds.tabular import Hyper
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict
 from training.recipe import Recipe
 from training.run import Run
@@ -64,6 +65,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: houses()[0]),
     trial={"steps": 1},
     source_figure="none: the exercise reports parameters",
 )

@@ -23,6 +23,7 @@ from training.data.housing import CITY, PROFIT
 from training.given.tables import table
 from training.kinds import tabular
 from training.kinds.tabular import Hyper
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict
 from training.recipe import Recipe
 from training.run import Run
@@ -61,6 +62,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: cities()[0]),
     trial={"steps": 1},
     source_figure="none: the exercise reports parameters",
 )

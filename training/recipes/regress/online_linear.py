@@ -29,6 +29,7 @@ from training.given.tables import table
 from training.kinds import online, tabular
 from training.kinds.online import Course, Gram, NewtonStep, Statistics
 from training.kinds.tabular import Line
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
 from training.recipe import Learned, Recipe
 from training.run import Run
@@ -153,6 +154,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: cities()[0]),
     assets=lambda: statistics(streamed().statistics),
     update=update,
     source_figure="none reported",

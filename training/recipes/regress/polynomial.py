@@ -27,6 +27,7 @@ from training.data.given import replaceable
 from training.given.tables import table
 from training.kinds import tabular
 from training.kinds.tabular import Hyper, Line
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
@@ -187,6 +188,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: cars()[0][:, None]),
     trial={"steps": 1},
     source_figure="squared error 24.23, 19.25, 19.33, 19.42, 19.03 for degree 1 to 5",
 )

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from service.bundle import Arrays, Attribute, Metric, Quantity, TabularPrediction
 from training.kinds import tabular
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
@@ -218,6 +219,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("row", lambda: points(HYPER.draw, "training").x[:, None]),
     chosen_by=chosen_by,
     trial={"steps": 1},
     variants={HYPER.name: {}}

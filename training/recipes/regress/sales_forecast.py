@@ -145,6 +145,16 @@ def uniform(count: int, draws: int = DRAWS, seed: int = 0) -> NDArray[np.float32
     return np.clip(drawn, 2**-24, 1 - 2**-24).astype(np.float32)
 
 
+def training_outputs(predict: Predict) -> Arrays:
+    """After each month of the years that were learned."""
+    every = [cases(year) for year in range(FIRST, LEARNED)]
+    return {
+        "probability": np.concatenate(
+            [predict({"history": of.history, "state": of.state, "uniform": uniform(11)})["probability"] for of in every]
+        )
+    }
+
+
 def back_test(predict: Predict) -> Iterator[tuple[Cases, NDArray[np.float64]]]:
     """The forecasts of each year with enough before it, and their quantiles [11, O, Q]."""
     for year in range(FIRST, len(years())):
@@ -265,6 +275,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=training_outputs,
     axes={"years": Axis(least=3, most=60), "draws": Axis(least=1, most=100_000)},
     max_batch=8,
     source_figure="26.75 % (normal) and 33.2 % (Johnson)",

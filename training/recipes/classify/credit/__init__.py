@@ -49,6 +49,7 @@ from training.kinds.credit import (
     split,
 )
 from training.kinds.resampled import LEVEL, Interval, Resampled, resample
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict
 from training.measures.scoring import draw_reliability, draw_roc
 from training.recipe import Recipe, SideGraph
@@ -141,7 +142,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
             "reliability-cross-validated": draw_reliability(own_RN[0], everyone.default, THRESHOLD),
             "effects-on-log-odds": draw_effects(predict, known),
         },
-        reference=tuple(reference(known.attributes, predict({"applicant": known.attributes})["default_probability"])),
+        reference=tuple(reference(known.attributes)),
     )
 
 
@@ -194,6 +195,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("applicant", lambda: split(HYPER.held_out, HYPER.seed)[0].attributes),
     spot_check=spot_check,
     graphs={
         "explanation": SideGraph(
