@@ -6,13 +6,18 @@ FROM ${BASE} AS libraries
 ARG LOCK=requirements.lock
 WORKDIR /build
 COPY ${LOCK} requirements.lock
-# Wheels alone, for pip would build anything else with what it fetches without a hash.
+# Wheels alone, for pip would build anything else with what it fetches without a hash. What is taken out: tests, sources, what ONNX
+# Runtime has for conversion and for C programs, zstandard's second way into its library, and copies that stand for links, which
+# wheels cannot hold.
 RUN python3 -m venv /opt/quartet \
     && /opt/quartet/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock \
     && /opt/quartet/bin/pip uninstall --yes setuptools pip \
-    && find /opt/quartet -type d \( -name tests -o -path '*/pydicom/data/test_files' -o -path '*/onnxruntime/quantization' \
-        -o -path '*/onnxruntime/tools' -o -path '*/onnxruntime/transformers' \) -prune -exec rm -r {} + \
-    && find /opt/quartet -name '*.pyi' -delete -o -name '*.h' -delete
+    && find /opt/quartet \( -name tests -o -path '*/pydicom/data/test_files' -o -path '*/onnxruntime/quantization' \
+        -o -path '*/onnxruntime/tools' -o -path '*/onnxruntime/transformers' -o -name 'libonnxruntime.so.*' \
+        -o -path '*/zstandard/_cffi.*' -o -path '*/_gdcm/XML' \) -prune -exec rm -r {} + \
+    && find /opt/quartet -type f -regex '.*\.\(pyi\|h\|c\|cpp\|pxd\|pyx\)' -delete \
+    && for library in /opt/quartet/lib/python*/site-packages/_gdcm/lib*.so; do for copy in "$library".*; do \
+        if cmp -s "$library" "$copy"; then ln -sf "${library##*/}" "$copy"; fi; done; done
 
 FROM ${BASE} AS materials
 WORKDIR /build

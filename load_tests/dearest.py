@@ -124,6 +124,7 @@ def pressed(serving: Serving, seconds: float) -> tuple[list[dict[str, object]], 
 
 def outcomes(port: int, seconds: float) -> list[dict[str, object]]:
     """How each kind of request was answered, with two clients for each."""
+    kinds = list(requests())  # which takes a while
     until = monotonic() + seconds
 
     def ask(dear: Dear) -> Counter[str]:
@@ -132,7 +133,6 @@ def outcomes(port: int, seconds: float) -> list[dict[str, object]]:
             answers[asked(port, dear)] += 1
         return answers
 
-    kinds = list(requests())
     with ThreadPoolExecutor(2 * len(kinds)) as pool:
         running = [(name, pool.submit(ask, dear)) for name, dear in kinds for _ in range(2)]
         return [{"request": name, "answers": dict(one.result())} for name, one in running]
