@@ -216,6 +216,7 @@ RECIPE = Recipe(
     evaluate=evaluate,
     parts={name: denoising.part(name) for name in denoising.PARTS},
     examples=denoising.examples,
+    training_outputs=denoising.training_outputs,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),
     max_batch=1,
     trial={"validation": (23, 25), "sets": 1, "widths": (8, 16), "adversary": 8, "laying": 4},
