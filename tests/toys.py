@@ -12,6 +12,7 @@ from service.bundle import (
     BACK,
     ENCODE,
     Axis,
+    ClipClassification,
     CtDenoising,
     DigitClassification,
     ImageClassification,
@@ -40,6 +41,12 @@ def probabilities(images: NDArray[np.float32], ink: NDArray[np.float32] = INK) -
 def things(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """What `images` answers to images [N, 28, 28]."""
     scores = np.exp(images.reshape(-1, 784) / 255 @ WEAVE)
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def lighter(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `clips` answers to clips [N, 3, 8, 8]."""
+    scores = np.exp(clips[:, [0, 2]].mean((2, 3)) / 16)
     return scores / scores.sum(axis=1, keepdims=True)
 
 
@@ -132,6 +139,27 @@ def images(models: Path, name: str = "toy-images", **options: Any) -> Path:
         [Tensor(name="image", dtype="float32", shape=("batch", 28, 28), range=(0, 255))],
         [Tensor(name="probabilities", dtype="float32", shape=("batch", 3))],
         ({"image": pictures}, {"probabilities": things(pictures)}),
+        **options,
+    )
+
+
+def clips(models: Path, name: str = "toy-clips", **options: Any) -> Path:
+    """Whether three frames of 8x8 get lighter: the scores are sixteenths of the means of the first and of the last."""
+    shown = np.random.default_rng(9).integers(0, 256, (4, 3, 8, 8)).astype(np.float32)
+    return write(
+        models,
+        name,
+        ClipClassification(labels=("darker", "lighter")),
+        [
+            helper.make_node("ReduceMean", ["clip", "sides"], ["grey"], keepdims=0),
+            helper.make_node("Gather", ["grey", "ends"], ["both"], axis=1),
+            helper.make_node("Div", ["both", "sixteen"], ["scores"]),
+            helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        ],
+        {"sides": np.array([2, 3]), "ends": np.array([0, 2]), "sixteen": np.float32(16)},
+        [Tensor(name="clip", dtype="float32", shape=("batch", 3, 8, 8), range=(0, 255))],
+        [Tensor(name="probabilities", dtype="float32", shape=("batch", 2))],
+        ({"clip": shown}, {"probabilities": lighter(shown)}),
         **options,
     )
 
@@ -393,6 +421,7 @@ ALL = (
     digits,
     wary,
     images,
+    clips,
     negatives,
     credit,
     ct,

@@ -58,6 +58,7 @@ from service.bundle.record import NAME, VERSION, Arrays, Family, Name, Record, V
 from service.bundle.signature import BACK, ENCODE, EXPLANATION, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import (
     Attribute,
+    ClipClassification,
     CreditScoring,
     CtDenoising,
     DigitClassification,
@@ -97,6 +98,7 @@ __all__ = [
     "Axis",
     "Bundle",
     "BundleError",
+    "ClipClassification",
     "CreditScoring",
     "Points",
     "CtDenoising",

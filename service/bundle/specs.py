@@ -63,6 +63,18 @@ class ImageClassification(_Classification):
     labels: tuple[str, ...]
 
 
+class ClipClassification(_Classification):
+    """Clips [batch, frames, height, width], grey -> one probability per label."""
+
+    kind: Literal["clip-classification"] = "clip-classification"
+    labels: tuple[str, ...]
+
+    def check(self, graphs: Mapping[str, Graph]) -> None:
+        super().check(graphs)
+        if [len(one.shape) for one in graphs[MAIN].inputs] != [4]:
+            raise ValueError("the graph must take one input [batch, frames, height, width]")
+
+
 class TextClassification(_Classification):
     """Texts of at most `longest` characters -> one probability per label.
 
@@ -344,6 +356,7 @@ class TensorPrediction(Spec):
 TaskSpec = Annotated[
     DigitClassification
     | ImageClassification
+    | ClipClassification
     | TextClassification
     | TabularPrediction
     | CreditScoring

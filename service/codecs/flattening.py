@@ -26,28 +26,31 @@ def factor(pixels: int) -> int:
     return ceil(sqrt(pixels / ENOUGH))
 
 
-def flat(picture: Image.Image) -> Image.Image:
-    """The picture in grey or RGB, reduced to ENOUGH of them. In strips: whatever is not, is done to a few at a time."""
+def flat(picture: Image.Image, paper: str | None = None) -> Image.Image:
+    """The picture in grey or RGB, reduced to ENOUGH of them. In strips: whatever is not, is done to a few at a time.
+
+    What is transparent lies on `paper`, or on the colour that makes the picture seen.
+    """
     rest = factor(picture.width * picture.height)
     if rest == 1 and picture.width * picture.height <= STRIP:
         whole = (0, 0, picture.width, picture.height)
-        return _flattening(picture, [whole])(picture)
+        return _flattening(picture, [whole], paper)(picture)
     height = rest * max(1, STRIP // (rest * picture.width))
     strips = [(0, top, picture.width, min(top + height, picture.height)) for top in range(0, picture.height, height)]
-    flatten = _flattening(picture, strips)
+    flatten = _flattening(picture, strips, paper)
     flattened = (flatten(picture.crop(strip)) for strip in strips)
     return Image.fromarray(np.concatenate([np.asarray(strip.reduce(rest)) for strip in flattened]))
 
 
-def _flattening(picture: Image.Image, strips: list[Strip]) -> Callable[[Image.Image], Image.Image]:
+def _flattening(picture: Image.Image, strips: list[Strip], paper: str | None) -> Callable[[Image.Image], Image.Image]:
     """What makes a strip grey ("L") or "RGB"."""
     if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit and deeper: "L" would clip instead of scale
         ends = [_ends(picture.crop(strip)) for strip in strips]
         low, high = min(low for low, _ in ends), max(high for _, high in ends)
         return lambda strip: Image.fromarray(_as_bytes(_finite(strip), low, high))
     if picture.has_transparency_data:
-        paper = _paper(picture, strips)
-        return lambda strip: _on_paper(strip.convert("RGBA"), paper)
+        behind = paper or _paper(picture, strips)
+        return lambda strip: _on_paper(strip.convert("RGBA"), behind)
     mode = "L" if picture.mode in ("1", "L") else "RGB"
     return lambda strip: strip if strip.mode == mode else strip.convert(mode)
 

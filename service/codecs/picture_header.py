@@ -69,20 +69,28 @@ def _directories(data: bytes, order: str) -> Iterator[int]:
 
 def is_animated(data: bytes) -> bool:
     """Whether a PNG, GIF, WebP, HEIF or AVIF has more than one frame."""
-    if data.startswith(b"GIF8"):
-        return _gif_frames(data) > 1
     if data[4:8] == b"ftyp":
         return data[8:12] in (b"avis", b"msf1", b"hevc")
+    return frames(data, 2) > 1
+
+
+def frames(data: bytes, most: int) -> int:
+    """How many frames a GIF, PNG or WebP has, as far as `most`; 1 of what is none of them.
+
+    Of a GIF those are counted that come before one which reaches beyond the canvas.
+    """
+    if data.startswith(b"GIF8"):
+        return _gif_frames(data, most)
     if data.startswith(b"\x89PNG"):
         at = data.find(b"acTL", 8, 2**16)
-        return 0 < at < data.find(b"IDAT") and data[at + 4 : at + 8] > b"\0\0\0\1"
+        return min(most, int.from_bytes(data[at + 4 : at + 8])) if 0 < at < data.find(b"IDAT") else 1
     if data[8:16] != b"WEBPVP8X" or not int.from_bytes(data[20:21]) & 2:
-        return False
-    at, frames = 12, 0
-    while at + 8 <= len(data) and frames < 2:
-        frames += data[at : at + 4] == b"ANMF"
+        return 1
+    at, found = 12, 0
+    while at + 8 <= len(data) and found < most:
+        found += data[at : at + 4] == b"ANMF"
         at += 8 + -(-int.from_bytes(data[at + 4 : at + 8], "little") // 2) * 2
-    return frames > 1
+    return found
 
 
 def look(data: bytes) -> Header | None:
@@ -165,20 +173,24 @@ def _gif(data: bytes) -> Header | None:
     """None as well where the first frame reaches beyond the canvas, which Pillow would enlarge for it."""
     width, height = struct.unpack_from("<HH", data, 6)
     at = _gif_frame(data, _after_palette(data, 13, data[10]))
-    if at is None:
-        return None
-    left, top, wide, high = struct.unpack_from("<HHHH", data, at + 1)
-    fits = left + wide <= width and top + high <= height
+    fits = at is not None and _fits(data, at)
     return Header("GIF", width, height, beside=width * height) if fits else None
 
 
-def _gif_frames(data: bytes) -> int:
-    """How many frames there are, as far as two."""
-    first = _gif_frame(data, _after_palette(data, 13, data[10]))
-    if first is None:
-        return 0
-    pixels = _after_palette(data, first + 10, data[first + 9])
-    return 2 if _gif_frame(data, _after_blocks(data, pixels + 1)) is not None else 1
+def _fits(data: bytes, at: int) -> bool:
+    """Whether the frame of a GIF that begins there lies on its canvas."""
+    left, top, wide, high = struct.unpack_from("<HHHH", data, at + 1)
+    width, height = struct.unpack_from("<HH", data, 6)
+    return bool(left + wide <= width and top + high <= height)
+
+
+def _gif_frames(data: bytes, most: int) -> int:
+    found, at = 0, _gif_frame(data, _after_palette(data, 13, data[10]))
+    while at is not None and found < most and _fits(data, at):
+        found += 1
+        pixels = _after_palette(data, at + 10, data[at + 9])
+        at = _gif_frame(data, _after_blocks(data, pixels + 1))
+    return found
 
 
 def _gif_frame(data: bytes, at: int) -> int | None:

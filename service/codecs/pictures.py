@@ -94,13 +94,13 @@ class Encoded(NamedTuple):
         """In the bytes of numbers that take as long to prepare, where all of it is noise."""
         return max(5 * self.pixels * self.header.passes, SMALL)
 
-    def read(self, limits: Limits) -> Picture:
-        """Decode upright by EXIF, with paper behind what is transparent, scaled down to ENOUGH pixels.
+    def read(self, limits: Limits, paper: str | None = None) -> Picture:
+        """Decode upright by EXIF, with `paper` behind what is transparent, scaled down to ENOUGH pixels.
 
         Raises MalformedBody when it is no picture or a truncated one, BodyTooLarge or MemoryFull before it is decoded
         where that takes more memory than there is.
         """
-        claimed = self._claim(self.header.beside + PART * self.header.parts, limits)
+        claimed = self.claim(self.header.beside + PART * self.header.parts, limits)
         try:
             with Image.open(io.BytesIO(self.data), formats=(self.header.kind,)) as picture:
                 if self.header.page:
@@ -108,8 +108,8 @@ class Encoded(NamedTuple):
                 if not self._has_size(picture.size):
                     raise MalformedBody(NO_PICTURE, self.field)
                 if self.header.kind != "WEBP":
-                    claimed += self._claim(claimed + _decoding(picture), limits, claimed)
-                return _reduced(picture)
+                    claimed += self.claim(claimed + _decoding(picture), limits, claimed)
+                return reduced(picture, paper)
         except QuartetError:
             raise
         except Exception:  # Pillow's decoders raise nearly anything on hostile bytes
@@ -124,8 +124,8 @@ class Encoded(NamedTuple):
             return all(one <= most for one, most in zip(sorted(size), expected, strict=True))
         return sorted(size) == expected
 
-    def _claim(self, size: int, limits: Limits, already: int = 0) -> int:
-        """What is claimed of `size` bytes beside what has been."""
+    def claim(self, size: int, limits: Limits, already: int = 0) -> int:
+        """What is claimed of `size` bytes beside what has been. Raises BodyTooLarge, MemoryFull."""
         if size > MOST_BYTES:
             cost = f"{size // 10**6} MB of memory to decode, limit {MOST_BYTES // 10**6}"
             raise BodyTooLarge(f"The picture would take {cost}: send a smaller one.", self.field)
@@ -146,12 +146,13 @@ def opened(data: bytes, max_pixels: int, field: str | None = None) -> list[Encod
         raise InvalidValue("The picture is an animation: send the frames that count as pictures of their own.", field)
     found: list[Encoded] = []
     for header in headers:
-        found.append(_opened(Encoded(data, header, field), max_pixels))
+        found.append(checked(Encoded(data, header, field), max_pixels))
         max_pixels -= found[-1].pixels
     return found
 
 
-def _opened(encoded: Encoded, max_pixels: int) -> Encoded:
+def checked(encoded: Encoded, max_pixels: int) -> Encoded:
+    """The same, unless it has too many pixels or takes too long: then BodyTooLarge."""
     header, field = encoded.header, encoded.field
     if not (header.width and header.height):
         raise MalformedBody(NO_PICTURE, field)
@@ -189,13 +190,14 @@ def _decoding(picture: Image.Image) -> int:
     return STORED.get(picture.mode, 4) * stored + STRIPWISE * strip + 8 * min(whole, ENOUGH)
 
 
-def _reduced(picture: Image.Image) -> Picture:
+def reduced(picture: Image.Image, paper: str | None = None) -> Picture:
+    """A file's picture as `Encoded.read` gives it, or the frame of an animation that it stands at."""
     sent, times = picture.size, factor(picture.width * picture.height)
     if times > 1:  # JPEG is decoded at a fraction of its size in a fraction of the time
         picture.draft(None, (ceil(sent[0] / times), ceil(sent[1] / times)))
     drafted = picture.size
     picture.load()
-    small = flat(picture)
+    small = flat(picture, paper)
     turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
     upright = small if turn is None else small.transpose(turn)
     pixels = np.asarray(upright)

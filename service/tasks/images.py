@@ -148,19 +148,19 @@ def pictures_of(payload: Payload, tensor: Tensor) -> NDArray[Any]:
     return images[None] if payload.media_type == NPY and images.ndim == len(tensor.shape) - 1 else images
 
 
-def checked(images: NDArray[Any], tensor: Tensor, limits: Limits) -> NDArray[np.float32]:
+def checked(images: NDArray[Any], tensor: Tensor, limits: Limits, field: str = "images") -> NDArray[np.float32]:
     """Numbers as the graph takes them."""
     if images.shape[1:] != tensor.shape[1:]:
         wanted = "x".join(str(length) for length in tensor.shape[1:])
-        raise InvalidShape(f"Each picture must be {wanted} numbers, got {list(images.shape[1:])}.", "images")
-    limits.check_rows(len(images), "images")
+        raise InvalidShape(f"Each one must be {wanted} numbers, got {list(images.shape[1:])}.", field)
+    limits.check_rows(len(images), field)
     low, high = tensor.range or (0, WHITE)
     bytes_fit = images.dtype == np.uint8 and (low, high) == (0, WHITE)
     greatest = images.max()
     if not bytes_fit and not (images.min() >= low and greatest <= high):  # also false for NaN
-        raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", "images")
+        raise InvalidValue(f"Every number must lie between {low:g} and {high:g}.", field)
     if 0 < greatest <= 1 < high:
-        raise InvalidValue(f"Numbers go from {low:g} to {high:g}; these end at {greatest:g}.", "images")
+        raise InvalidValue(f"Numbers go from {low:g} to {high:g}; these end at {greatest:g}.", field)
     return images.astype(np.float32)
 
 

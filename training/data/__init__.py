@@ -1,5 +1,6 @@
 """Real data for training: where it comes from (`sources`), how it gets here (`store`) and what it holds (readers)."""
 
+from training.data.clips import Clips, emoji_clips
 from training.data.ct import Volume, chest_ct, phantom_ct
 from training.data.german import german_credit
 from training.data.housing import city_profit, portland_housing
@@ -12,6 +13,7 @@ from training.data.texts import Texts, TextSplit, mails, rated_words, snippets
 __all__ = [
     "CLOTHES",
     "SOURCES",
+    "Clips",
     "DataError",
     "Fetched",
     "Images",
@@ -25,6 +27,7 @@ __all__ = [
     "chest_ct",
     "city_profit",
     "data_folder",
+    "emoji_clips",
     "fashion_mnist",
     "fetch",
     "german_credit",

@@ -456,6 +456,14 @@ CAFE_TURNOVER = Source(
     files={"auscafe.csv": "f1c7214d33d620bc735946f928fd2f47f0bf8668d874a9d4e99d9ef2e0747a00"},
 )
 
+EMOJI_CLIPS = Source(
+    name="emoji-clips",
+    description="three frames each of animated emoji of animals and people (Microsoft's Fluent Emoji)",
+    licence="MIT",
+    address="https://github.com/microsoft/fluentui-emoji-animated",
+    files={"emoji_clips.npz": "2898722f129aa6824d75d441fc6505846b72a03c1310448f3c3e7fc1e4fe843f"},
+)
+
 RATED_SNIPPETS = Source(
     name="rated-snippets",
     description="23,703 snippets of film and product reviews, tweets and editorials, each rated by 20 people, and a "
@@ -580,6 +588,7 @@ SOURCES = {
         WINE_SALES,
         EFFICIENTNET_LITE0,
         CAFE_TURNOVER,
+        EMOJI_CLIPS,
         RATED_SNIPPETS,
         SPAM_ASSASSIN,
         *(_handwriting(*row) for row in _HANDWRITING),

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss, one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from training.data import small_digits
+from training.networks.decoupled import decoupled_cost, silent
 from training.report.pictures import BLUE, ORANGE, png
 from training.studies import Findings, Table
 
@@ -59,9 +60,7 @@ class Layers(nn.Module):
         super().__init__()
         self.hidden = nn.ModuleList(nn.Sequential(nn.Linear(64, 64), nn.ReLU()) for _ in range(2))
         self.output = nn.Linear(64, 10)
-        self.guesses = nn.ModuleList(nn.Linear(64 + 10, 64) for _ in range(2))
-        for parameter in self.guesses.parameters():  # the first guess is that nothing has to change
-            nn.init.zeros_(parameter)
+        self.guesses = nn.ModuleList(silent(nn.Linear(64 + 10, 64)) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden:
@@ -71,23 +70,10 @@ class Layers(nn.Module):
 
 
 def _decoupled(network: Layers, x: Tensor, y: Tensor) -> Tensor:
-    """Gradients of all parameters, guessed ones for the hidden layers; the cost."""
-    label, inner, outs = one_hot(y, 10).float(), x, []
-    for layer, guess in zip(network.hidden, network.guesses, strict=True):
-        came = inner.detach().requires_grad_()
-        out = layer(came)
-        guessed = guess(torch.cat([out.detach(), label], dim=1))
-        out.backward(guessed.detach())
-        outs.append((came, guessed))
-        inner = out
-    last = inner.detach().requires_grad_()
-    cost = cross_entropy(network.output(last), y)
-    cost.backward()  # type: ignore[no-untyped-call]
-    arrived = [outs[1][0].grad, last.grad]  # at the first hidden layer's output, and at the second's
-    for (_, guessed), true in zip(outs, arrived, strict=True):
-        assert true is not None
-        (len(x) * 64 * mse_loss(guessed, true)).backward()  # type: ignore[no-untyped-call]
-    return cost.detach()
+    """The cost, whose gradient is a guess for the hidden layers."""
+    label = one_hot(y, 10).float()
+    guesses = [lambda out, guess=guess: guess(torch.cat([out, label], dim=1)) for guess in network.guesses]
+    return decoupled_cost([*network.hidden, network.output], guesses, lambda out: cross_entropy(out, y), x)
 
 
 def _trained(
@@ -100,11 +86,9 @@ def _trained(
     for step in range(STEPS):
         rows = torch.randint(len(train[0]), (BATCH,), generator=generator)
         optimizer.zero_grad()
-        if decoupled:
-            cost = _decoupled(network, train[0][rows], train[1][rows])
-        else:
-            cost = cross_entropy(network(train[0][rows]), train[1][rows])
-            cost.backward()  # type: ignore[no-untyped-call]
+        x, y = train[0][rows], train[1][rows]
+        cost = _decoupled(network, x, y) if decoupled else cross_entropy(network(x), y)
+        cost.backward()  # type: ignore[no-untyped-call]
         if noisy:
             for parameter in network.parameters():
                 if parameter.grad is not None:
