@@ -50,28 +50,35 @@ class Ran(NamedTuple):
 
 
 def compared(settings: Settings) -> Iterator[dict[str, Any]]:
-    """A row per bundle: how far its outputs are from the CPU's, and the rates of both in their largest batch."""
+    """A row per graph that answers: how far it is from the CPU's, and the rates of both in their largest batch."""
     for name in settings.models or names(settings.models_dir):
         bundle = current(settings.models_dir, name)
-        started = perf_counter()
-        there = open_runnable(bundle, settings, Tuning(threads=1, max_batch=bundle.manifest.graphs[MAIN].max_batch))
-        outputs = [there.run(batch) for batch in _batches(bundle)]
-        ready_s, here = perf_counter() - started, Session(bundle, "cpu", 1)
-        difference = max(map(_difference, outputs, map(here.run, _batches(bundle))))
-        rates = {one: _rows_per_s(runner, bundle) for one, runner in (("rows/s", there), ("on the CPU", here))}
-        right = bool(difference <= CLOSE)
-        yield {
-            "model": name,
-            "provider": there.provider,
-            "s": ready_s,
-            "difference": difference,
-            "right": right,
-            **rates,
-        }
+        cascade = bundle.manifest.cascade
+        for graph in (MAIN, cascade.graph) if cascade else (MAIN,):
+            yield _compared(settings, bundle, graph)
 
 
-def _batches(bundle: Bundle) -> list[Arrays]:
-    inputs, _ = bundle.golden()
+def _compared(settings: Settings, bundle: Bundle, graph: str) -> dict[str, Any]:
+    started = perf_counter()
+    tuning = Tuning(threads=1, max_batch=bundle.manifest.graphs[graph].max_batch)
+    there = open_runnable(bundle, settings, tuning, graph)
+    outputs = [there.run(batch) for batch in _batches(bundle, graph)]
+    ready_s, here = perf_counter() - started, Session(bundle, "cpu", 1, graph)
+    difference = max(map(_difference, outputs, map(here.run, _batches(bundle, graph))))
+    rates = {one: _rows_per_s(runner, bundle, graph) for one, runner in (("rows/s", there), ("on the CPU", here))}
+    right = bool(difference <= CLOSE)
+    return {
+        "model": bundle.manifest.name if graph == MAIN else f"{bundle.manifest.name} {graph}",
+        "provider": there.provider,
+        "s": ready_s,
+        "difference": difference,
+        "right": right,
+        **rates,
+    }
+
+
+def _batches(bundle: Bundle, graph: str) -> list[Arrays]:
+    inputs, _ = bundle.golden(graph)
     return [repeat_rows(inputs, rows) for rows in SIZES]
 
 
@@ -89,9 +96,9 @@ def _difference(there: Arrays, here: Arrays) -> float:
     return worst
 
 
-def _rows_per_s(runner: Runnable, bundle: Bundle) -> float:
-    rows = bundle.manifest.graphs[MAIN].max_batch
-    batch, count = repeat_rows(bundle.golden()[0], rows), 0
+def _rows_per_s(runner: Runnable, bundle: Bundle, graph: str) -> float:
+    rows = bundle.manifest.graphs[graph].max_batch
+    batch, count = repeat_rows(bundle.golden(graph)[0], rows), 0
     runner.run(batch)
     started = perf_counter()
     while (took := perf_counter() - started) < TIMED_S:

@@ -65,6 +65,7 @@ FAMILIES = (
         SECONDS,
     ),
     Family("histogram", "quartet_batch_rows", "Rows per batch.", ("model", "version"), ROWS),
+    Family("counter", "quartet_rows_again", "Rows that a second graph looked at again.", ("model", "version")),
     Family("counter", "quartet_requests", "Requests that reached a model.", ("model", "version", "outcome")),
     Family("counter", "quartet_errors", "Requests answered with an error.", ("endpoint", "code")),
     Family("counter", "quartet_failed_loads", "Versions that did not load.", ("model",)),
@@ -203,7 +204,7 @@ class ModelMetrics:
         self.rows = Histogram(ROWS)
         self.outcomes: Counter[str] = Counter()
         self.shadow: defaultdict[str, float] = defaultdict(float)  # rows by result, and their `difference`
-        self.evictions = 0
+        self.evictions = self.rows_again = 0
         self.gauges: Callable[[], Gauges] | None = None
         self.watch: Watch | None = None
 
@@ -216,12 +217,20 @@ class ModelMetrics:
     def batch(self, rows: int, infer_s: float, queued_s: list[float]) -> None:
         """Called by the batcher once per batch."""
         self.rows.observe(rows)
+        self.rows.fold_when_long()
+        self._ran(infer_s, queued_s)
+
+    def batch_again(self, rows: int, infer_s: float, queued_s: list[float]) -> None:
+        """Called by the batcher of the second graph of a cascade once per batch, of rows that `batch` has counted."""
+        self.rows_again += rows
+        self._ran(infer_s, queued_s)
+
+    def _ran(self, infer_s: float, queued_s: list[float]) -> None:
         self.stages["infer"].observe(infer_s)
         for waited in queued_s:
             self.stages["queue"].observe(waited)
         for histogram in self.stages.values():
             histogram.fold_when_long()
-        self.rows.fold_when_long()
 
 
 class _Scrape(NamedTuple):
@@ -345,6 +354,8 @@ class Metrics(Collector):
             for stage, histogram in model.stages.items():
                 series["quartet_stage_seconds", *key, stage] = histogram.values()
             series["quartet_batch_rows", *key] = model.rows.values()
+            if model.rows_again:
+                series["quartet_rows_again", *key] = [model.rows_again]
             if model.evictions:
                 series["quartet_evictions", *key] = [model.evictions]
             for result, rows in model.shadow.items():

@@ -11,7 +11,9 @@ from onnx import helper
 from service.bundle import (
     BACK,
     ENCODE,
+    Arrays,
     Axis,
+    Cascade,
     ClipClassification,
     CtDenoising,
     DigitClassification,
@@ -322,6 +324,51 @@ def tensors(models: Path, name: str = "toy-tensors", **options: Any) -> Path:
     )
 
 
+def doubted(x: NDArray[np.float32]) -> Arrays:
+    """What the toy of a cascade answers."""
+    sure = x[:, 0] >= 0
+    y = np.where(sure[:, None], 2 * x, x * np.array([-10, -20])[x[:, 2].astype(int).clip(0, 1)][:, None])
+    return {"y": y.astype(np.float32), "margin": x[:, 0], "look": np.where(sure, 1, 2).astype(np.float32)}
+
+
+def doubtful(models: Path, name: str = "toy-doubtful", **options: Any) -> Path:
+    """y = 2 x; where x begins with less than 0, a second graph says -10 x, or -20 x where x ends with 1.
+
+    The second graph fails where x ends with anything but 0 and 1.
+    """
+    x = np.array([[1, 2, 0], [-1, 2, 0], [0, 5, 1], [-3, 1, 1]], np.float32)
+    taken = Tensor(name="x", dtype="float32", shape=("batch", 3), range=(-100, 100))
+    y, look = (Tensor(name=one, dtype="float32", shape=("batch", *more)) for one, more in (("y", (3,)), ("look", ())))
+    constants = {"first": np.int64(0), "last": np.int64(2), "one": np.array([1]), "zero": np.float32(0)}
+    numbered = [
+        helper.make_node("Gather", ["x", "first"], ["margin"], axis=1),
+        helper.make_node("Mul", ["margin", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "number"], ["look"]),
+    ]
+    again = [
+        helper.make_node("Gather", ["x", "last"], ["end"], axis=1),
+        helper.make_node("Cast", ["end"], ["place"], to=onnx.TensorProto.INT64),
+        helper.make_node("Gather", ["factors", "place"], ["factor"]),
+        helper.make_node("Unsqueeze", ["factor", "one"], ["column"]),
+        helper.make_node("Mul", ["x", "column"], ["y"]),
+        *numbered,
+    ]
+    factors = {"factors": np.array([-10, -20], np.float32), "number": np.float32(2)}
+    second = Beside(again, constants | factors, [taken], [y, look], ({}, {}))
+    return write(
+        models,
+        name,
+        TensorPrediction(),
+        [helper.make_node("Mul", ["x", "two"], ["y"]), *numbered],
+        constants | {"two": np.float32(2), "number": np.float32(1)},
+        [taken],
+        [y, Tensor(name="margin", dtype="float32", shape=("batch",)), look],
+        ({"x": x}, doubted(x)),
+        beside={"second-look": second},
+        **{"changes": {"cascade": Cascade(graph="second-look", output="margin", below=0)}} | options,
+    )
+
+
 def echo(models: Path, name: str = "toy-echo", **options: Any) -> Path:
     """Gives back a tensor of every dtype: `in_int64` as `out_int64`."""
     golden = {dtype: np.array([[1, 0, 1]]).astype(dtype) for dtype in DTYPES}
@@ -437,6 +484,7 @@ ALL = (
     texts,
     sentences,
     words,
+    doubtful,
 )
 NAMES = {f"toy-{toy.__name__}" for toy in ALL}
 

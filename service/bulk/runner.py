@@ -14,8 +14,8 @@ from service.bulk.progress import Job
 from service.bulk.sources import Block, File, Row, reason_of
 from service.bundle import Arrays, Bundle, CreditScoring, TabularPrediction, TextClassification, current
 from service.codecs.cells import Table
-from service.engine.fixed_shapes import Runnable, open_runnable
-from service.engine.profile import Tuning
+from service.engine.batcher import Run
+from service.engine.cascade import open_answering
 from service.errors import QuartetError
 from service.limits import Limits
 from service.messages import DICOM, JSON, Answer, Request
@@ -52,7 +52,7 @@ class Runner:
         self.task, self.bundle, self.manifest = task, bundle, bundle.manifest
         self._settings, self._options, self._decimal = settings, options, decimal
         self._limits = Limits(max_rows=2**31, max_pixels=settings.max_pixels)
-        self._sessions: dict[str, Runnable] = {}
+        self._runs: dict[str, Run] = {}
         self._files = DICOM in task.writers  # a file is answered by a file
         self._parsed = {
             option.name: option.parse(options[option.name], option.name)
@@ -121,13 +121,10 @@ class Runner:
     def _answer(self, prepared: Prepared, media_type: str) -> Answer:
         outputs: Arrays = {}
         for graph in prepared.graphs:
-            if graph not in self._sessions:
-                tuning = Tuning(threads=1, max_batch=self.manifest.graphs[graph].max_batch)
-                self._sessions[graph] = open_runnable(self.bundle, self._settings, tuning, graph)
+            if graph not in self._runs:
+                self._runs[graph] = open_answering(self.bundle, self._settings, 1, graph)
             taken = {one.name for one in self.manifest.graphs[graph].inputs}
-            outputs |= self._sessions[graph].run(
-                {name: array for name, array in prepared.inputs.items() if name in taken}
-            )
+            outputs |= self._runs[graph]({name: array for name, array in prepared.inputs.items() if name in taken})
         return self.task.writers[media_type](outputs, prepared.context, self.manifest)
 
     def _predictions(self, answer: Answer) -> list[dict[str, Any]]:

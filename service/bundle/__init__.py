@@ -6,13 +6,14 @@
     models/<name>/ROLLOUT                 which candidate is tried on live traffic, and how, or was
     models/<name>/<version>/bundle.json   the manifest: everything the service needs to know
                             model.onnx    the main graph, arithmetic pre- and post-processing included
-                            *.onnx        further graphs, as the manifest names them
+                            *.onnx        further graphs, as the manifest names them; weights may lie in model.onnx
                             golden.npz    inputs and the outputs they must give, see `Bundle.golden`
                             card.md       the model card, for people
                             seal.json     the signature, where it is signed
 
     record      what all records have in common
     signature   tensors, axes and graphs
+    cascade     when a second graph answers
     specs       what a manifest says of each kind of task
     words       how a text is taken apart
     manifest    `bundle.json`
@@ -23,6 +24,7 @@ A version never changes, its card and what the card shows aside. The manifest re
 for another contract fails when it is read, not when it is asked.
 """
 
+from service.bundle.cascade import Cascade, picked, put
 from service.bundle.files import (
     CARD,
     CURRENT,
@@ -98,6 +100,7 @@ __all__ = [
     "Axis",
     "Bundle",
     "BundleError",
+    "Cascade",
     "ClipClassification",
     "CreditScoring",
     "Points",
@@ -135,6 +138,8 @@ __all__ = [
     "file_sha256",
     "json_schema",
     "names",
+    "picked",
+    "put",
     "read_bounded",
     "replace_text",
     "repeat_rows",

@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from service.bundle.cascade import Cascade
 from service.bundle.record import Family, Name, Record, Sha256, Version
 from service.bundle.signature import BATCH, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import TaskSpec
@@ -88,7 +89,8 @@ class Tolerance(Record):
 
 
 class Manifest(Record):
-    """`graphs` by name, of which `main` answers; `axes` by the name that tensors call them; `sha256` by file."""
+    """`graphs` by name, of which `main` answers, in a `cascade` with a second one; `axes` by the name that tensors call
+    them; `sha256` by file."""
 
     schema_version: Literal[2] = 2
     name: Name
@@ -99,6 +101,7 @@ class Manifest(Record):
     sha256: dict[str, Sha256]
     opset: int
     graphs: dict[Name, Graph] = Field(max_length=16)
+    cascade: Cascade | None = None
     axes: dict[str, Axis] = {}
     assets: dict[Name, Asset] = {}
     tolerance: Tolerance = Tolerance()
@@ -141,6 +144,8 @@ class Manifest(Record):
     @model_validator(mode="after")
     def _fit_for_task(self) -> Self:
         self.task.check(self.graphs)
+        if self.cascade is not None:
+            self.cascade.check(self.graphs)
         return self
 
     @model_validator(mode="after")

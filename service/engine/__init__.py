@@ -5,6 +5,7 @@ fixed_shapes   on a GPU: batches of few shapes
 device         what a GPU's errors mean, and when nothing may run beside a capture
 device_memory  how the sessions of a process share a GPU's memory
 batcher        rows of concurrent requests become batches
+cascade        rows that a second graph answers
 padding        items of different lengths in one batch
 loaded_model   a version in memory: its graphs with their sessions and batchers
 served_model   a version that is served, in memory or not

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 from service.bundle import MAIN, Arrays, Bundle, size_of
-from service.engine.batcher import Batcher, Job, Observer
+from service.engine.batcher import Batcher, Job, Observer, Run
+from service.engine.cascade import Cascaded, Queued, answering
 from service.engine.costs import costs_s, fastest_row, seconds_of
 from service.engine.device_memory import largest_item
 from service.engine.fixed_shapes import Runnable, open_runnable
@@ -29,28 +30,38 @@ class LoadedModel:
     def __init__(
         self, bundle: Bundle, settings: Settings, metrics: ModelMetrics, profile: Profile, watch: Watch | None = None
     ) -> None:
-        """`watch` counts what the main graph gets and gives.
+        """`watch` counts what is asked and answered.
 
         Raises BundleError or ProviderError. Takes seconds: call it in a thread.
         """
         self.tuning, sessions, row = start_sessions(bundle, settings, profile)
-        self.provider = sessions[0].provider
-        self.main = LoadedGraph(bundle, MAIN, sessions, row, self.tuning, settings, metrics.batch, watch)
-        self.graphs = {MAIN: self.main} | {
-            name: self._beside(bundle, name, settings) for name in bundle.manifest.graphs if name != MAIN
+        self.provider, cascade = sessions[0].provider, bundle.manifest.cascade
+        again = cascade.graph if cascade else None
+        self.graphs = {
+            name: self._beside(bundle, name, settings, metrics.batch_again if name == again else _unobserved)
+            for name in bundle.manifest.graphs
+            if name != MAIN
         }
+        second = self.graphs[again] if again else None
+        main = self.graphs[MAIN] = LoadedGraph(
+            bundle, MAIN, sessions, row, self.tuning, settings, metrics.batch, None if second else watch, second
+        )
+        self._asked: dict[str, Queued] = {**self.graphs}
+        if second:
+            self._asked[MAIN] = Cascaded(bundle, main, second, watch)
+        self._batchers = [one.batcher for one in (main, second) if one]
 
-    def _beside(self, bundle: Bundle, name: str, settings: Settings) -> "LoadedGraph":
+    def _beside(self, bundle: Bundle, name: str, settings: Settings, observe: Observer) -> "LoadedGraph":
         """Another graph, behind a queue and in a thread of its own: who asks for it delays nobody else."""
         tuning = Tuning(threads=self.tuning.threads, max_batch=bundle.manifest.graphs[name].max_batch)
         session = open_runnable(bundle, settings, tuning, name)
         row = fastest_row(session.run, bundle.golden(name)[0])
-        return LoadedGraph(bundle, name, [session], row, tuning, settings, _unobserved)
+        return LoadedGraph(bundle, name, [session], row, tuning, settings, observe)
 
     @property
     def batcher(self) -> Batcher:
         """Of the main graph."""
-        return self.main.batcher
+        return self.graphs[MAIN].batcher
 
     @property
     def is_busy(self) -> bool:
@@ -59,28 +70,30 @@ class LoadedModel:
 
     def gain(self, graphs: tuple[str, ...]) -> float:
         """Bytes of outputs for each of inputs."""
-        return sum(self.graphs[name].gain for name in graphs)
+        return sum(self._asked[name].gain for name in graphs)
 
     def input_size(self, job: Job) -> int:
         """Bytes of what the largest of its graphs is run on, padding included."""
-        return max(self.graphs[name].input_size(job.inputs) for name in job.graphs)
+        return max(self._asked[name].input_size(job.inputs) for name in job.graphs)
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:
         """What the graphs that the job asks for give for its rows, their outputs together."""
-        return self._together(job) if len(job.graphs) > 1 else self.graphs[job.graphs[0]].outputs(job)
+        return self._together(job) if len(job.graphs) > 1 else self._asked[job.graphs[0]].outputs(job)
 
     async def _together(self, job: Job) -> Arrays:
         outputs: Arrays = {}
         waited = ran = 0.0
         for name in job.graphs:
             part = Job(job.inputs, job.caller, job.priority)
-            outputs |= await self.graphs[name].outputs(part)
+            outputs |= await self._asked[name].outputs(part)
             waited, ran = waited + part.queued_s, ran + part.infer_s
         job.queued_s, job.infer_s = waited, ran
         return outputs
 
     def gauges(self) -> Gauges:
-        return Gauges(self.batcher.queued_rows, self.batcher.running_rows, self.tuning.threads, self.provider)
+        queued = sum(one.queued_rows for one in self._batchers)
+        running = sum(one.running_rows for one in self._batchers)
+        return Gauges(queued, running, self.tuning.threads, self.provider)
 
 
 class LoadedGraph:
@@ -96,12 +109,16 @@ class LoadedGraph:
         settings: Settings,
         observe: Observer,
         watch: Watch | None = None,
+        second: "LoadedGraph | None" = None,
     ) -> None:
-        """`row` is what it is timed with. Raises BundleError when the graph does not give its golden outputs."""
+        """`row` is what it is timed with; `second` goes on where the bundle has a cascade.
+
+        Raises BundleError when the graph does not give its golden outputs.
+        """
         manifest, graph = bundle.manifest, bundle.manifest.graphs[name]
         inputs, _ = bundle.golden(name)
         for session in sessions:
-            outputs = session.run(inputs)
+            outputs = (answering(bundle, session.run, second.run) if second else session.run)(inputs)
             bundle.check_golden(outputs, name)
             cost_s = costs_s(session.run, row, tuning.max_batch)
         self.gain = size_of(outputs) / size_of(inputs)  # of the golden items
@@ -109,9 +126,9 @@ class LoadedGraph:
             Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None
         )
         self._item = elements(inputs) if graph.axes else 0
-        run = sessions[0].run if len(sessions) == 1 else Pool(sessions).run
+        self.run: Run = sessions[0].run if len(sessions) == 1 else Pool(sessions).run
         self.batcher = Batcher(
-            run if watch is None else watch.watching(run),
+            self.run if watch is None else watch.watching(self.run),
             ThreadPoolExecutor(tuning.instances, thread_name_prefix=f"{manifest.name}-{name}"),
             max_batch=tuning.max_batch,
             max_queue_rows=settings.max_queue_rows,

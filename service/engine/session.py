@@ -15,7 +15,8 @@ from service.engine.device import DEVICE
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime  # noqa: E402
 
-# A graph may name files that hold its weights, which no hash pins: they are looked for where there can be none.
+# A graph may name files that hold its weights. But for the main graph's no hash pins them: they are looked for where
+# there can be none.
 EXTERNAL = "External data"
 ALL_INSIDE = "its weights lie in another file, save it with all of them inside (save_as_external_data=False): "
 LONGEST_REASON = 300  # characters of what ONNX Runtime says
@@ -65,6 +66,7 @@ class Session:
         options = _options(threads, self.many_shapes)
         if shares_arena and providers == [CPU]:
             _share_arena(options)
+        lent = _lend_weights(options, path, bundle.graph)  # until the session is there
         bound = {"gpu_mem_limit": str(gpu_memory)} if gpu_memory else {}
         texts = any(tensor.dtype == "string" for tensor in (*self._graph.inputs, *self._graph.outputs))
         self.captures = providers[0] == CUDA and not texts and not self.many_shapes
@@ -75,6 +77,7 @@ class Session:
                 raise
             self.captures = False  # there is control flow in it, or something that only the CPU can do
             self._session = _open(path, options, providers, bound)
+        del lent
         active = self._session.get_providers()[0]
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
@@ -185,6 +188,15 @@ def _open(
         reason = " ".join(str(error).split())[:LONGEST_REASON]
         advice = ALL_INSIDE if EXTERNAL in reason else ""
         raise BundleError(f"{path} does not load: {advice}{type(error).__name__}: {reason}") from error
+
+
+def _lend_weights(options: onnxruntime.SessionOptions, path: Path, main: Path) -> bytes:
+    """The main graph's file to a graph beside it, whose weights may lie there."""
+    if path == main or main.name.encode() not in path.read_bytes():
+        return b""
+    content = main.read_bytes()
+    options.add_external_initializers_from_files_in_memory([main.name], [content], [len(content)])
+    return content
 
 
 def _options(threads: int, many_shapes: bool) -> onnxruntime.SessionOptions:

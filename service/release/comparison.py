@@ -42,6 +42,8 @@ def compare(served: tuple[Manifest, Arrays], candidate: tuple[Manifest, Arrays])
 def mismatch(served: Manifest, candidate: Manifest) -> str:
     """Why the candidate cannot take the requests of what is served; nothing where it can."""
     for name, graph in served.graphs.items():
+        if served.cascade is not None and name == served.cascade.graph:  # which no request asks for
+            continue
         if name not in candidate.graphs:
             return f"it lacks the graph {name}"
         if _signature(candidate.graphs[name]) != _signature(graph):

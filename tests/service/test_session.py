@@ -60,6 +60,25 @@ def test_weights_in_another_file_are_refused_for_no_hash_pins_them(tmp_path: Pat
         Session(bundle, "cpu", 1)
 
 
+def test_weights_of_a_graph_beside_the_main_one_may_lie_in_its_file(tmp_path: Path) -> None:
+    folder = toys.doubtful(tmp_path)
+    bundle, x = Bundle(folder), np.array([[-1, 2, 0], [-1, 2, 1]], np.float32)
+    second = onnx.load(folder / "second-look.onnx")
+    weights = next(one for one in second.graph.initializer if one.name == "factors")
+    main = (folder / GRAPH).read_bytes()
+    (folder / GRAPH).write_bytes(main + weights.raw_data)
+    for key, value in {"location": GRAPH, "offset": len(main), "length": len(weights.raw_data)}.items():
+        weights.external_data.add(key=key, value=str(value))
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    (folder / "second-look.onnx").write_bytes(second.SerializeToString())
+    found = Session(bundle, "cpu", 1, "second-look").run({"x": x})
+    np.testing.assert_array_equal(found["y"], x * np.array([[-10], [-20]]))
+    (folder / GRAPH).write_bytes(main)
+    with pytest.raises(BundleError, match="does not load"):
+        Session(bundle, "cpu", 1, "second-look")
+
+
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
 def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path: Path, side: str) -> None:
     other = (Tensor(name="other", dtype="float32", shape=("batch", 3)),)
