@@ -6,7 +6,7 @@ has one session with all threads and the batch size of its bundle, or on a GPU t
 """
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter, process_time
@@ -56,6 +56,11 @@ def with_buckets(tuning: Tuning, open_one: Callable[[Tuning], Runnable], inputs:
     choices = {tuple(powers), tuple(powers[::-2][::-1]), (tuning.max_batch,)}
     ways = [tuning.model_copy(update={"buckets": buckets}) for buckets in sorted(choices, key=len)]
     took = [mixed_s(open_one(way), tuning.max_batch, rows_of(inputs)[0]) for way in ways]
+    return first_fast(ways, took)
+
+
+def first_fast(ways: Sequence[Tuning], took: Sequence[float]) -> Tuning:
+    """The first that none of the others is clearly faster than; `took` are seconds."""
     return next(way for way, seconds in zip(ways, took, strict=True) if seconds <= CLEARLY * min(took))
 
 
