@@ -158,6 +158,7 @@ class Pages:
             "default": self._answers(manifest),
             "description": manifest.description,
             "provider": model.provider,
+            "precision": model.precision,
             "loaded": model.loaded is not None,
             "metrics": [metric.model_dump(mode="json") for metric in manifest.metrics],
         }

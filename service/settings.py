@@ -70,6 +70,10 @@ class Settings(BaseModel):
         description="Bytes of the GPU's memory that the sessions of a process may take together; 0: as much as there"
         " is.",
     )
+    precision: Literal["fp32", "tf32", "fp16"] = Field(
+        "fp32",
+        description="Of models whose bundle has measured it (docs/operate); others stay at `fp32`. `tf32` wants a GPU.",
+    )
     threads: int = Field(0, ge=0, le=256, description="Threads of one inference; 0 shares the cpu quota among workers.")
     profile: Path | None = Field(None, description="File that `python -m service tune` wrote.")
     workers: int = Field(

@@ -18,6 +18,7 @@ try:
     from training.export import store
     from training.export.graph import ExportError
     from training.export.parity import Predictor
+    from training.export.precision import PRECISIONS, PROVIDERS, measured
     from training.export.store import committed, export, models_directory
     from training.measures import canvas, evaluation, scenes
     from training.report import card, filters, repeats, table, tabular
@@ -151,6 +152,15 @@ def renew(name: str, promote: bool) -> None:
     if recorded(chosen.hyper_from(made.start)) != made.hyperparameters:
         raise RunError(f"{name} has other hyper-parameters than its bundle: python -m training run {name}")
     _offer(store.renew(chosen, found), promote)
+
+
+def measure_precision(name: str, precision: str, provider: str, promote: bool) -> None:
+    """Measure the committed bundle in a shorter precision, and make a version that may be run in it."""
+    found = measured(recipe.load(name), committed(name), precision, provider)
+    came = found.manifest.precisions[precision]
+    off = ", ".join(f"{output} {card.number(most)}" for output, most in came.difference.items())
+    print(f"{precision}: {card.figure(came.metric)}; furthest from single precision: {off}")
+    _offer(found, promote)
 
 
 def update(name: str, rows: Path, promote: bool) -> None:
@@ -292,6 +302,9 @@ def _parser() -> argparse.ArgumentParser:
     measuring = command(evaluate, "evaluate", "measure a committed bundle again and compare", one, given)
     measuring.add_argument("--part", metavar="PART", help="some of the figures, where the recipe has parts")
     command(renew, "renew", "measure a committed bundle again: a candidate of the same graphs", one, making)
+    shortening = command(measure_precision, "precision", "let a bundle run in a shorter precision", one, making)
+    shortening.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="default fp16")
+    shortening.add_argument("--provider", choices=sorted(PROVIDERS), default="cpu", help="to measure on; default cpu")
     updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")
     importing.add_arguments(command(importing.bring, "import", "make a candidate of anybody's ONNX file"))

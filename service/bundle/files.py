@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service.bundle.manifest import GOLDEN as GOLDEN
-from service.bundle.manifest import Manifest, Tolerance
+from service.bundle.manifest import Manifest, Precision, Tolerance
 from service.bundle.record import NAME, VERSION, Arrays
 from service.bundle.signature import MAIN
 
 MANIFEST, GRAPH, CARD = "bundle.json", "model.onnx", "card.md"
 CURRENT, DEFAULTS, RELEASES, ROLLOUT = "CURRENT", "DEFAULTS", "RELEASES", "ROLLOUT"
 MOST_POINTER, MOST_MANIFEST, MOST_CARD, MOST_ASSET = 1024, 16 * 2**20, 16 * 2**20, 64 * 2**20  # bytes
+SINGLE = "fp32"  # the precision of every graph
+MARGIN = 2  # times the greatest difference that was measured, for another device rounds otherwise
 MOST_PICTURE = 4 * 2**20  # bytes
 
 
@@ -79,6 +81,14 @@ class Bundle:
     def graph_file(self, name: str) -> Path:
         return self.path / self.manifest.graphs[name].file
 
+    def file_in(self, graph: str, precision: str) -> Path:
+        """The graph's file that computes in this precision."""
+        measured = self._measured(graph, precision)
+        return self.path / measured.file if measured and measured.file else self.graph_file(graph)
+
+    def _measured(self, graph: str, precision: str) -> Precision | None:
+        return self.manifest.precisions.get(precision) if graph == MAIN else None
+
     def asset(self, name: str) -> bytes:
         return read_bounded(self.path / self.manifest.assets[name].file, MOST_ASSET)
 
@@ -121,15 +131,22 @@ class Bundle:
             }
         return inputs, outputs
 
-    def check_golden(self, outputs: Arrays, graph: str = MAIN) -> None:
-        """Raise BundleError for outputs that are not the golden ones within the tolerance, or not as declared."""
-        tolerance, declared = self.manifest.tolerance, self.manifest.graphs[graph]
+    def check_golden(self, outputs: Arrays, graph: str = MAIN, precision: str = SINGLE) -> None:
+        """Raise BundleError for outputs that are not the golden ones within the tolerance, or not as declared.
+
+        In a shorter precision they may lie further away, by as much as it was measured to take.
+        """
+        declared, measured = self.manifest.graphs[graph], self._measured(graph, precision)
+        further = measured.difference if measured else {}
         for tensor in declared.outputs:
             if not tensor.fits(shape := outputs[tensor.name].shape):
                 raise BundleError(
                     f"{self.graph_file(graph)} gives {tensor.name} {list(shape)}, not {list(tensor.shape)}"
                 )
         for name, expected in self.golden(graph)[1].items():
+            tolerance = self.manifest.tolerance
+            if name in further:
+                tolerance = tolerance.model_copy(update={"atol": tolerance.atol + MARGIN * further[name]})
             if difference := _difference(outputs[name], expected, tolerance):
                 raise BundleError(f"{self.path} does not reproduce its golden output {name!r}: {difference}")
 

@@ -1,11 +1,11 @@
 """The manifest, `bundle.json`: what a model is, what it takes and gives, where it comes from and how good it is."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from service.bundle.cascade import Cascade
-from service.bundle.record import Family, Name, Record, Sha256, Version
+from service.bundle.record import Family, FileName, Name, Record, Sha256, Version
 from service.bundle.signature import BATCH, MAIN, Asset, Axis, Graph, Tensor
 from service.bundle.specs import TaskSpec
 
@@ -88,6 +88,20 @@ class Tolerance(Record):
     rtol: float = 1e-4
 
 
+class Precision(Record):
+    """What the main graph comes to in a shorter arithmetic, as the recipe's evaluation measured it.
+
+    `metric` is the headline figure under it, `difference` the greatest from single precision, by output, over all that
+    was evaluated. `file` is the graph that computes so; without one it is a setting of the provider.
+    """
+
+    provider: str
+    device: str
+    metric: Metric
+    difference: dict[str, Annotated[float, Field(ge=0)]]
+    file: FileName | None = None
+
+
 class Manifest(Record):
     """`graphs` by name, of which `main` answers, in a `cascade` with a second one; `axes` by the name that tensors call
     them; `sha256` by file."""
@@ -108,6 +122,7 @@ class Manifest(Record):
     provenance: Provenance
     metrics: tuple[Metric, ...] = Field(min_length=1)
     reference: tuple[Histogram, ...] = ()
+    precisions: dict[Annotated[str, Field(pattern="^(tf32|fp16)$")], Precision] = {}
 
     @property
     def identity(self) -> dict[str, str]:
@@ -151,6 +166,7 @@ class Manifest(Record):
     @model_validator(mode="after")
     def _hashes_present(self) -> Self:
         files = {GOLDEN} | {one.file for one in self.graphs.values()} | {one.file for one in self.assets.values()}
+        files |= {one.file for one in self.precisions.values() if one.file}
         if missing := files - self.sha256.keys():
             raise ValueError(f"sha256 lacks {', '.join(sorted(missing))}")
         return self

@@ -13,6 +13,7 @@ residents      which models are in memory
 repository     the models that are served, followed on disk
 unloaded       the models that an operator has unloaded
 trial          a new version, tried in a process of its own
+precision      in which precision a model runs
 profile        how each model is run on this machine
 tune           what of that is fastest
 """

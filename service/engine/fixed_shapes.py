@@ -14,6 +14,7 @@ import numpy as np
 from service.bundle import MAIN, Arrays, Bundle, repeat_rows, rows_of
 from service.engine.costs import batch_sizes
 from service.engine.device_memory import share_of
+from service.engine.precision import precision_of
 from service.engine.profile import Tuning
 from service.engine.session import Session
 from service.settings import Settings
@@ -27,6 +28,9 @@ class Runnable(Protocol):
     @property
     def provider(self) -> str: ...
 
+    @property
+    def precision(self) -> str: ...
+
     def run(self, inputs: Arrays) -> Arrays: ...
 
 
@@ -38,7 +42,7 @@ class FixedShapes:
         each = runners if len(runners) > 1 else [runners[0]] * len(buckets)
         self._runners = dict(zip(buckets, each, strict=True))
         self._largest = buckets[-1]
-        self.provider = runners[0].provider
+        self.provider, self.precision = runners[0].provider, runners[0].precision
 
     def run(self, inputs: Arrays) -> Arrays:
         """More rows than the largest bucket has are run one part after the other."""
@@ -85,8 +89,8 @@ def open_runnable(bundle: Bundle, settings: Settings, tuning: Tuning, graph: str
     """A session, on a GPU behind buckets. Raises what `Session` raises."""
 
     def open_session() -> Session:
-        memory = share_of(bundle, settings, graph)
-        return Session(bundle, settings.provider, tuning.threads, graph, gpu_memory=memory)
+        memory, precision = share_of(bundle, settings, graph), precision_of(bundle.manifest, settings, graph)
+        return Session(bundle, settings.provider, tuning.threads, graph, gpu_memory=memory, precision=precision)
 
     session = open_session()
     if not session.on_device:

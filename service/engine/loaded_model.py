@@ -11,6 +11,7 @@ from service.engine.costs import costs_s, fastest_row, seconds_of
 from service.engine.device_memory import largest_item
 from service.engine.fixed_shapes import Runnable, open_runnable
 from service.engine.padding import Padding
+from service.engine.precision import why_not
 from service.engine.profile import ON_DEVICE, Profile, Tuning, usual
 from service.engine.session import provider_of
 from service.metrics import Gauges, ModelMetrics
@@ -35,7 +36,9 @@ class LoadedModel:
         Raises BundleError or ProviderError. Takes seconds: call it in a thread.
         """
         self.tuning, sessions, row = start_sessions(bundle, settings, profile)
-        self.provider, cascade = sessions[0].provider, bundle.manifest.cascade
+        self.provider, self.precision = sessions[0].provider, sessions[0].precision
+        self.objection = why_not(bundle.manifest, settings, self.precision)
+        cascade = bundle.manifest.cascade
         again = cascade.graph if cascade else None
         self.graphs = {
             name: self._beside(bundle, name, settings, metrics.batch_again if name == again else _unobserved)
@@ -119,7 +122,7 @@ class LoadedGraph:
         inputs, _ = bundle.golden(name)
         for session in sessions:
             outputs = (answering(bundle, session.run, second.run) if second else session.run)(inputs)
-            bundle.check_golden(outputs, name)
+            bundle.check_golden(outputs, name, session.precision)
             cost_s = costs_s(session.run, row, tuning.max_batch)
         self.gain = size_of(outputs) / size_of(inputs)  # of the golden items
         self._padding = (

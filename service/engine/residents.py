@@ -114,7 +114,10 @@ def _exchange(gone: list[LoadedModel], model: ServedModel) -> LoadedModel:
     give_back_now()  # what the graph's optimisation took
     seconds, megabytes = perf_counter() - started, model.size / 1e6
     name, version = model.manifest.name, model.manifest.version
-    log.info("%s %s ready on %s in %.2f s, %.1f MB", name, version, loaded.provider, seconds, megabytes)
+    where = f"{loaded.provider} in {loaded.precision}"
+    log.info("%s %s ready on %s in %.2f s, %.1f MB", name, version, where, seconds, megabytes)
+    if loaded.objection:
+        log.warning("%s %s stays at %s: %s", name, version, loaded.precision, loaded.objection)
     return loaded
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from service.bundle import Arrays, Bundle, BundleError
 from service.engine.batcher import Job
 from service.engine.loaded_model import LoadedModel
+from service.engine.precision import precision_of
 from service.engine.profile import Profile
 from service.engine.session import ProviderError, provider_of
 from service.metrics import Metrics
@@ -54,6 +55,11 @@ class ServedModel:
     def provider(self) -> str:
         """Where it runs, or will as far as is known."""
         return provider_of(self._settings.provider) if self.loaded is None else self.loaded.provider
+
+    @property
+    def precision(self) -> str:
+        """In which it runs, or will as far as is known."""
+        return precision_of(self.manifest, self._settings) if self.loaded is None else self.loaded.precision
 
     def use(self) -> LoadedModel | None:
         """Its graphs, for a request, where they are in memory."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle import MAIN, Arrays, Bundle, BundleError, Graph
+from service.bundle import MAIN, SINGLE, Arrays, Bundle, BundleError, Graph
 from service.engine.device import DEVICE
 
 # onnxruntime would report its use to its maker; it has to be told not to before it is imported.
@@ -26,6 +26,7 @@ ASKED = {"cpu": CPU, "cuda": CUDA, "auto": CUDA}
 # TF32 misses golden outputs by its short mantissa, and an exhaustive search for the fastest convolution, the default,
 # holds up the first batch of every new shape.
 OPTIONS = {CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
+TF32 = "tf32"
 CAPTURED = {"enable_cuda_graph": "1"}
 # The least that ONNX Runtime tells, by the level of our log. Its own INFO has a line for every step of a graph's
 # optimisation.
@@ -53,35 +54,41 @@ class Session:
         graph: str = MAIN,
         shares_arena: bool = True,
         gpu_memory: int = 0,
+        precision: str = SINGLE,
     ) -> None:
-        """Of one of the bundle's graphs. What it needs while it runs comes from the one arena of all that share it.
+        """Of one of the bundle's graphs, in a precision that the bundle has measured.
+
+        What it needs while it runs comes from the one arena of all that share it.
 
         On a GPU it takes at most `gpu_memory` bytes there; 0: as much as there is. Raises BundleError when the graph
         does not load or does not fit its manifest, ProviderError when the provider that was asked for is not there; for
         `auto` that is no error.
         """
-        path, self._graph = bundle.graph_file(graph), bundle.manifest.graphs[graph]
+        path, self._graph = bundle.file_in(graph, precision), bundle.manifest.graphs[graph]
         self.many_shapes = any(not bundle.manifest.axes[axis].buckets for axis in self._graph.axes)
         providers = providers_of(provider)
         options = _options(threads, self.many_shapes)
         if shares_arena and providers == [CPU]:
             _share_arena(options)
         lent = _lend_weights(options, path, bundle.graph)  # until the session is there
-        bound = {"gpu_mem_limit": str(gpu_memory)} if gpu_memory else {}
+        of_cuda = {"gpu_mem_limit": str(gpu_memory)} if gpu_memory else {}
+        if precision == TF32:
+            of_cuda |= {"use_tf32": "1"}
         texts = any(tensor.dtype == "string" for tensor in (*self._graph.inputs, *self._graph.outputs))
         self.captures = providers[0] == CUDA and not texts and not self.many_shapes
         try:
-            self._session = _open(path, options, providers, bound | CAPTURED if self.captures else bound)
+            self._session = _open(path, options, providers, of_cuda | CAPTURED if self.captures else of_cuda)
         except BundleError:
             if not self.captures:
                 raise
             self.captures = False  # there is control flow in it, or something that only the CPU can do
-            self._session = _open(path, options, providers, bound)
+            self._session = _open(path, options, providers, of_cuda)
         del lent
         active = self._session.get_providers()[0]
         if active != providers[0] and provider != "auto":
             raise ProviderError(f"{providers[0]} was asked for and did not start: check its driver and libraries")
         self.provider = SHORT.get(active, active)
+        self.precision = precision if precision != TF32 or active == CUDA else SINGLE
         self._run_options = _giving_back() if self.many_shapes and active == CPU else None
         # Past a layer in Python that checks for each run what does not change.
         self._run = getattr(self._session, "_sess", self._session).run

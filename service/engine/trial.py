@@ -31,7 +31,7 @@ class Trials:
     """Verdicts on versions, by a key that changes with their files."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._seconds = settings.trial_s
+        self._seconds, self._precision = settings.trial_s, settings.precision
         self._bytes = max(LEAST, memory_limit() // settings.processes)  # more would be too much for a worker, too
         self._metrics = metrics
         self._verdicts: dict[str, Verdict] = {}
@@ -75,6 +75,7 @@ class Trials:
             "service.engine.trial_process",
             str(self._seconds),
             str(self._bytes),
+            self._precision,
             *map(str, folders),
         ]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))

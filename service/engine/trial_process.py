@@ -1,6 +1,6 @@
 """The process that tries versions: each is loaded and run within bounds, before any worker does it.
 
-python -m service.engine.trial_process SECONDS BYTES FOLDER...    a line of JSON for each, its verdict
+python -m service.engine.trial_process SECONDS BYTES PRECISION FOLDER...    a line of JSON for each, its verdict
 """
 
 import json
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     size: int = 0
 
 
-def main(seconds: str, size: str, *folders: str) -> None:
+def main(seconds: str, size: str, precision: str, *folders: str) -> None:
     """An alarm ends this process, whatever runs, and the kernel takes it first when memory is short."""
     signal.setitimer(signal.ITIMER_REAL, float(seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -36,13 +36,13 @@ def main(seconds: str, size: str, *folders: str) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     for folder in folders:
         signal.setitimer(signal.ITIMER_REAL, float(seconds))
-        print(json.dumps(_verdict(Path(folder), int(size))), flush=True)
+        print(json.dumps(_verdict(Path(folder), int(size), precision)), flush=True)
 
 
-def _verdict(folder: Path, most: int) -> Verdict:
+def _verdict(folder: Path, most: int, precision: str) -> Verdict:
     """`most` is the bytes that there are."""
     try:
-        return Verdict("", _try(folder))
+        return Verdict("", _try(folder, precision))
     except BundleError as error:
         reason = str(error)
     except Exception as error:
@@ -52,7 +52,7 @@ def _verdict(folder: Path, most: int) -> Verdict:
     return Verdict(reason)
 
 
-def _try(folder: Path) -> int:
+def _try(folder: Path, precision: str) -> int:
     """Golden inputs, and the largest batch, of each graph; the bytes that its sessions take before they run.
 
     What a cascade answers is golden, and not what its main graph gives.
@@ -62,12 +62,13 @@ def _try(folder: Path) -> int:
     for name, graph in bundle.manifest.graphs.items():
         inputs, _ = bundle.golden(name)
         before = held()
-        session = Session(bundle, "cpu", 1, name, shares_arena=False)  # which would keep what an earlier one needed
+        # In an arena of its own: a shared one would keep what an earlier session needed.
+        session = Session(bundle, "cpu", 1, name, shares_arena=False, precision=precision)
         size += held() - before
         if cascade and name in (MAIN, cascade.graph):
             halves[name] = session
         if cascade is None or name != MAIN:
-            bundle.check_golden(session.run(inputs), name)
+            bundle.check_golden(session.run(inputs), name, session.precision)
         session.run(repeat_rows(rows_of(inputs)[0], graph.max_batch))
     if cascade:
         run = answering(bundle, halves[MAIN].run, halves[cascade.graph].run)

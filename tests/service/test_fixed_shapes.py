@@ -23,7 +23,8 @@ class Counting:
     """A session that remembers the shapes that it met."""
 
     def __init__(self, session: Session, slow: bool = False) -> None:
-        self.session, self.slow, self.provider = session, slow, session.provider
+        self.session, self.slow = session, slow
+        self.provider, self.precision = session.provider, session.precision
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, inputs: Arrays) -> Arrays:

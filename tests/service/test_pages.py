@@ -25,6 +25,7 @@ def test_models_are_listed_with_version_provider_and_figures(lane: Here) -> None
     assert models["toy-ct"]["version"] == "1"
     assert models["toy-ct"]["kind"] == "ct-denoising"
     assert models["toy-ct"]["provider"] == "cpu"
+    assert models["toy-ct"]["precision"] == "fp32"
     assert models["toy-ct"]["metrics"][0]["name"] == "accuracy"
 
 

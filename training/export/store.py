@@ -149,7 +149,7 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
         metrics=evaluation.metrics,
         reference=(*evaluation.reference, *outputs_reference(recipe, predict)),
     )
-    _describe(stage, recipe, manifest)
+    describe(stage, recipe, manifest)
     return manifest
 
 
@@ -170,7 +170,7 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
             "reference": (*evaluation.reference, *outputs_reference(recipe, predict)),
         }
     )
-    _describe(stage, recipe, manifest)
+    describe(stage, recipe, manifest)
     return manifest
 
 
@@ -192,9 +192,10 @@ def _fill_learned(stage: Path, recipe: Recipe[Any], before: Bundle, rows: Path) 
             "assets": assets,
             "provenance": _updated(recipe, before.manifest, rows),
             "metrics": learned.evaluation.metrics,
+            "precisions": {},
         }
     )
-    _describe(stage, recipe, manifest)
+    describe(stage, recipe, manifest)
     return manifest
 
 
@@ -248,7 +249,7 @@ def _write_pictures(stage: Path, drawn: dict[str, bytes]) -> None:
         (stage / f"{stem}.png").write_bytes(png)
 
 
-def _describe(stage: Path, recipe: Recipe[Any], manifest: Manifest) -> None:
+def describe(stage: Path, recipe: Recipe[Any], manifest: Manifest) -> None:
     """Write the manifest, and the card that tells of it; beside data from outside also what was found in it."""
     bundle.write_manifest(stage, manifest)
     if recipe.data:

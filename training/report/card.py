@@ -22,6 +22,7 @@ def render(manifest: Manifest, about: str, pictures: Sequence[str], repeats: Rep
         table(("figure", "value", "95 % interval", "samples", "split", ""), [_metric_row(m) for m in manifest.metrics]),
         *(f"![{caption(picture)}]({picture})" for picture in pictures),
         *(["## Repeated", repeated(repeats)] if repeats else []),
+        *(["## In a shorter precision", shortened(manifest)] if manifest.precisions else []),
         "## What goes in and out",
         table(
             ("tensor", "type", "unit", "range", ""),
@@ -68,6 +69,19 @@ def repeated(repeats: Repeats) -> str:
     return "\n\n".join(lines)
 
 
+def shortened(manifest: Manifest) -> str:
+    """What comes of the headline figure where `QUARTET_PRECISION` shortens the arithmetic, as Markdown."""
+    head = "precision", "figure", "95 % interval", "samples", "furthest from single precision, by output", "measured on"
+    rows = []
+    for name, one in manifest.precisions.items():
+        off = ", ".join(f"`{output}` {number(most)}" for output, most in one.difference.items())
+        where = one.provider if one.device == one.provider else f"{one.provider}, {one.device}"
+        metric = one.metric
+        figures = f"{metric.name} **{number(metric.value)}**{_unit(metric)}", _interval(metric), f"{metric.count:,}"
+        rows.append((name, *figures, off, where))
+    return table(head, rows)
+
+
 def caption(picture: str) -> str:
     return Path(picture).stem.replace("-", " ").capitalize()
 
@@ -89,9 +103,12 @@ def number(value: float) -> str:
 
 
 def _metric_row(metric: Metric) -> tuple[str, ...]:
-    interval = f"{number(metric.low)} to {number(metric.high)}"
     value = f"**{number(metric.value)}**{_unit(metric)}"
-    return metric.name, value, interval, f"{metric.count:,}", metric.split, metric.description
+    return metric.name, value, _interval(metric), f"{metric.count:,}", metric.split, metric.description
+
+
+def _interval(metric: Metric) -> str:
+    return f"{number(metric.low)} to {number(metric.high)}"
 
 
 def _tensor_row(side: str, tensor: Tensor) -> tuple[str, ...]:
