@@ -9,6 +9,7 @@ from service.bundle import Tokeniser
 from training import data
 from training.kinds import texts
 from training.recipes.sequence.spam import SetOfWords
+from training.recipes.sequence.spam_recurrent import rated, stretches
 
 TOKENISER = Tokeniser(pattern=r"\w+", most=4)
 
@@ -46,6 +47,23 @@ def test_parts_of_scores_add_up_to_probabilities() -> None:
     probabilities, parts_BKW = texts.Served(network, "abc")(torch.tensor([[2, 3, 4], [2, 0, 0]]))
     assert torch.allclose(probabilities, (parts_BKW.sum(2) + network.bias).softmax(1))
     assert torch.allclose(parts_BKW.sum(1), torch.zeros(2, 3), atol=1e-6)
+
+
+def test_a_word_is_rated_by_how_much_commoner_it_is_in_one_class() -> None:
+    """Of three ham and one spam text; 2 is in all of them, 3 in the spam alone, twice, and 4 in no text."""
+    identifiers = torch.tensor([[2, 0, 0], [2, 0, 0], [2, 0, 0], [2, 3, 3]])
+    ratings = rated(identifiers, torch.tensor([0, 0, 0, 1]), 5)
+    odds = torch.tensor([(2 / 3) / (4 / 5), (2 / 3) / (1 / 5), (1 / 3) / (1 / 5)])
+    torch.testing.assert_close(ratings[2:, 0], odds.log() / 2)
+    assert not ratings[:2].any()
+
+
+def test_a_stretch_is_so_many_words_of_a_text_in_their_order() -> None:
+    texts_BW = torch.tensor([[2, 3, 4, 5, 6], [7, 8, 0, 0, 0], [2, 3, 4, 0, 0]])
+    seen = torch.stack([stretches(texts_BW, 3) for _ in range(50)])
+    assert {tuple(row) for row in seen[:, 0].tolist()} == {(2, 3, 4), (3, 4, 5), (4, 5, 6)}
+    assert {tuple(row) for row in seen[:, 1].tolist()} == {(7, 8, 0)}
+    assert {tuple(row) for row in seen[:, 2].tolist()} == {(2, 3, 4)}
 
 
 @pytest.mark.parametrize("split", [data.snippets(), data.mails(300)], ids=["snippets", "mails"])

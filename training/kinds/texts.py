@@ -28,6 +28,7 @@ from training.given import texts as given
 from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.measures.paired import Rows, classes
+from training.networks.reader import PADDING
 from training.recipe import Recipe
 from training.report import pictures
 from training.run import Run
@@ -35,7 +36,7 @@ from training.schedule import one_cycle, running_average
 
 # B batch, W words, E numbers of an embedding, K labels
 
-PADDING, UNKNOWN, FIRST = 0, 1, 2  # identifiers
+UNKNOWN, FIRST = PADDING + 1, PADDING + 2  # identifiers
 WEIGHTIEST = 3  # words, taken away to see whether they mattered
 REGULARISATIONS = 0.3, 1.0, 3.0, 10.0, 30.0
 
@@ -112,9 +113,16 @@ def identifiers_of(texts: Sequence[Sequence[str]], vocabulary: Sequence[str]) ->
 
 
 def fit(
-    run: Run[Any], network: nn.Module, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]
+    run: Run[Any],
+    network: nn.Module,
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    view: Callable[[Tensor], Tensor] = lambda identifiers_BW: identifiers_BW,
 ) -> nn.Module:
-    """Train `network` on identifiers [N, W] and how probable each label is [N, K]; the average of its weights."""
+    """Train `network` on identifiers [N, W] and how probable each label is [N, K]; the average of its weights.
+
+    `view` is what it reads of a batch in training.
+    """
     hyper: Hyper = run.hyper
     (seen, wanted), (held, label) = ([tensor.to(run.device) for tensor in pair] for pair in (train, validation))
     network = network.to(run.device)
@@ -125,7 +133,7 @@ def fit(
         network.train()
         losses = []
         for identifiers_BW, wanted_BK in run.batches(seen, wanted, size=hyper.batch):
-            loss = F.cross_entropy(scores_of(network, identifiers_BW), wanted_BK)
+            loss = F.cross_entropy(scores_of(network, view(identifiers_BW)), wanted_BK)
             run.step(loss, optimizer)
             scheduler.step()
             average.update_parameters(network)

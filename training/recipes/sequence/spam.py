@@ -15,15 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import TextClassification, Tokeniser
 from training.data import mails
 from training.kinds import texts
+from training.kinds.mails import TASK, TOKENISER, recipe
+from training.networks.reader import PADDING
 from training.run import Run
 
 # B batch, W words, V vocabulary, K labels
-
-TOKENISER = Tokeniser(pattern=r"\w+(?:'\w+)*|[!$%?]", most=4096)
-TASK = TextClassification(labels=("ham", "spam"), tokeniser=TOKENISER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +41,7 @@ class SetOfWords(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(TASK.labels)))
 
     def forward(self, identifiers_BW: Tensor) -> Tensor:
-        is_word_BW = (identifiers_BW != texts.PADDING).to(self.weight.dtype)
+        is_word_BW = (identifiers_BW != PADDING).to(self.weight.dtype)
         places_BV = is_word_BW.new_zeros(len(identifiers_BW), len(self.weight))
         places_BV = places_BV.scatter_add(1, identifiers_BW, is_word_BW)
         share_BW = is_word_BW / places_BV.gather(1, identifiers_BW).clamp(min=1)
@@ -65,15 +63,8 @@ def train(run: Run[Hyper]) -> nn.Module:
     return texts.Served(network, vocabulary)
 
 
-RECIPE = texts.recipe(
-    mails,
-    TASK,
-    (64, 256, 1024, 4096),
+RECIPE = recipe(
     description="Says whether an e-mail is spam, and which words made it so.",
     hyper=Hyper(),
-    sources=("spam-assassin",),
     train=train,
-    examples=lambda: texts.examples(lambda: mails(100), TOKENISER),
-    trial={"most": 200},
-    source_figure="none",
 )

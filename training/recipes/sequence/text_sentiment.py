@@ -15,16 +15,13 @@ Limits: English; it was measured on sentences of film reviews of 2000 or so.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch import nn
 
 from service.bundle import TextClassification, Tokeniser
 from training.data import rated_words, snippets
 from training.kinds import texts
-from training.networks.recurrent import Recurrent
+from training.networks.reader import Reader
 from training.run import Run
-
-# B batch, W words, E numbers of an embedding, K labels
 
 TOKENISER = Tokeniser(pattern=r"\w+(?:'\w+)*|[^\w\s]", most=512)
 TASK = TextClassification(labels=("negative", "positive"), longest=10_000, tokeniser=TOKENISER)
@@ -43,42 +40,6 @@ class Hyper(texts.Hyper):
     sharpness: float = 1.5
 
 
-class Reader(nn.Module):
-    """Identifiers [B, W] to parts of the scores [B, W, K]. `ratings` [V, 2] are of words, and whether there is one."""
-
-    ratings: Tensor
-
-    def __init__(self, ratings: Tensor, hyper: Hyper) -> None:
-        super().__init__()
-        self.register_buffer("ratings", ratings.half())
-        self.embedding = nn.Embedding(len(ratings), hyper.embedding)
-        nn.init.normal_(self.embedding.weight, std=0.1)
-        sizes = [hyper.embedding + 2, *[2 * hyper.width] * hyper.layers]
-        self.layers = nn.ModuleList(
-            Recurrent("lstm", size, hyper.width, both_ways=True, dropout=hyper.dropout) for size in sizes[:-1]
-        )
-        self.attention, self.says = nn.Linear(sizes[-1], 1), nn.Linear(sizes[-1], len(TASK.labels), bias=False)
-        self.bias = nn.Parameter(torch.zeros(len(TASK.labels)))
-        self.dropout, self.hidden_words = hyper.dropout, hyper.hidden_words
-
-    def forward(self, identifiers_BW: Tensor) -> Tensor:
-        is_word_BW = identifiers_BW != texts.PADDING
-        length_B = is_word_BW.sum(1).clamp(min=1)
-        x_BWE = self.embedding(identifiers_BW).float()
-        x_BWE = torch.cat([x_BWE, self.ratings[identifiers_BW].float()], 2)
-        if self.training:
-            x_BWE = x_BWE * F.dropout(torch.ones_like(x_BWE[:, :, :1]), self.hidden_words)
-        x_BWE = self._hidden(x_BWE)
-        for layer in self.layers:
-            x_BWE = self._hidden(layer(x_BWE, length_B)[0])
-        looked_at_BW = self.attention(x_BWE)[:, :, 0].masked_fill(~is_word_BW, -1e4).softmax(1)
-        parts_BWK: Tensor = looked_at_BW[:, :, None] * self.says(x_BWE) * is_word_BW[:, :, None]
-        return parts_BWK
-
-    def _hidden(self, x_BWE: Tensor) -> Tensor:
-        return x_BWE * F.dropout(torch.ones_like(x_BWE[:, :1]), self.dropout) if self.training else x_BWE
-
-
 def train(run: Run[Hyper]) -> nn.Module:
     hyper, split = run.hyper, snippets()
     words = texts.split_of(TOKENISER, split.train.texts[: hyper.most])
@@ -91,7 +52,16 @@ def train(run: Run[Hyper]) -> nn.Module:
     held = texts.split_of(TOKENISER, split.validation.texts[: hyper.most])
     network = texts.fit(
         run,
-        Reader(ratings, hyper),
+        Reader(
+            "lstm",
+            ratings,
+            len(TASK.labels),
+            embedding=hyper.embedding,
+            width=hyper.width,
+            layers=hyper.layers,
+            dropout=hyper.dropout,
+            hidden_words=hyper.hidden_words,
+        ),
         (texts.identifiers_of(words, vocabulary), torch.stack([1 - positive_N, positive_N], 1)),
         (texts.identifiers_of(held, vocabulary), torch.from_numpy(split.validation.labels[: hyper.most])),
     )
