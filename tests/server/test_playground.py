@@ -1,4 +1,4 @@
-"""The playground: what is sent of it. `test_browser.py` has what a person does with it."""
+"""The playground: what is sent of it. The tests of `test_browser*.py` have what a person does with it."""
 
 import re
 from pathlib import Path

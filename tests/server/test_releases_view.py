@@ -10,9 +10,7 @@ from service.bundle import write_current
 from service.release import Release
 from tests import toys
 from tests.conftest import Running
-from tests.server.test_browser import SIZES, browser, opened
-
-__all__ = ["browser"]  # a fixture
+from tests.server.browsing import SIZES, opened
 
 NAME, TOKEN = "toy-digits", "a token of an admin"
 
