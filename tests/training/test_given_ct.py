@@ -1,11 +1,13 @@
 """CT slices from outside: which are taken, on which side, and what is said of those that are not."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
@@ -14,6 +16,7 @@ from training import recipe
 from training.data import DataError, given
 from training.given.sides import SIDES, fingerprint, side_of
 from training.images import ct_pairs
+from training.run import Run
 
 SLICES = 6  # of each patient
 Change = Callable[[Dataset], object]
@@ -78,6 +81,27 @@ def test_a_scanner_is_simulated_over_slices_from_outside(chests: Path) -> None:
     assert found.data
     pairs = ct_pairs.make(found.data.value[0], found.hyper.training(2 * SLICES), 1, seed=1)
     assert pairs.noise.float().std() > 1
+
+
+def test_noisy_slices_are_learned_from_by_the_noise_that_they_have(
+    chests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path / "runs"))
+    (chests / "schema.json").write_text('{"noisy": true}')
+    found = recipe.load("ct-denoiser", chests)
+    assert found.data
+    assert all(volume.noisy for volume in found.data.value)
+    assert (found.hyper.edges, found.hyper.lesions) == (0, 0), "what is lost of them is told by the truth alone"
+    trial = replace(found.hyper, **found.trial | found.data.hyper | {"early_epochs": 0, "epochs": 1, "sets": 1})
+    module = found.train(Run("own", trial, max_steps=1)).eval()
+
+    def predict(inputs: Any) -> Any:
+        with torch.no_grad():
+            return {"denoised": module(torch.from_numpy(inputs["slice"])).numpy()}
+
+    (gain,) = found.parts["patient"](predict, trial)
+    assert gain.name == "PSNR gain, own noise"
+    assert not found.parts["spacings"](predict, trial), "there is no truth"
 
 
 def test_finer_pixels_are_laid_on_the_grid_of_the_coarsest(chests: Path) -> None:

@@ -17,11 +17,13 @@ from training.data.store import fetch
 @dataclass(frozen=True)
 class Volume:
     """`hu` int16 [slices, rows, columns] in Hounsfield units, from feet to head; a row runs from the patient's right
-    to left, rows from front to back. `spacing` in mm along the same axes."""
+    to left, rows from front to back. `spacing` in mm along the same axes. What is `noisy` has the noise that is to be
+    taken out, and is no truth."""
 
     patient: str
     hu: NDArray[np.int16]
     spacing: tuple[float, float, float]
+    noisy: bool = False
 
 
 @replaceable

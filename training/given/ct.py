@@ -2,7 +2,8 @@
 test/.
 
 What the service takes is taken here, if it says how large its pixels are and that it is axial: simulated noise needs
-both. All about one patient is on one side. Complaints name files, and quote nothing of what they hold.
+both. Slices that the schema calls noisy are learned from by their own noise, in place of a simulated one. All about one
+patient is on one side. Complaints name files, and quote nothing of what they hold.
 """
 
 import math
@@ -31,6 +32,7 @@ LIMITS = Limits(max_rows=4096, max_pixels=2**28)
 LEAST_PIXELS, LEAST_MM = 384, 240.0  # each way: coarser slices are made of them, and parts are cut out of those
 VALIDATING = 6  # slices, as many as the recipe's own
 AIR_HU = -1024
+OWN_NOISE = {"edges": 0.0, "lesions": 0.0, "sets": 120}  # hyper-parameters: nothing is known of what is clean
 NEAR = 0.99  # spacings as like as that are the same
 
 
@@ -53,7 +55,7 @@ def folder(recipe: Recipe[Any], path: Path) -> Given:
     above = [one.file.relative_to(path).parts[0].lower() for one in slices]
     told = above if {*above} & {*SIDES, *ALIAS} else None
     sides = split(keys, [one.whom for one in slices], told, report)
-    grid_mm = _grid(slices, report)
+    grid_mm = _grid(slices, report, schema.noisy)
     validating = np.flatnonzero(sides == VALIDATION)
     for side, least in ((VALIDATION, VALIDATING), (TEST, VALIDATING)):
         if 0 < (sides == side).sum() < least:
@@ -62,8 +64,9 @@ def folder(recipe: Recipe[Any], path: Path) -> Given:
     chosen = validating[np.linspace(0, len(validating) - 1, VALIDATING).astype(int)]
 
     def volume(name: str, rows: Any) -> Volume:
-        laid = np.stack([_on_grid(slices[row], grid_mm) for row in rows])
-        return Volume(name, laid, (math.nan, grid_mm, grid_mm))  # slices of many series have no one distance
+        laid = np.stack([slices[row].hu if schema.noisy else _on_grid(slices[row], grid_mm) for row in rows])
+        spacing = math.nan, grid_mm, grid_mm  # slices of many series have no one distance
+        return Volume(name, laid, spacing, schema.noisy)
 
     first = volume("given", [*chosen, *np.flatnonzero(sides == TRAIN)])
     return Given(
@@ -72,7 +75,7 @@ def folder(recipe: Recipe[Any], path: Path) -> Given:
         reader=chest_ct.__name__,
         value=(first, volume("held out", np.flatnonzero(sides == TEST))),
         report=text,
-        hyper={"validation": (0, VALIDATING), "gap": 0},
+        hyper={"validation": (0, VALIDATING), "gap": 0} | (OWN_NOISE if schema.noisy else {}),
     )
 
 
@@ -129,8 +132,9 @@ def _slices(file: Path, image: Image) -> Iterator[Slice]:
         yield Slice(file, whom, (whom, fingerprint(series.encode()), height_mm + number), stored, frame.spacing_mm[1])
 
 
-def _grid(slices: list[Slice], report: Report) -> float:
-    """The coarsest pixels there are, in mm: all slices are laid on a grid of those."""
+def _grid(slices: list[Slice], report: Report, noisy: bool) -> float:
+    """The coarsest pixels there are, in mm: all slices are laid on a grid of those, but `noisy` ones, whose noise would
+    change its kind."""
     for row, one in enumerate(slices):
         if one.hu.shape != slices[0].hu.shape:
             report.wrong(row, f"has another number of pixels than {report.where(0)}")
@@ -138,7 +142,8 @@ def _grid(slices: list[Slice], report: Report) -> float:
     if len(slices[0].hu) * coarsest < LEAST_MM:
         report.errors.append(f"no slice shows {LEAST_MM:g} mm each way: wider ones are needed")
     if finest < NEAR * coarsest:
-        report.doubts.append(f"pixels are {finest:g} to {coarsest:g} mm wide; all are laid on a grid of the coarsest")
+        done = "noise is taken to be of one kind in all" if noisy else "all are laid on a grid of the coarsest"
+        report.doubts.append(f"pixels are {finest:g} to {coarsest:g} mm wide; {done}")
     return coarsest
 
 

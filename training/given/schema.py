@@ -20,6 +20,7 @@ class Schema(BaseModel):
     identity  the column, or in a folder the regular expression with one group over file names, that says whom a row
               is about: all that is about one is on one side
     split     the column that says train, validation or test, where the data has sides of its own
+    noisy     CT slices are as noisy as those that are to be denoised, and no truth
     held_out, validation   of a series: how many values at the end measure, and how many before them validate
     """
 
@@ -33,6 +34,7 @@ class Schema(BaseModel):
     split: str | None = None
     held_out: int | None = None
     validation: int | None = None
+    noisy: bool = False
     licence: str = ""
     address: str = "data that was given to the command"
 

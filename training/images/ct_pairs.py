@@ -8,6 +8,7 @@ and used many times, each time with more or less of either of two draws of the n
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ SOFT_HU = -150.0, 250.0
 FIELD_MM = {"chest": 430.0, "abdomen": 430.0, "head": 230.0, "breast": 170.0}  # what a drawn slice shows each way
 
 
+Sample: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # with noise, without, lesions [H, W]; its deviation in HU
+
+
 @dataclass(frozen=True)
 class Pairs:
     """`clean` int16 [N, H, W] in HU; `noise` float16 [N, K, H, W] in HU, to be added."""
@@ -42,8 +46,18 @@ class Pairs:
         staged.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> "Pairs":
+    def load(cls, path: Path) -> Self:
         return cls(**torch.load(path, weights_only=True))
+
+    def sample(self, row: int, window: tuple[slice, slice]) -> Sample:
+        """A patch of a part, under more or less of its noise, maybe with lesions in it."""
+        weights_K = _weights()
+        plain = self.clean[(row, *window)].float()
+        lesions = _lesions(plain)
+        noise = torch.einsum("k,khw->hw", weights_K, self.noise[(row, slice(None), *window)].float())
+        spread_K = self.noise[row, :, ::4, ::4].float().std((1, 2))
+        clean = plain + lesions
+        return (clean + noise).clamp(*STORED_HU), clean, lesions, (weights_K * spread_K).norm()
 
 
 def make(volume: Volume, rows: list[int], sets: int, seed: int) -> Pairs:
@@ -150,20 +164,13 @@ def batch(pairs: Pairs, rows: Tensor, patch: int) -> tuple[Tensor, Tensor, Tenso
     return torch.stack(low), torch.stack(clean), torch.stack(lesions), torch.stack(deviation)
 
 
-def _sample(pairs: Pairs, row: int, patch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _sample(pairs: Pairs, row: int, patch: int) -> Sample:
     top, left = torch.randint(PART - patch + 1, (2,)).tolist()
-    window = slice(top, top + patch), slice(left, left + patch)
-    weights_K = _weights()
-    plain = pairs.clean[(row, *window)].float()
-    lesions = _lesions(plain)
-    clean = plain + lesions
-    noise = torch.einsum("k,khw->hw", weights_K, pairs.noise[(row, slice(None), *window)].float())
-    spread_K = pairs.noise[row, :, ::4, ::4].float().std((1, 2))
-    seen = torch.stack([(clean + noise).clamp(*STORED_HU), clean, lesions])
+    *seen, deviation = pairs.sample(row, (slice(top, top + patch), slice(left, left + patch)))
     turns, flipped = torch.randint(4, (2,)).tolist()
-    seen = torch.rot90(seen, turns, (1, 2))
-    low, clean, lesions = seen.flip(1) if flipped % 2 else seen
-    return low, clean, lesions, (weights_K * spread_K).norm()
+    turned = torch.rot90(torch.stack(seen), turns, (1, 2))
+    low, clean, lesions = turned.flip(1) if flipped % 2 else turned
+    return low, clean, lesions, deviation
 
 
 def _lesions(hu: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from torch.nn.functional import avg_pool2d
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.data import Volume, chest_ct
-from training.images import ct_pairs
+from training.images import ct_pairs, own_noise
 from training.images.ct_pairs import Pairs
+from training.images.own_noise import Recorrupted
 from training.kinds import denoising
 from training.kinds.denoising import Check, Split, checked
 from training.run import Run
@@ -50,10 +51,11 @@ class Learning(Split):
 def training_pairs(run: Run[Learning], volume: Volume) -> Pairs:
     """Made once and kept beside the checkpoint; the file's name tells which they are."""
     hyper = run.hyper
-    kept = run.directory / f"pairs-{hyper.seed}-{hyper.sets}.pt"
+    kind, make = (Recorrupted, own_noise.make) if volume.noisy else (Pairs, ct_pairs.make)
+    kept = run.directory / f"{'own-' * volume.noisy}pairs-{hyper.seed}-{hyper.sets}.pt"
     if not kept.exists():
-        ct_pairs.make(volume, hyper.training(len(volume.hu)), hyper.sets, hyper.seed).save(kept)
-    return Pairs.load(kept)
+        make(volume, hyper.training(len(volume.hu)), hyper.sets, hyper.seed).save(kept)
+    return kind.load(kept)
 
 
 def loss_of(denoised_BHW: Tensor, clean_BHW: Tensor, deviation_B: Tensor, coarse: float) -> Tensor:

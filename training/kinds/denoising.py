@@ -16,7 +16,8 @@ from service.bundle import Axis, Metric
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct
 from training.data.given import given_for
-from training.images import tomography
+from training.images import own_noise, tomography
+from training.images.anatomy import ANATOMIES
 from training.measures import ct, ct_phantoms, no_harm
 from training.measures.classical import STRENGTHS, filters
 from training.measures.evaluation import Evaluation, Predict, histogram
@@ -66,14 +67,21 @@ class Split:
 
 @dataclass(frozen=True)
 class Check:
-    """Validation slices [B, H, W] in HU, and the same at a low dose."""
+    """Validation slices [B, H, W] in HU, and the same at a low dose. `unseen` is the share of their difference that is
+    noise of the first, which nobody can tell."""
 
     clean: Tensor
     low: Tensor
+    unseen: float = 0.0
 
 
 def checks(volume: Volume, split: Split) -> list[Check]:
-    """The middle of the validation slices at their own spacing and at a coarser one, at a quarter and a tenth dose."""
+    """The middle of the validation slices at their own spacing and at a coarser one, at a quarter and a tenth dose; of
+    noisy ones, with more of their own noise."""
+    if volume.noisy:
+        covariance = own_noise.covariance_of(volume, split.training(len(volume.hu)))
+        low_BHW, other_BHW = own_noise.two_of(volume, split.validating, covariance, split.seed)
+        return [Check(other_BHW, low_BHW, own_noise.UNSEEN)]
     found = []
     for spacing_mm in (volume.spacing[-1], volume.spacing[-1] / FINER):
         hu_BHW = ct.slices_of(volume, split.validating, spacing_mm)
@@ -92,7 +100,8 @@ def checked(network: nn.Module, checks: list[Check], device: torch.device) -> di
     for check in checks:
         denoised, unchanged = (network(x.to(device)).cpu() for x in (check.low, check.clean))
         error_B, noise_B = ((x - check.clean).square().mean((1, 2)) for x in (denoised, check.low))
-        gains.append(10 * torch.log10(noise_B / error_B))
+        unseen_B = check.unseen * noise_B
+        gains.append(10 * torch.log10((noise_B - unseen_B) / (error_B - unseen_B).clamp(min=1e-3)))
         changes.append((unchanged - check.clean).square().mean((1, 2)).sqrt())
     return {
         "validation_gain_db": float(torch.cat(gains).mean()),
@@ -102,16 +111,20 @@ def checked(network: nn.Module, checks: list[Check], device: torch.device) -> di
 
 def examples() -> dict[str, Any]:
     """Parts of two slices that do not train the network, at both doses."""
-    given = given_for(chest_ct)
-    quarter, tenth = checks(chest_ct()[0], Split(**given.hyper) if given else Split())[:2]
-    return {"slice": torch.cat([x.low[2:4, 24:120, 56:184] for x in (quarter, tenth)]).round().numpy()}
+    shown = checks(chest_ct()[0], _split())[:2]
+    return {"slice": torch.cat([x.low[2:4, 24:120, 56:184] for x in shown]).round().numpy()}
 
 
 def training_outputs(predict: Predict) -> dict[str, Any]:
     """Of the first patient's slices."""
-    hu, given = chest_ct()[0].hu, given_for(chest_ct)
-    trained = (Split(**given.hyper) if given else Split()).training(len(hu))
-    return {"denoised": denoising(predict)(np.asarray(hu[trained], np.float32))}
+    hu = chest_ct()[0].hu
+    return {"denoised": denoising(predict)(np.asarray(hu[_split().training(len(hu))], np.float32))}
+
+
+def _split() -> Split:
+    """The recipe's own, or that of data from outside."""
+    given = given_for(chest_ct)
+    return Split(**{name: given.hyper[name] for name in ("validation", "gap")}) if given else Split()
 
 
 def denoising(predict: Predict) -> ct.Denoise:
@@ -119,9 +132,19 @@ def denoising(predict: Predict) -> ct.Denoise:
     return lambda slices: np.concatenate([predict({"slice": slice[None]})["denoised"] for slice in slices])
 
 
+@torch.no_grad()
+def applied(network: nn.Module, slices: ct.Slices) -> ct.Slices:
+    """What a network that is no graph yet makes of slices, one at a time."""
+    return np.concatenate([network(torch.from_numpy(slice[None])).numpy() for slice in slices])
+
+
 def patient(denoise: ct.Denoise, split: Split) -> list[Metric]:
-    """The second patient, from feet to head."""
+    """The second patient, from feet to head; where there is no truth, the gain on more of the slices' own noise."""
     second, metrics = chest_ct()[1], []
+    if second.noisy:
+        covariance = own_noise.covariance_of(second, list(range(len(second.hu))))
+        low, other = own_noise.two_of(second, list(range(0, len(second.hu), APART)), covariance, split.seed)
+        return [ct.own_figure(low.numpy(), other.numpy(), denoise(low.numpy()), own_noise.UNSEEN)]
     for dose, flux in ct.DOSES.items():
         clean_BHW = ct.slices_of(second, range(0, len(second.hu), APART))
         low_BHW = ct.simulated(clean_BHW, second.spacing[-1], flux, split.seed)
@@ -132,31 +155,37 @@ def patient(denoise: ct.Denoise, split: Split) -> list[Metric]:
 def spaced(denoise: ct.Denoise, split: Split) -> list[Metric]:
     """Some slices at each spacing, and what classical filters gain: all at the patient's own, and BM3D at others."""
     first, second = chest_ct()
+    if second.noisy:
+        return []  # there is no truth
     metrics = []
     for spacing_mm in (None, *SPACINGS_MM):
         for dose, flux in ct.DOSES.items():
-            validation = _pair(first, split.validating[:1], spacing_mm, flux, split.seed)
+            validation = pair(first, split.validating[:1], spacing_mm, flux, split.seed)
             where = dose if spacing_mm is None else f"{dose}, {spacing_mm:g} mm"
             names = list(STRENGTHS) if spacing_mm is None else ["BM3D"]
-            test = _pair(second, _spaced(second), spacing_mm, flux, split.seed)
+            test = pair(second, spaced_rows(second), spacing_mm, flux, split.seed)
             metrics += ct.beside_classical(where, denoise, validation, test, names)
     return metrics
 
 
-def _spaced(volume: Volume) -> list[int]:
+def spaced_rows(volume: Volume) -> list[int]:
+    """The slices that other methods are measured on, too."""
     return [len(volume.hu) * place // 60 for place in SPACED]
 
 
-def _pair(
+def pair(
     volume: Volume, rows: Sequence[int], spacing_mm: float | None, flux: float, seed: int
 ) -> tuple[ct.Slices, ct.Slices]:
+    """Slices at a low dose, and as they are."""
     clean_BHW = ct.slices_of(volume, rows, spacing_mm)
     return ct.simulated(clean_BHW, spacing_mm or volume.spacing[-1], flux, seed).numpy(), clean_BHW.numpy()
 
 
 def cells(denoise: ct.Denoise, split: Split) -> list[no_harm.Cell]:
-    """The grid of harm, with validation slices: it chooses the sizes of pixels that are taken."""
-    return no_harm.measure(denoise, chest_ct()[0], split.validating[::3])
+    """The grid of harm, with validation slices that are a truth: it chooses the sizes of pixels that are taken."""
+    first = chest_ct()[0]
+    anatomies = [*ANATOMIES, *([] if first.noisy else ["patient"])]
+    return no_harm.measure(denoise, first, split.validating[::3], anatomies=anatomies)
 
 
 PARTS: dict[str, Callable[[ct.Denoise, Split], list[Metric]]] = {
@@ -200,12 +229,12 @@ def evaluate(predict: Predict, split: Split) -> Evaluation:
 def shown_pair(dose: str, split: Split) -> tuple[ct.Slices, ct.Slices]:
     """The slice in the pictures at a low dose, and as it is."""
     second = chest_ct()[1]
-    return _pair(second, [_spaced(second)[SHOWN]], None, ct.DOSES[dose], split.seed)
+    return pair(second, [spaced_rows(second)[SHOWN]], None, ct.DOSES[dose], split.seed)
 
 
 def _pictures(denoise: ct.Denoise, split: Split) -> dict[str, bytes]:
     drawn = {}
-    for dose in ct.DOSES:
+    for dose in () if chest_ct()[1].noisy else ct.DOSES:
         low, clean = shown_pair(dose, split)
         classical = filters(low - clean)["BM3D"](low, 1.0)
         drawn[dose.replace(" ", "-")] = slices.before_and_after(low[0], classical[0], denoise(low)[0], clean[0])
