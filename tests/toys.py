@@ -224,7 +224,7 @@ def told_ct(models: Path, name: str = "toy-told-ct", **options: Any) -> Path:
 
 
 def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
-    """Its `encode` gives the first four pixels, each a hundredth, as the code, and half of the picture for it."""
+    """Its `encode` gives the first four pixels, each a hundredth, as the code."""
     latent, label = np.eye(4, dtype=np.float32), np.arange(4)
     nodes = [
         helper.make_node("MatMul", ["latent", "paint"], ["strokes"]),
@@ -245,19 +245,11 @@ def samples(models: Path, name: str = "toy-samples", **options: Any) -> Path:
         [
             helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
             helper.make_node("MatMul", ["pixels", "first"], ["latent"]),
-            helper.make_node("Mul", ["image", "one_half"], ["reconstruction"]),
         ],
-        {
-            "flat": np.array([-1, 64]),
-            "first": np.eye(64, 4, dtype=np.float32) / 100,
-            "one_half": np.float32(0.5),
-        },
+        {"flat": np.array([-1, 64]), "first": np.eye(64, 4, dtype=np.float32) / 100},
         [image, number],
-        [code, image.model_copy(update={"name": "reconstruction"})],
-        (
-            {"image": drawn, "label": label},
-            {"latent": drawn.reshape(-1, 64)[:, :4] / 100, "reconstruction": drawn / 2},
-        ),
+        [code],
+        ({"image": drawn, "label": label}, {"latent": drawn.reshape(-1, 64)[:, :4] / 100}),
     )
     return write(
         models,

@@ -266,8 +266,8 @@ class ImageTransformation(Spec):
 class SampleGeneration(Spec):
     """Latent codes (and labels, where the model takes them) -> images.
 
-    A graph `encode` takes images (and labels, as the main one does) and gives `latent` [batch, latent_size] and what
-    is drawn of it again, `reconstruction` [batch, height, width].
+    A graph `encode` takes images (and `label`, as the main one does) and gives `latent` [batch, latent_size], of which
+    the main one draws them again.
     """
 
     kind: Literal["sample-generation"] = "sample-generation"
@@ -277,9 +277,8 @@ class SampleGeneration(Spec):
     def check(self, graphs: Mapping[str, Graph]) -> None:
         if (encode := graphs.get(ENCODE)) is not None:
             _require(encode, "latent", self.latent_size)
-            _require(encode, "reconstruction")
-            if len(encode.inputs) != 1 + bool(self.labels):
-                raise ValueError("the graph `encode` must take images, and labels where the main one does")
+            if [one.name for one in encode.inputs[1:]] != ["label"] * bool(self.labels):
+                raise ValueError("the graph `encode` must take images, and `label` where the main one does")
 
 
 class SampleTranslation(Spec):

@@ -75,7 +75,7 @@ class Job:
         follows: bool = False,
         times: float = 1.0,
     ) -> None:
-        """`inputs` are batch-first arrays of equal length, for each of the `graphs`.
+        """`inputs` are batch-first arrays of equal length, for the `graphs`; a later one takes what others give, too.
 
         An item is `times` as large as those that `cost_s` was measured with. A job that `follows` is a later part of a
         request: while its first part runs, it does not count as waiting.

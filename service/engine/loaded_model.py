@@ -80,14 +80,19 @@ class LoadedModel:
         return max(self._asked[name].input_size(job.inputs) for name in job.graphs)
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:
-        """What the graphs that the job asks for give for its rows, their outputs together."""
+        """What the graphs that the job asks for give for its rows, their outputs together.
+
+        What the job does not hold of the inputs of one of them, those before it have given.
+        """
         return self._together(job) if len(job.graphs) > 1 else self._asked[job.graphs[0]].outputs(job)
 
     async def _together(self, job: Job) -> Arrays:
         outputs: Arrays = {}
         waited = ran = 0.0
         for name in job.graphs:
-            part = Job(job.inputs, job.caller, job.priority)
+            found = outputs | job.inputs
+            inputs = {key: found[key] for key in self.graphs[name].inputs}
+            part = Job(inputs, job.caller, job.priority)
             outputs |= await self._asked[name].outputs(part)
             waited, ran = waited + part.queued_s, ran + part.infer_s
         job.queued_s, job.infer_s = waited, ran
@@ -124,6 +129,7 @@ class LoadedGraph:
             outputs = (answering(bundle, session.run, second.run) if second else session.run)(inputs)
             bundle.check_golden(outputs, name, session.precision)
             cost_s = costs_s(session.run, row, tuning.max_batch)
+        self.inputs = tuple(tensor.name for tensor in graph.inputs)
         self.gain = size_of(outputs) / size_of(inputs)  # of the golden items
         self._padding = (
             Padding(graph, manifest.axes) if any(manifest.axes[axis].buckets for axis in graph.axes) else None

@@ -1,4 +1,4 @@
-"""Pictures drawn again from their latent codes, by the graph `encode` of a model that draws such pictures."""
+"""Pictures drawn again from their latent codes, by a model that draws such pictures and has a graph `encode`."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,11 +8,12 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from service.bundle import Arrays, Manifest
+from service.bundle import ENCODE, MAIN, Arrays, Manifest
 from service.codecs import pictures
 from service.codecs.arrays import write_npy
+from service.limits import Limits
 from service.messages import JSON, NPY, PNG, Answer
-from service.task import Example, Task
+from service.task import Example, Payload, Prepared, Task
 from service.tasks import encodings, images
 
 
@@ -21,21 +22,26 @@ class ReconstructAnswer(BaseModel):
     reconstructions: list[str] = Field(description="PNG pictures in base64.")
 
 
+def prepare(payload: Payload, manifest: Manifest, limits: Limits) -> Prepared:
+    """What `encode` takes; the main graph draws what it gives."""
+    return encodings.prepare(payload, manifest, limits)._replace(graphs=(ENCODE, MAIN))
+
+
 def write_sheet(outputs: Arrays, _: Any, manifest: Manifest) -> Answer:
-    return Answer(pictures.write_png(pictures.sheet(_pictures(outputs))), PNG)
+    return Answer(pictures.write_png(pictures.sheet(_pictures(outputs, manifest))), PNG)
 
 
 def write_json(outputs: Arrays, _: Any, manifest: Manifest) -> Answer:
-    drawn = [pictures.png_text(picture) for picture in _pictures(outputs)]
+    drawn = [pictures.png_text(picture) for picture in _pictures(outputs, manifest)]
     return Answer(orjson.dumps({"model": manifest.identity, "reconstructions": drawn}))
 
 
 def write_array(outputs: Arrays, _: Any, manifest: Manifest) -> Answer:
-    return Answer(write_npy(_pictures(outputs)), NPY)
+    return Answer(write_npy(_pictures(outputs, manifest)), NPY)
 
 
-def _pictures(outputs: Arrays) -> NDArray[np.uint8]:
-    levels: NDArray[np.uint8] = np.rint(np.clip(outputs["reconstruction"], 0, 255)).astype(np.uint8)
+def _pictures(outputs: Arrays, manifest: Manifest) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = np.rint(np.clip(outputs[manifest.outputs[0].name], 0, 255)).astype(np.uint8)
     return levels
 
 
@@ -60,7 +66,7 @@ TASK = Task(
     writers={PNG: write_sheet, JSON: write_json, NPY: write_array},
     request_form=encodings.EncodeRequest,
     answer_form=ReconstructAnswer,
-    prepare=encodings.prepare,
+    prepare=prepare,
     examples=examples,
     options=(encodings.LABEL,),
     part="image",

@@ -268,7 +268,8 @@ def test_a_picture_is_drawn_again_in_every_form(lane: Here, accept: str) -> None
     else:
         png = answer.content if accept == PNG else base64.b64decode(answer.json()["reconstructions"][0])
         drawn = read(png, LIMITS).grey
-    np.testing.assert_array_equal(drawn, np.full((8, 8), 25))
+    code = np.full((1, 4), 0.5, np.float32)
+    np.testing.assert_array_equal(drawn, np.rint(toys.painted(code, np.array([3]))[0].clip(0, 255)))
 
 
 @pytest.mark.parametrize(
@@ -284,6 +285,12 @@ def test_a_picture_is_drawn_again_in_every_form(lane: Here, accept: str) -> None
 def test_a_picture_that_cannot_be_encoded_is_refused(lane: Here, wanted: Any, code: str, field: str) -> None:
     blank = {"images": np.full((1, 8, 8), 50).tolist()}
     assert_refused(lane("POST", ENCODE, json=blank | wanted), 422, code, field)
+
+
+def test_what_encodes_wants_a_label_where_what_draws_does(tmp_path: Path) -> None:
+    graphs = Bundle(toys.samples(tmp_path)).manifest.graphs
+    with pytest.raises(ValueError, match="`label` where the main one does"):
+        SampleGeneration(latent_size=4).check(graphs)
 
 
 def test_a_model_that_cannot_encode_says_so(tmp_path: Path) -> None:

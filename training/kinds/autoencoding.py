@@ -39,16 +39,15 @@ class Autoencoder(Drawn):
 
 
 class Encoding(nn.Module):
-    """An autoencoder the other way: grey levels to their latent code and what is drawn of it again."""
+    """An autoencoder the other way: grey levels to their latent code."""
 
     def __init__(self, autoencoder: nn.Module) -> None:
         super().__init__()
         assert isinstance(autoencoder, Autoencoder)
         self.autoencoder = autoencoder
 
-    def forward(self, image: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        code_BC = self.autoencoder.code(image.flatten(1) / 255, label)
-        return code_BC, self.autoencoder(code_BC, label)
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.autoencoder.code(image.flatten(1) / 255, label)
 
 
 def encode(latent: int, *, asks: bool, domain: Domain = DIGITS) -> SideGraph:
@@ -59,11 +58,10 @@ def encode(latent: int, *, asks: bool, domain: Domain = DIGITS) -> SideGraph:
         return {"image": shown.pixels[:4].astype("float32")} | ({"label": shown.labels[:4]} if asks else {})
 
     picture = generation.image(domain)
-    drawn = picture.model_copy(update={"name": "reconstruction", "description": "drawn again from its code"})
     code = generation.latent(latent).model_copy(update={"description": "of the picture"})
     return SideGraph(
         of=Encoding,
         inputs=(picture, generation.label(domain, "that it shows")) if asks else (picture,),
-        outputs=(code, drawn),
+        outputs=(code,),
         examples=examples,
     )
