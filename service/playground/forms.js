@@ -7,6 +7,7 @@ const FORMS = {
   "image-classification": pictureForm,
   "digit-classification": pictureForm,
   "image-transformation": transformForm,
+  "sample-translation": translateForm,
   "text-classification": textForm,
   "series-forecasting": seriesForm,
   "sales-forecasting": salesForm,
@@ -79,6 +80,14 @@ function transformForm({ name }, exchange, result) {
     const answer = await exchange.send({ path: "v1/images/transform", query: { model: name }, type: file.type, accept: "image/png", body: file, file: file.name });
     if (answer) result.replaceChildren(h("div", { className: "why" }, preview(file, "Before"), preview(new Blob([answer.body], { type: "image/png" }), "After")));
   });
+}
+
+function translateForm({ name, task }, exchange, result) {
+  const to = h("select", {}, options(task.domains.toReversed(), task.domains[1]));
+  return h("div", {}, h("div", { className: "row" }, labelled("collection", to)), fileInput("Picture", "image/*", async ([file]) => {
+    const answer = await exchange.send({ path: "v1/samples/translate", query: { model: name, to: to.value }, type: file.type, accept: "image/png", body: file, file: file.name });
+    if (answer) result.replaceChildren(h("div", { className: "why" }, preview(file, "Before"), preview(new Blob([answer.body], { type: "image/png" }), "After")));
+  }));
 }
 
 function textForm({ name, graphs, task }, exchange, result) {

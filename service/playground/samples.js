@@ -23,7 +23,13 @@ export async function samples(chosen) {
   const form = h("select", {}, options(Object.keys(FORMS), "sheet, PNG"));
   const said = h("p", { className: "said", role: "status" });
   const sheet = h("ul", { className: "sheet" });
-  const parts = [way(task, labels, keep), ...(task.latent_size === 2 ? [plane(task, labels, send, keep)] : [])];
+  const [translator] = await ofKind("sample-translation");
+  const translated = translator ? [translation(await get(`v1/models/${translator}`), sheet, exchange)] : [];
+  const parts = [
+    way(task, labels, keep),
+    ...(task.latent_size === 2 ? [plane(task, labels, send, keep)] : []),
+    ...translated,
+  ];
 
   function wish() {
     const drawn = { count: count.valueAsNumber || 1, seed: seed.valueAsNumber || 0, ...labels() };
@@ -36,6 +42,7 @@ export async function samples(chosen) {
     const { labels: known, samples: drawn } = answer.body;
     said.textContent = `${drawn.length} samples of seed ${answer.body.seed}.`;
     sheet.replaceChildren(...drawn.map((one, i) => h("li", {}, h("img", { src: source(one), alt: known[i] ? `a ${known[i]}` : `sample ${i + 1}` }))));
+    translated.forEach((one) => one.renew());
   });
 
   async function download() {
@@ -129,4 +136,24 @@ function plane(task, labels, send, keep) {
     grid,
   ];
   return { elements, renew: () => (grid.replaceChildren(), (one.hidden = true)) };
+}
+
+// The samples of the sheet, made to look like those of another collection.
+function translation({ name, task, description }, sheet, exchange) {
+  const to = h("select", {}, options(task.domains.toReversed(), task.domains[1]));
+  const made = h("ul", { className: "sheet" });
+
+  async function translate() {
+    const images = [...sheet.querySelectorAll("img")].map((one) => one.src.split(",")[1]);
+    const answer = await exchange.keep({ path: "v1/samples/translate", query: { model: name, to: to.value }, type: "application/json", accept: "application/json", body: JSON.stringify({ images }) });
+    if (answer) made.replaceChildren(...answer.body.translations.map((data, i) => h("li", {}, h("img", { src: source(data), alt: `sample ${i + 1}, translated` }))));
+  }
+
+  const elements = [
+    h("h3", {}, "As another collection has them"),
+    h("p", {}, description),
+    h("div", { className: "row" }, labelled("collection", to), h("button", { type: "button", onclick: translate }, "Translate the samples")),
+    made,
+  ];
+  return { elements, renew: () => made.replaceChildren() };
 }

@@ -143,9 +143,17 @@ def test_a_plane_of_codes_is_drawn_and_moved_in(toy_page: Any) -> None:
     toy_page.wait_for_selector("img[alt='The sample of this code']")
 
 
-def test_pictures_are_made_of_pictures(toy_page: Any) -> None:
+def test_samples_are_translated(toy_page: Any) -> None:
+    toy_page.goto(f"{toy_page.url.split('#')[0]}#samples/toy-plane")
+    toy_page.wait_for_selector("text=/24 samples/")
+    toy_page.click("text=Translate the samples")
+    toy_page.wait_for_selector("img[alt='sample 24, translated']")
+
+
+@pytest.mark.parametrize("name", ["toy-negatives", "toy-translations"])
+def test_pictures_are_made_of_pictures(toy_page: Any, name: str) -> None:
     go(toy_page, "Models")
-    toy_page.click("text='toy-negatives'")
+    toy_page.click(f"text='{name}'")
     toy_page.wait_for_selector(".drop")
     drop(toy_page, ".drop", "seven.png", (EXAMPLES / "seven.png").read_bytes(), "image/png")
     toy_page.wait_for_selector("img[alt=After]")
