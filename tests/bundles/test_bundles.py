@@ -15,7 +15,7 @@ from service.watch import Watch
 from training import recipe
 from training.export.parity import Predictor
 from training.export.store import committed, models_directory
-from training.kinds.generation import DIGITS
+from training.kinds.generation import DIGITS, GARMENTS
 from training.report import card, repeats
 from training.run import recorded
 
@@ -88,7 +88,8 @@ def test_the_service_watches_an_output_for_drift(committed_bundle: Bundle) -> No
 
 
 def judges() -> dict[str, Manifest]:
-    return {name: committed(name).manifest for name in (DIGITS.features, DIGITS.judge)}
+    names = {name for domain in (DIGITS, GARMENTS) for name in (domain.features, domain.judge)}
+    return {name: committed(name).manifest for name in names}
 
 
 def test_a_sample_is_the_same_in_every_batch_and_with_every_number_of_threads(committed_bundle: Bundle) -> None:

@@ -1,10 +1,11 @@
-"""Autoencoders whose codes are uncertain: the evidence lower bound of dense networks, with and without labels.
+"""Autoencoders whose codes are uncertain: the evidence lower bound, with and without labels.
 
 Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014. The likelihood is Bernoulli's, with grey levels as
 probabilities of white.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from torch.nn import functional as F  # noqa: N812
 from training.data import mnist
 from training.kinds import adversarial
 from training.kinds.autoencoding import Autoencoder
-from training.networks.dense import PIXELS, Dense
 from training.run import Run
 from training.schedule import one_cycle
 
@@ -30,9 +30,10 @@ class Hyper:
     learning_rate: float = 2e-3
     latent: int = 8
     truncation: float = 1.0
-    wide: int = 512
-    narrow: int = 256
     validation: int = 5000
+
+
+H = TypeVar("H", bound=Hyper)
 
 
 def drawn_near(mean_BL: Tensor, log_variance_BL: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,11 +51,9 @@ def evidence(network: Autoencoder, pixels_BC: Tensor, label_B: Tensor) -> tuple[
     return reconstruction, divergence
 
 
-def fit(run: Run[Hyper], labels: int = 0) -> nn.Module:
-    """Encoder and decoder; both know the label where there are `labels`."""
+def fit(run: Run[H], encoder: nn.Module, decoder: nn.Module) -> nn.Module:
+    """Pixels [B, 784] and labels to mean and log variance [B, 2 L], and codes [B, L] and labels to pixels."""
     hyper, held = run.hyper, run.hyper.validation
-    encoder = Dense(PIXELS, (hyper.wide, hyper.narrow), 2 * hyper.latent, labels)
-    decoder = Dense(hyper.latent, (hyper.narrow, hyper.wide), PIXELS, labels)
     network = Autoencoder(encoder, decoder, hyper.latent, hyper.truncation).to(run.device)
     pixels, digits = (tensor.to(run.device) for tensor in adversarial.rows(mnist().train))
     optimizer = torch.optim.Adam(network.parameters(), lr=hyper.learning_rate)

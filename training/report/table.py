@@ -40,7 +40,8 @@ NOTES = {
     "`digits`; what depends on their number is to be compared among as many; the floor "
     "is the Fréchet distance of as many training pictures from them. Precision, recall, density and coverage have 5 "
     "neighbours. The accuracy score is that of a network which learned from samples alone, on test pictures. Read: by "
-    "`convnet`, accepted: by `digits`; neither took part in any training of a generator. The rarest digit has that "
+    "`convnet`, accepted: by `digits`; neither took part in any training of a generator. Clothes are compared in "
+    "features of `fashion-cnn` and read by `zca-mlp`. The rarest digit has that "
     "share of what was drawn, where an even one would be 10 %. [Samples](samples.md) says how to ask for them.",
     "sequences": "Texts answer to [`/v1/texts/classify`](texts.md), series to [`/v1/series/forecast`](series.md); "
     "what carries a state answers [as that page says](series.md#a-state-that-you-carry). Of errors the least is best.",
