@@ -25,7 +25,7 @@ from service.errors import EmptyBody, InternalError, InvalidValue, NotFinite, Qu
 from service.feedback.recorder import Recorder
 from service.limits import Limits
 from service.messages import DICOM, FORM, JSON, RELATED, ZIP, Answer, Request
-from service.settings import Settings, SettingsError
+from service.settings import PREFIX, Settings, SettingsError
 from service.stage_pool import HEAVY, Caller, never, run_parser, run_stage
 from service.task import Payload, Prepared, Series, Task, Writer
 from service.tasks import TASKS
@@ -45,11 +45,15 @@ class Pipeline:
     def __init__(self, repository: Repository, settings: Settings) -> None:
         """Raises SettingsError when the settings speak of an endpoint that there is not."""
         known = {*(task.name for task in TASKS), OPEN_INFERENCE}
-        if unknown := (settings.timeouts_s.keys() | settings.body_limits.keys()) - known:
-            raise SettingsError(f"there is no endpoint {min(unknown)!r}; there are {', '.join(sorted(known))}")
+        for variable, given in {"TIMEOUTS_S": settings.timeouts_s, "BODY_LIMITS": settings.body_limits}.items():
+            if unknown := given.keys() - known:
+                says = f"there is no endpoint {min(unknown)!r}; there are {', '.join(sorted(known))}"
+                raise SettingsError(f"{PREFIX}{variable}: {says}")
         kinds = {task.kind for task in TASKS if task.kind is not None}
         if strange := settings.defaults.keys() - kinds:
-            raise SettingsError(f"there is no kind {min(strange)!r}; there are {', '.join(sorted(kinds))}")
+            raise SettingsError(
+                f"{PREFIX}DEFAULTS: there is no kind {min(strange)!r}; there are {', '.join(sorted(kinds))}"
+            )
         self.repository, self.settings = repository, settings
         self.recorder: Recorder | None = None  # where predictions are kept
         self.budget = Budget(self._size())

@@ -1,5 +1,6 @@
 """What is looked at before a worker starts: who fails once the server runs is started again and again."""
 
+import io
 import os
 import socket
 import ssl
@@ -7,14 +8,18 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from errno import EADDRINUSE
 from multiprocessing import get_context
+from pathlib import Path
 
 import psutil
 
 from service.bundle import DEFAULTS, BundleError, current, defaults_of, names
+from service.bundle.seal import public_key
 from service.engine.session import Session, providers_of
 from service.http import insides
 from service.http.keys import parsed_lines, read_text
 from service.settings import Settings, SettingsError
+
+SQLITE = b"SQLite format 3\0"
 
 
 def check(settings: Settings) -> None:
@@ -33,6 +38,8 @@ def check(settings: Settings) -> None:
     if settings.grpc_port:
         _check_port(settings.grpc_host.strip("[]"), settings.grpc_port)
     _check_certificate(settings)
+    _check_bundle_key(settings)
+    _check_feedback(settings)
     _check_provider(settings)
 
 
@@ -75,6 +82,32 @@ def _check_certificate(settings: Settings) -> None:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
         except OSError as error:  # ssl.SSLError is one
             raise SettingsError(f"QUARTET_GRPC_CERTIFICATE: {certificate} with {key}: {error}") from None
+
+
+def _check_bundle_key(settings: Settings) -> None:
+    """Whether it is one: with anything else no bundle would be served."""
+    try:
+        if settings.bundle_key is not None:
+            public_key(settings.bundle_key)
+    except BundleError as error:
+        raise SettingsError(f"QUARTET_BUNDLE_KEY: {error}") from None
+
+
+def _check_feedback(settings: Settings) -> None:
+    """Whether a file may hold feedback. A database elsewhere may come later."""
+    place = settings.feedback.get_secret_value() if settings.feedback else ""
+    if not place or "://" in place:
+        return
+    file = Path(place)
+    if not (os.access(file.parent, os.W_OK | os.X_OK) and file.parent.is_dir()):
+        raise SettingsError(f"QUARTET_FEEDBACK: {file.parent} is no folder that the service may write to")
+    try:
+        with file.open("rb") if file.exists() else io.BytesIO() as opened:
+            begins = opened.read(len(SQLITE))
+    except OSError as error:
+        raise SettingsError(f"QUARTET_FEEDBACK: {file} cannot be read: {error.strerror}") from None
+    if begins not in (b"", SQLITE):
+        raise SettingsError(f"QUARTET_FEEDBACK: {file} is another file, not one that the service has made")
 
 
 def _check_port(host: str, port: int) -> None:

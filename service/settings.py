@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from service.quota import cpu_quota
 
 PREFIX = "QUARTET_"
 MOST_WORKERS = 4
 PROJECT = Path(__file__).resolve().parent.parent
+LEAST_TOKEN = 16  # characters
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
 
 NameList = Annotated[
     tuple[str, ...],
@@ -25,7 +27,28 @@ def _pairs(text: object) -> object:
     if not isinstance(text, str):
         return text
     pairs = [pair.partition("=") for pair in text.replace(",", " ").split()]
-    return {name: number for name, _, number in pairs}
+    if wrong := next((name + equals for name, equals, value in pairs if not (name and value)), None):
+        raise ValueError(f"{wrong!r} is no pair: write NAME=VALUE, separated by commas")
+    return {name: value for name, _, value in pairs}
+
+
+def _provider(name: str) -> str:
+    if not re.fullmatch(r"cpu|cuda|auto|[A-Za-z]+ExecutionProvider", name):
+        raise ValueError("write cpu, cuda, auto or ONNX Runtime's name of one, such as OpenVINOExecutionProvider")
+    return name
+
+
+def _token(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and len(secret.get_secret_value()) < LEAST_TOKEN:
+        raise ValueError(f"it is shorter than {LEAST_TOKEN} characters; `openssl rand -hex 32` makes a good one")
+    return secret
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """As browsers send them, which are compared letter for letter."""
+    if wrong := next((one for one in origins if not ORIGIN.fullmatch(one)), None):
+        raise ValueError(f"{wrong!r} is no origin: write * or scheme and host alone, as in https://example.org")
+    return origins
 
 
 PerKind = Annotated[dict[str, str], BeforeValidator(_pairs)]
@@ -56,9 +79,8 @@ class Settings(BaseModel):
         description="The model that answers where a request names none, by kind: `digit-classification=convnet`. Before"
         " `DEFAULTS` in the models folder; where neither says anything, the only model of a kind.",
     )
-    provider: str = Field(
+    provider: Annotated[str, AfterValidator(_provider)] = Field(
         "cpu",
-        pattern=r"^(cpu|cuda|auto|[A-Za-z]+ExecutionProvider)$",
         description=(
             "Execution provider. `cuda` refuses to start without a GPU; `auto` falls back to `cpu`; "
             "others by ONNX Runtime's name for them, such as `OpenVINOExecutionProvider`."
@@ -82,8 +104,8 @@ class Settings(BaseModel):
     api_keys: Path | None = Field(
         None, description="File of API keys (docs/configuration.md); without one anybody may ask."
     )
-    admin_token: SecretStr | None = Field(
-        None, min_length=16, description="Token for loading and unloading models; without one nobody may."
+    admin_token: Annotated[SecretStr | None, AfterValidator(_token)] = Field(
+        None, description="Token for loading and unloading models; without one nobody may."
     )
     grpc_port: int = Field(0, ge=0, le=65535, description="Port of the gRPC service; 0: there is none.")
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC service listens on.")
@@ -93,7 +115,9 @@ class Settings(BaseModel):
     grpc_private_key: Path | None = Field(
         None, description="File of its private key (PEM). Both are read again when they change."
     )
-    cors_origins: NameList = Field((), description="Origins whose pages may call the service, or `*`.")
+    cors_origins: Annotated[NameList, AfterValidator(_origins)] = Field(
+        (), description="Origins whose pages may call the service, or `*`."
+    )
     access_log: Literal["off", "errors", "all"] = Field("errors", description="Requests that get a line in the log.")
     max_connections: int = Field(
         4096, ge=1, description="Most connections of a process, and at most what the limit on open files leaves."
@@ -184,7 +208,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             variable = PREFIX + str(first["loc"][0]).upper()
-            raise SettingsError(f"{variable}: {first['msg']} (docs/configuration.md says what may be set)") from None
+            says = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{variable}: {says} (docs/configuration.md says what may be set)") from None
 
 
 def model_folders(environment: Mapping[str, str] = os.environ) -> tuple[Path, Path, Path]:

@@ -88,9 +88,9 @@ def read_profile(path: Path | None) -> Profile:
         raise SettingsError(f"QUARTET_PROFILE: {path} cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
         raise SettingsError(
-            f"QUARTET_PROFILE: {path}: {where}: {first['msg']}; write it anew with `python -m service tune`"
+            f"QUARTET_PROFILE: {path}: {where}{first['msg']}; write it anew with `python -m service tune`"
         ) from None
 
 

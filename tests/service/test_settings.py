@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from service.engine.session import ProviderError
 from service.quota import cpu_quota
@@ -44,11 +45,33 @@ def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
         ("QUARTET_WORKER", "2"),
         ("QUARTET_GRPC_PORT", "http"),
         ("QUARTET_BODY_LIMITS", "score_credit=inf"),
+        ("QUARTET_DEFAULTS", "credit"),
+        ("QUARTET_CORS_ORIGINS", "https://example.org/"),
+        ("QUARTET_CORS_ORIGINS", "example.org"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}: "):
         Settings.from_environment({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("QUARTET_PROVIDER", "gpu", "write cpu, cuda, auto or"),
+        ("QUARTET_ADMIN_TOKEN", "short", "it is shorter than 16 characters"),
+        ("QUARTET_TIMEOUTS_S", "denoise_ct", "'denoise_ct' is no pair: write NAME=VALUE"),
+        ("QUARTET_CORS_ORIGINS", "https://a.example https://b.example/x", "'https://b.example/x' is no origin"),
+    ],
+)
+def test_the_refusal_of_a_setting_says_what_to_write(variable: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}: {says}"):
+        Settings.from_environment({variable: value})
+
+
+@pytest.mark.parametrize("origins", ["*", "null", "https://example.org", "http://localhost:5173, app://quartet"])
+def test_an_origin_is_what_a_browser_sends(origins: str) -> None:
+    assert Settings.from_environment({"QUARTET_CORS_ORIGINS": origins}).cors_origins
 
 
 def test_variables_of_training_are_left_alone() -> None:
@@ -97,7 +120,7 @@ def test_what_is_no_time_out_is_refused(text: str) -> None:
 
 def test_a_time_out_for_an_endpoint_that_does_not_exist_is_refused() -> None:
     settings = Settings.from_environment({"QUARTET_TIMEOUTS_S": "denoise_mri=3"})
-    with pytest.raises(SettingsError, match="denoise_mri.*denoise_ct"):
+    with pytest.raises(SettingsError, match="QUARTET_TIMEOUTS_S: .*denoise_mri.*denoise_ct"):
         Worker(settings)
 
 
@@ -109,6 +132,12 @@ def test_a_time_out_for_an_endpoint_that_does_not_exist_is_refused() -> None:
         ({"api_keys": Path("nowhere")}, "QUARTET_API_KEYS: nowhere cannot be read"),
         ({"api_keys": Path()}, "QUARTET_API_KEYS: . cannot be read"),
         ({"provider": "FooExecutionProvider"}, "FooExecutionProvider was asked for"),
+        ({"bundle_key": Path("nowhere")}, "QUARTET_BUNDLE_KEY: nowhere is no Ed25519 public key"),
+        ({"defaults": {"mri": "convnet"}}, "QUARTET_DEFAULTS: there is no kind 'mri'"),
+        ({"body_limits": {"denoise_mri": 1}}, "QUARTET_BODY_LIMITS: there is no endpoint 'denoise_mri'"),
+        ({"feedback": SecretStr("nowhere/feedback.db")}, "QUARTET_FEEDBACK: nowhere is no folder"),
+        ({"feedback": SecretStr("tests")}, "QUARTET_FEEDBACK: tests cannot be read: Is a directory"),
+        ({"feedback": SecretStr("README.md")}, "QUARTET_FEEDBACK: README.md is another file"),
     ],
 )
 def test_what_the_settings_speak_of_has_to_be_there(given: dict[str, Any], says: str) -> None:
