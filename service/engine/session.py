@@ -5,8 +5,10 @@ import os
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.bundle import MAIN, SINGLE, Arrays, Bundle, BundleError, Graph
 from service.engine.device import DEVICE
@@ -116,7 +118,8 @@ class Session:
 
     def buffers(self, inputs: Arrays) -> "Buffers":
         """Memory of the device for inputs of these shapes and what becomes of them."""
-        return Buffers(self._session, self.provider, inputs, self._graph, len(self._shapes) if self.captures else None)
+        number = len(self._shapes) if self.captures else None
+        return Buffers(self._session, self.provider, inputs, self._graph, number, _pinned())
 
     def run_bound(self, inputs: Arrays) -> Arrays:
         """Through an IO binding: one copy to the device and one back, none in between."""
@@ -136,13 +139,22 @@ class Session:
 
 
 class Buffers:
-    """The memory on a device that inputs of one shape are copied to, over and over, and outputs from: a captured graph
-    knows its addresses. For one thread at a time."""
+    """The memory that inputs of one shape are copied to, over and over, and outputs from.
+
+    On the device, for a captured graph knows its addresses, and for inputs also on the host, in pages that stay where
+    they are: from others the driver copies twice. For one thread at a time.
+    """
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, device: str, inputs: Arrays, graph: Graph, number: int | None
+        self,
+        session: onnxruntime.InferenceSession,
+        device: str,
+        inputs: Arrays,
+        graph: Graph,
+        number: int | None,
+        pinned: onnxruntime.OrtMemoryInfo | None = None,
     ) -> None:
-        """`number` is that of the captured graph; None: none is captured."""
+        """`number` is that of the captured graph; None: none is captured. `pinned` is what host memory to take."""
         self._session, self._binding, self._options = session, session.io_binding(), onnxruntime.RunOptions()
         if number is not None:
             self._options.add_run_config_entry("gpu_graph_id", str(number))
@@ -154,6 +166,7 @@ class Buffers:
             name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, 0)
             for name, (shape, dtype) in _given(graph, inputs).items()
         }
+        self.staged = {name: _pages(array, pinned) for name, array in inputs.items()}
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)
         for name, value in self._outputs.items():
@@ -161,9 +174,32 @@ class Buffers:
 
     def run(self, inputs: Arrays) -> Arrays:
         for name, value in self._inputs.items():
-            value.update_inplace(np.ascontiguousarray(inputs[name]))
+            np.copyto(self.staged[name], inputs[name])
+            value.update_inplace(self.staged[name])
         self._session.run_with_iobinding(self._binding, self._options)
-        return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
+        found = {name: value.numpy() for name, value in self._outputs.items()}
+        # From a device it is a copy already, here it may be the buffer itself.
+        return {name: array if array.flags.owndata else array.copy() for name, array in found.items()}
+
+
+def _pages(array: NDArray[Any], pinned: onnxruntime.OrtMemoryInfo | None) -> NDArray[Any]:
+    """An array like this one, in such memory where it can be had."""
+    if pinned is not None:
+        try:
+            value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, memory_info=pinned)
+            view: NDArray[Any] = value.numpy()  # it keeps the memory
+            if view.ctypes.data == value.data_ptr() and view.flags.writeable:
+                return view
+        except RuntimeError as error:
+            log.info("no pinned memory for a buffer of %d bytes: %s", array.nbytes, error)
+    return np.empty(array.shape, array.dtype)
+
+
+@cache
+def _pinned() -> onnxruntime.OrtMemoryInfo | None:
+    """Memory of the host that the GPU reads without help."""
+    devices = (one for one in onnxruntime.get_ep_devices() if one.ep_name == CUDA)
+    return next((one.memory_info(onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE) for one in devices), None)
 
 
 def _given(graph: Graph, inputs: Arrays) -> Mapping[str, tuple[list[int], type[np.generic]]]:

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.bundle import Arrays, Bundle, repeat_rows
+from service.bundle import MAIN, Arrays, Bundle, repeat_rows
 from service.engine.costs import batch_sizes
 from service.engine.fixed_shapes import FixedShapes, fastest, open_runnable
 from service.engine.profile import Tuning
-from service.engine.session import Session
+from service.engine.session import Buffers, Session
 from service.settings import Settings
 from tests import toys
 
@@ -109,3 +110,42 @@ def test_buffers_used_again_hold_nothing_of_the_batch_before(tmp_path: Path, mak
         np.testing.assert_allclose(first[name], array, atol=1e-6)
     for name, array in session.run({name: np.ascontiguousarray(array) for name, array in backwards.items()}).items():
         np.testing.assert_allclose(second[name], array, atol=1e-6)
+
+
+def test_inputs_are_staged_in_memory_of_the_kind_that_is_asked_for_and_always_the_same(bundle: Bundle) -> None:
+    """Here in that of the arena of all sessions, which stands for pages that a GPU reads without help."""
+    session = Session(bundle, "cpu", 1)
+    inputs, golden = bundle.golden()
+    arena = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    graph = bundle.manifest.graphs[MAIN]
+    buffers = Buffers(session._session, "cpu", inputs, graph, None, arena)
+    (staged,) = buffers.staged.values()
+    assert not staged.flags.owndata
+    for turn in range(3):
+        rolled = {name: np.roll(array, turn, axis=0) for name, array in inputs.items()}
+        given = buffers.run(rolled)
+        np.testing.assert_allclose(given["probabilities"], np.roll(golden["probabilities"], turn, axis=0), atol=1e-6)
+        np.testing.assert_array_equal(staged, rolled["image"])
+        assert buffers.staged["image"] is staged
+
+
+def test_outputs_are_copied_out_of_the_buffers_once(bundle: Bundle) -> None:
+    """What was given is not written over by the next batch."""
+    inputs, golden = bundle.golden()
+    buffers = Session(bundle, "cpu", 1).buffers(inputs)
+    first = buffers.run(inputs)
+    buffers.run({name: array * 0 for name, array in inputs.items()})
+    np.testing.assert_allclose(first["probabilities"], golden["probabilities"], atol=1e-6)
+
+
+def test_without_such_memory_inputs_are_staged_elsewhere(bundle: Bundle) -> None:
+    session = Session(bundle, "cpu", 1)
+    inputs, golden = bundle.golden()
+    strange = onnxruntime.OrtMemoryInfo(
+        "CudaPinned", onnxruntime.OrtAllocatorType.ORT_DEVICE_ALLOCATOR, 0, onnxruntime.OrtMemType.CPU
+    )
+    buffers = Buffers(session._session, "cpu", inputs, bundle.manifest.graphs[MAIN], None, strange)
+    assert buffers.staged["image"].flags.owndata
+    np.testing.assert_allclose(buffers.run(inputs)["probabilities"], golden["probabilities"], atol=1e-6)
