@@ -178,10 +178,13 @@ class Task:
         """Model, version and options. Raises InvalidValue."""
         options = {}
         for option in self.options:
-            if (value := _value_of(option.name, option.parse, fields, query)) is not None:
-                options[option.name] = value
-        model, version = (_value_of(name, optional_text, fields, query) for name in ("model", "version"))
-        return model, version, options
+            name = option.name
+            if (name in fields or name in query) and (
+                value := _value_of(name, option.parse, fields, query)
+            ) is not None:
+                options[name] = value
+        model = _value_of("model", optional_text, fields, query)
+        return model, _value_of("version", optional_text, fields, query), options
 
     def recognise(self, request: Request) -> None:
         """Where the sender does not say what the body is, go by its first bytes."""

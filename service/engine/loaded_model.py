@@ -73,10 +73,14 @@ class LoadedModel:
 
     def gain(self, graphs: tuple[str, ...]) -> float:
         """Bytes of outputs for each of inputs."""
+        if len(graphs) == 1:  # as nearly always: a generator costs more than all else here
+            return self._asked[graphs[0]].gain
         return sum(self._asked[name].gain for name in graphs)
 
     def input_size(self, job: Job) -> int:
         """Bytes of what the largest of its graphs is run on, padding included."""
+        if len(job.graphs) == 1:
+            return self._asked[job.graphs[0]].input_size(job.inputs)
         return max(self._asked[name].input_size(job.inputs) for name in job.graphs)
 
     def outputs(self, job: Job) -> Awaitable[Arrays]:

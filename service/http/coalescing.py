@@ -2,6 +2,8 @@
 
 from typing import Any
 
+JOINED = 2**18  # bytes: to copy more costs more than a system call
+
 
 class CoalescedWrites:
     """`with CoalescedWrites(receive):` holds back what uvicorn writes until the block ends.
@@ -39,6 +41,9 @@ class CoalescedWrites:
         return getattr(self._transport, name)
 
     def _flush(self) -> None:
-        if self._held:
+        if sum(map(len, self._held)) > JOINED:
+            for data in self._held:
+                self._transport.write(data)
+        elif self._held:
             self._transport.write(b"".join(self._held))
-            self._held.clear()
+        self._held.clear()

@@ -180,9 +180,8 @@ def _refusals(outputs: Arrays, context: Context, threshold: float | None) -> dic
         reasons = {row: "unlike-a-digit" for row, known in enumerate(familiar) if not known}
     if context.found is not None:
         inked = [one.box is not None for one in context.found]
-    else:
-        any_ink: Any = context.shown.reshape(len(context.shown), -1).any(axis=1)
-        inked = any_ink.tolist()
+    else:  # `any` makes truth values of all numbers first
+        inked = [bool(np.count_nonzero(one)) for one in context.shown]
     return reasons if all(inked) else reasons | {row: "no-ink" for row, ink in enumerate(inked) if not ink}
 
 

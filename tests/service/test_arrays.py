@@ -51,6 +51,29 @@ def test_the_array_is_a_view_of_the_body() -> None:
     assert not read_npy(VALID).flags.owndata
 
 
+@given(st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(np.dtype(dtype), SHAPES)), st.booleans())
+def test_what_is_written_is_what_numpy_saves(array: np.ndarray, fortran: bool) -> None:
+    array = np.asfortranarray(array) if fortran else array
+    assert write_npy(array) == saved(array, (1, 0))
+    assert write_npy(array[..., ::2] if array.ndim else array) == saved(
+        array[..., ::2] if array.ndim else array, (1, 0)
+    )
+
+
+def test_an_array_is_copied_once_on_its_way_out_and_not_at_all_on_its_way_in() -> None:
+    array = np.ones((4, 512, 512), np.float32)
+    tracemalloc.start()
+    try:
+        body = write_npy(array)
+        assert tracemalloc.get_traced_memory()[1] < 1.1 * array.nbytes
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        read_npy(body)
+        assert tracemalloc.get_traced_memory()[1] - before < 0.1 * array.nbytes
+    finally:
+        tracemalloc.stop()
+
+
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_npy_file_are_refused(body: bytes) -> None:
     with pytest.raises(MalformedBody):

@@ -1,6 +1,6 @@
 """One write per answer, under whatever uvicorn does with a transport."""
 
-from service.http.coalescing import CoalescedWrites
+from service.http.coalescing import JOINED, CoalescedWrites
 
 
 class Transport:
@@ -46,6 +46,15 @@ def test_head_and_body_leave_in_one_write() -> None:
         assert transport.written == []
     assert transport.written == [b"head body"]
     assert cycle.transport is transport
+
+
+def test_a_large_body_is_not_copied_behind_its_head() -> None:
+    transport, body = Transport(), bytes(JOINED)
+    cycle = Cycle(transport)
+    with CoalescedWrites(cycle.receive):
+        cycle.send(b"head ", body)
+    assert transport.written == [b"head ", body]
+    assert transport.written[1] is body
 
 
 def test_what_is_held_leaves_before_the_connection_is_closed() -> None:
