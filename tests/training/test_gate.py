@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.bundle import CURRENT, Bundle, Metric, write_manifest
+from service.bundle import CURRENT, Arrays, Bundle, Metric, write_manifest
 from service.release import Release, verdict
 from training import recipe
 from training.__main__ import main
 from training.export.store import committed, models_directory
 from training.gate import comparison, gate
+from training.kinds import generation
 from training.measures.paired import Rows, Scores, classes, difference
 from training.measures.scoring import auc
 
@@ -166,7 +167,15 @@ def test_an_equally_good_candidate_passes_the_resampling_in_19_of_20_tries() -> 
     assert passed >= 57
 
 
-@pytest.mark.parametrize("name", ["adult-income", "credit-logistic", "gru", "multilabel"])
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_candidate_of_every_recipe_is_compared_on_the_same_items(name: str) -> None:
+    chosen = recipe.load(name)
+    assert bool(chosen.rows) != bool(chosen.scores)
+
+
+@pytest.mark.parametrize(
+    "name", ["adult-income", "credit-logistic", "gru", "multilabel", "regularised-mlp", "sine-cosine-rnn"]
+)
 def test_what_is_resampled_gives_the_figure_of_the_recipe(name: str) -> None:
     chosen, found = recipe.load(name), committed(name)
     assert chosen.scores
@@ -174,6 +183,41 @@ def test_what_is_resampled_gives_the_figure_of_the_recipe(name: str) -> None:
     figure = "AUC" if name == "credit-logistic" else found.manifest.metrics[0].name
     metric = next(one for one in found.manifest.metrics if one.name == figure)
     assert scores.value(np.arange(len(scores.given[0]))) == pytest.approx(metric.value, abs=1e-6)
+
+
+def test_samples_are_judged_one_by_one() -> None:
+    """By the first of those that the card counts."""
+    for name, asks in (("cvae", True), ("wgan-gp", False)):
+        found = committed(name)
+        (latent, *_) = recipe.load(name).inputs
+        size = int(latent.shape[1])
+        rows = generation.rows(gate.Predictor(found.graph), generation.DIGITS, size, asks=asks, count=300)
+        assert rows.right.mean() == pytest.approx(found.manifest.metrics[0].value, abs=0.1)
+        assert len(rows.slices) == (10 if asks else 0)
+
+
+@pytest.mark.parametrize("name", ["linear-profit", "polynomial", "sales-forecast", "autoencoder"])
+def test_a_worse_model_loses_item_by_item(name: str) -> None:
+    chosen, predict = recipe.load(name), gate.Predictor(committed(name).graph)
+    assert chosen.scores
+
+    def worse(inputs: Arrays) -> Arrays:
+        return {output: 0.8 * values for output, values in predict(inputs).items()}
+
+    served, same, candidate = (chosen.scores(one, chosen.hyper) for one in (predict, predict, worse))
+    assert all(check.passed for check in comparison.scores(served, same))
+    assert not next(comparison.scores(served, candidate)).passed
+
+
+def test_a_loss_that_another_seed_may_bring_is_slight() -> None:
+    before, after = np.ones(1000, bool), np.arange(1000) >= 10  # a loss of a hundredth
+    assert difference(before, after).chance < 0.01
+    assert difference(before, after, slight=0.01).chance > 0.5
+    assert difference(before, after, slight=0.001).chance < 0.025
+    scores = [Scores(statistic=lambda gain: float(gain.mean()), given=(one,), slight=0.1) for one in (before, after)]
+    assert next(comparison.scores(*scores)).passed
+    strict = [Scores(statistic=lambda gain: float(gain.mean()), given=(one,)) for one in (before, after)]
+    assert not next(comparison.scores(*strict)).passed
 
 
 def test_the_verdict_is_a_page_too(release: Release) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 from PIL import Image
 
-from service.bundle import Bundle
+from service.bundle import Arrays, Bundle
 from training import recipe
 from training.__main__ import main
 from training.data import DataError, given, mnist
 from training.recipes.classify import lenet5
+from training.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -229,6 +231,60 @@ def test_a_series_is_cut_by_time(tmp_path: Path) -> None:
     given.forget()
     path.write_text("value\n1\n2\n")
     assert "too few" in complaint("gru", path)
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_takes_data_of_its_own_kind_unless_it_draws_its_data(name: str) -> None:
+    chosen = recipe.load(name)
+    drawn = not chosen.sources
+    assert (chosen.given is None) is drawn
+    assert drawn is (name in ("intersection-rnn", "regularised-mlp", "sine-cosine-rnn"))
+
+
+def shop(path: Path, years: int = 8, rest: int = 0, growth: float = 0.02, noise: float = 0.1) -> Path:
+    month = np.arange(12 * years + rest)
+    sales = 1000 * (1 + growth) ** (month // 12) * (1 + 0.3 * np.sin(month / 12 * 2 * np.pi))
+    sales *= np.random.default_rng(0).lognormal(0, noise, len(month))
+    path.write_text("month,value\n" + "\n".join(f"{row},{value:.4f}" for row, value in enumerate(sales)))
+    return path
+
+
+def test_sales_of_ones_own_are_learned_by_year_and_always_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path / "runs"))
+    path = shop(tmp_path / "shop.csv", years=8, rest=5)
+    spreads = []
+    for _ in range(2):
+        chosen = recipe.load("sales-forecast", path)
+        assert chosen.data
+        assert chosen.data.cuts == (36, 72)
+        assert chosen.data.value.shape == (8, 12)
+        assert "the last 5 values are of a year that is not over" in chosen.data.report
+        served = chosen.train(Run("shop", chosen.hyper, fresh=True)).eval()
+        spreads.append(served.state_dict()["log_spread"].item())
+
+    def predict(inputs: Arrays) -> Arrays:
+        few = inputs | {"uniform": inputs["uniform"][:, :, :200]}
+        with torch.no_grad():
+            outputs = served(*(torch.from_numpy(few[name]) for name in ("history", "state", "uniform")))
+        return dict(zip(("probability", "quantiles"), (one.numpy() for one in outputs), strict=True))
+
+    assert spreads[0] == spreads[1] != 0
+    metrics = {one.name: one for one in chosen.evaluate(predict, chosen.hyper).metrics}
+    assert (metrics["coverage"].split, metrics["coverage"].count) == ("years 7 to 8", 2)
+    assert not any("worked example" in name for name in metrics)
+    assert "coverage over 5 years, normal" in metrics
+
+
+def test_sales_that_nothing_can_be_learned_of_are_refused(tmp_path: Path) -> None:
+    assert "6 whole years are too few" in complaint("sales-forecast", shop(tmp_path / "a.csv", years=6))
+    assert "a multiple of the others" in complaint("sales-forecast", shop(tmp_path / "b.csv", noise=0))
+    path = shop(tmp_path / "c.csv")
+    schema(path, held_out=30)
+    assert "held_out must be a number of months" in complaint("sales-forecast", path)
+    path.write_text("value\n" + "\n".join(["12"] * 95 + ["many"]))
+    assert "line 97: the value must be a number" in complaint("sales-forecast", path)
 
 
 def test_what_learns_of_a_few_labels_takes_them_from_the_pictures_that_train(digits: Path) -> None:

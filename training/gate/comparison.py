@@ -9,7 +9,7 @@ from scipy.stats import norm
 from service.bundle import Metric
 from service.release.verdict import Check
 from training.measures.evaluation import Z95
-from training.measures.paired import Difference, Rows, Scores, difference, gain
+from training.measures.paired import Rows, Scores, difference, gain
 
 LEVEL = 0.025  # how often the headline figure, or a slice, of an equally good candidate may fail
 # What is worse the larger it is. The rest is worse the smaller it is, but for what should be 0.
@@ -40,9 +40,9 @@ def _harm(metric: Metric) -> float:
 
 def rows(before: Rows, after: Rows) -> Iterator[Check]:
     """All rows, and each slice by itself: the more of them there are, the surer its loss must be."""
-    yield _paired("paired", difference(before.right, after.right), LEVEL)
+    yield _paired("paired", before, after, None, LEVEL)
     for name, mask in before.slices.items():
-        yield _paired(name, difference(before.right[mask], after.right[mask]), LEVEL / len(before.slices))
+        yield _paired(name, before, after, mask, LEVEL / len(before.slices))
 
 
 def scores(before: Scores, after: Scores) -> Iterator[Check]:
@@ -56,17 +56,23 @@ def _resampled(name: str, before: Scores, after: Scores, mask: NDArray[np.bool_]
     found, chance = gain(before, after, mask)
     text = (
         f"{found.value:+.4g} [{found.low:+.4g}, {found.high:+.4g}] of {found.count:,} {before.items}, "
-        f"by chance {chance:.3g}; it must be {level:.3g} or more"
+        f"by chance {chance:.3g}; it must be {level:.3g} or more{_slight(before.slight)}"
     )
     numbers = {"difference": found.value, "low": found.low, "high": found.high, "chance": chance, "level": level}
-    return Check(name=name, passed=chance >= level, text=text, numbers=numbers)
+    return Check(name=name, passed=chance >= level, text=text, numbers=numbers | {"slight": before.slight})
 
 
-def _paired(name: str, found: Difference, level: float) -> Check:
+def _paired(name: str, before: Rows, after: Rows, mask: NDArray[np.bool_] | None, level: float) -> Check:
+    chosen = slice(None) if mask is None else mask
+    found = difference(before.right[chosen], after.right[chosen], before.slight)
     share = found.share
     text = (
-        f"{share.value:+.4f} [{share.low:+.4f}, {share.high:+.4f}] of {share.count:,} rows, "
-        f"{found.gained} gained and {found.lost} lost, by chance {found.chance:.3g}; it must be {level:.3g} or more"
+        f"{share.value:+.4f} [{share.low:+.4f}, {share.high:+.4f}] of {share.count:,} rows, {found.gained} gained and "
+        f"{found.lost} lost, by chance {found.chance:.3g}; it must be {level:.3g} or more{_slight(before.slight)}"
     )
     numbers = {"difference": share.value, "low": share.low, "high": share.high, "chance": found.chance, "level": level}
-    return Check(name=name, passed=found.chance >= level, text=text, numbers=numbers)
+    return Check(name=name, passed=found.chance >= level, text=text, numbers=numbers | {"slight": before.slight})
+
+
+def _slight(loss: float) -> str:
+    return f", and a loss of {loss:g} is slight" if loss else ""

@@ -17,6 +17,7 @@ from service.bundle import Arrays, TensorPrediction
 from service.bundle import Tensor as Declared
 from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped
+from training.measures.paired import Scores
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
 from training.run import Run
@@ -71,17 +72,32 @@ def through(network: nn.Module, given_NS: Tensor, hyper: Hyper) -> Tensor:
     return torch.cat(found, 1)
 
 
+def measured(draw: Draw, hyper: Hyper, windows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Sequences of so many windows of another seed [N, S]: what goes in, and what should come out."""
+    return draw(10**9, 200, windows * hyper.window)
+
+
+def scores(
+    predict: Predict, draw: Draw, hyper: Hyper, names: tuple[str, str], windows: int, slight: float = 0.0
+) -> Scores:
+    given_NS, wanted_NS = measured(draw, hyper, windows)
+    squares_N = np.square(followed(predict, given_NS, hyper, names) - wanted_NS).mean(1)
+    return Scores(statistic=root_mean, given=(squares_N,), error=True, items="sequences", slight=slight)
+
+
+def root_mean(squares_N: NDArray[Any]) -> float:
+    return float(np.sqrt(squares_N.mean()))
+
+
 def evaluate(predict: Predict, draw: Draw, hyper: Hyper, names: tuple[str, str], windows: int) -> Evaluation:
-    """The error over sequences of so many windows of another seed, by a client that sends the state back."""
-    given_NS, wanted_NS = draw(10**9, 200, windows * hyper.window)
+    """The error over sequences of so many windows, by a client that sends the state back."""
+    given_NS, wanted_NS = measured(draw, hyper, windows)
     carried_NS, forgetting_NS = (followed(predict, given_NS, hyper, names, carry) for carry in (True, False))
     headline = "root mean squared error"
 
     def error(name: str, found_NS: NDArray[Any], why: str, first: int = 0) -> Any:
         squares_N = np.square(found_NS - wanted_NS)[:, first:].mean(1)
-        return bootstrapped(
-            name, lambda rows: float(np.sqrt(rows.mean())), squares_N, split="drawn anew", description=why
-        )
+        return bootstrapped(name, root_mean, squares_N, split="drawn anew", description=why)
 
     return Evaluation(
         metrics=(
@@ -125,9 +141,13 @@ def recipe(
     names: tuple[str, str],
     ranges: tuple[tuple[float, float], tuple[float, float]],
     windows: int,
+    slight: float,
     **fields: Any,
 ) -> Recipe[Any]:
-    """The recipe of such a network; `names` are those of what goes in and comes out, `fields` Recipe's."""
+    """The recipe of such a network; `names` are those of what goes in and comes out, `fields` Recipe's.
+
+    `slight` is the difference in the error that another seed may make.
+    """
     given_NS, _ = draw(0, 4, hyper.window)
     (given, wanted), window, state = names, ("batch", hyper.window), ("batch", hyper.width)
 
@@ -154,6 +174,7 @@ def recipe(
         ),
         "train": lambda run: fit(run, network(run.hyper), draw),
         "evaluate": lambda predict, hyper: evaluate(predict, draw, hyper, names, windows),
+        "scores": lambda predict, hyper: scores(predict, draw, hyper, names, windows, slight),
         "examples": examples,
         "training_outputs": training_outputs,
         "trial": {"steps": 1, "batch": 4, "windows": 2},

@@ -222,14 +222,13 @@ def training_outputs(data: Callable[[], Split]) -> Callable[[Predict], Arrays]:
     return outputs.of_rows("image", lambda: data().train.pixels)
 
 
-def rows(data: Callable[[], Split], labels: Sequence[object]) -> Callable[[Predict], Rows]:
+def rows(data: Callable[[], Split], labels: Sequence[object], slight: float = 0.0) -> Callable[[Predict], Rows]:
     """Which test images are classified correctly, and how the classes fare."""
 
     def answered(predict: Predict) -> Rows:
         test = data().test
-        return classes(
-            predict({"image": test.pixels.astype(np.float32)})["probabilities"].argmax(1), test.labels, labels
-        )
+        answer = predict({"image": test.pixels.astype(np.float32)})["probabilities"].argmax(1)
+        return classes(answer, test.labels, labels, slight)
 
     return answered
 

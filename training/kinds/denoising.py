@@ -4,12 +4,13 @@ The first patient's slices train and validate, and the second patient's only mea
 phantom from another kind of scanner show how far a model carries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.bundle import Axis, Metric
@@ -21,12 +22,15 @@ from training.images.anatomy import ANATOMIES
 from training.measures import ct, ct_phantoms, no_harm
 from training.measures.classical import STRENGTHS, filters
 from training.measures.evaluation import Evaluation, Predict, histogram
+from training.measures.image_quality import psnr
+from training.measures.paired import Scores
 from training.report import slices
 
 SPACED = 10, 31, 50  # sixtieths of the second patient: slices that classical filters and other spacings are measured on
 SHOWN = 1  # of those, the slice in the pictures
 SPACINGS_MM = 0.98, 1.2  # of pixels, beside the patient's own
 APART = 3  # every third slice of the second patient is measured: neighbours are alike
+SLIGHT_DB = 0.05  # of PSNR: nobody sees it
 FINER = 0.625  # pixels of the scan, to those of the coarser slices that are looked at after each epoch
 
 AXES = {"height": Axis(least=32, most=1024), "width": Axis(least=32, most=1024)}
@@ -138,18 +142,48 @@ def applied(network: nn.Module, slices: ct.Slices) -> ct.Slices:
     return np.concatenate([network(torch.from_numpy(slice[None])).numpy() for slice in slices])
 
 
-def patient(denoise: ct.Denoise, split: Split) -> list[Metric]:
-    """The second patient, from feet to head; where there is no truth, the gain on more of the slices' own noise."""
-    second, metrics = chest_ct()[1], []
-    if second.noisy:
-        covariance = own_noise.covariance_of(second, list(range(len(second.hu))))
-        low, other = own_noise.two_of(second, list(range(0, len(second.hu), APART)), covariance, split.seed)
-        return [ct.own_figure(low.numpy(), other.numpy(), denoise(low.numpy()), own_noise.UNSEEN)]
+def low_doses(split: Split) -> Iterator[tuple[str, ct.Slices, ct.Slices]]:
+    """The second patient, from feet to head: each dose, the slices without noise and at that dose."""
+    second = chest_ct()[1]
+    clean_BHW = ct.slices_of(second, range(0, len(second.hu), APART))
     for dose, flux in ct.DOSES.items():
-        clean_BHW = ct.slices_of(second, range(0, len(second.hu), APART))
-        low_BHW = ct.simulated(clean_BHW, second.spacing[-1], flux, split.seed)
-        metrics += ct.patient_figures(dose, clean_BHW.numpy(), low_BHW.numpy(), denoise(low_BHW.numpy()))
+        yield dose, clean_BHW.numpy(), ct.simulated(clean_BHW, second.spacing[-1], flux, split.seed).numpy()
+
+
+def own_gain(denoise: ct.Denoise, split: Split) -> NDArray[np.float64]:
+    """What PSNR gains with each slice of a second patient of whom there is no truth, on more of the slices' noise."""
+    second = chest_ct()[1]
+    covariance = own_noise.covariance_of(second, list(range(len(second.hu))))
+    two = own_noise.two_of(second, list(range(0, len(second.hu), APART)), covariance, split.seed)
+    low, other = (one.numpy() for one in two)
+    return ct.own_gain(low, other, denoise(low), own_noise.UNSEEN)
+
+
+def patient(denoise: ct.Denoise, split: Split) -> list[Metric]:
+    if chest_ct()[1].noisy:
+        return [ct.own_figure(own_gain(denoise, split))]
+    metrics = []
+    for dose, clean, low in low_doses(split):
+        metrics += ct.patient_figures(dose, clean, low, denoise(low))
     return metrics
+
+
+def scores(predict: Predict, split: Split) -> Scores:
+    """What PSNR gains with each of the second patient's slices, and at each dose."""
+    denoise, gains, doses = denoising(predict), [], []
+    if chest_ct()[1].noisy:
+        return _gained(own_gain(denoise, split))
+    for dose, clean, low in low_doses(split):
+        gains.append(psnr(denoise(low), clean, ct.WIDE) - psnr(low, clean, ct.WIDE))
+        doses += [dose] * len(low)
+    return _gained(np.concatenate(gains), {dose: np.array(doses) == dose for dose in ct.DOSES})
+
+
+def _gained(gain_N: NDArray[np.float64], slices: dict[str, NDArray[np.bool_]] | None = None) -> Scores:
+    def mean(gain_N: NDArray[np.float64]) -> float:
+        return float(gain_N.mean())
+
+    return Scores(statistic=mean, given=(gain_N,), items="slices", slices=slices or {}, slight=SLIGHT_DB)
 
 
 def spaced(denoise: ct.Denoise, split: Split) -> list[Metric]:

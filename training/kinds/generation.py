@@ -17,6 +17,7 @@ from training.given.images import folder
 from training.measures import generation, outputs
 from training.measures.accuracy_score import accuracy_score
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram, proportion
+from training.measures.paired import Rows, classes
 from training.recipe import Recipe
 from training.report import pictures
 
@@ -83,7 +84,8 @@ GARMENTS = Domain(
     features="fashion-cnn",
     judge="zca-mlp",
 )
-COUNT = 10_000  # samples that are measured
+COUNT, PAIRED = 10_000, 4000  # samples that are measured, and of these, those that two models are compared by
+SLIGHT = 0.002  # of the samples: two deviations of three seeds of `cvae`
 
 
 def label(domain: Domain = DIGITS, verb: str = "to draw") -> Declared:
@@ -102,17 +104,22 @@ def image(domain: Domain = DIGITS) -> Declared:
     )
 
 
-def recipe(size: int, *, asks: bool, domain: Domain = DIGITS, **fields: Any) -> Recipe[Any]:
+def recipe(size: int, *, asks: bool, domain: Domain = DIGITS, slight: float = SLIGHT, **fields: Any) -> Recipe[Any]:
     """The recipe of a generator whose codes have `size` numbers, and that is asked for a label or not.
 
-    `fields` are Recipe's, and take precedence.
+    `slight` is the share of samples that another seed may cost. `fields` are Recipe's, and take precedence.
     """
     labels = domain.labels if asks else ()
+
+    def judged(predict: Predict) -> Rows:
+        return rows(predict, domain, size, asks=asks, slight=slight)
+
     usual: dict[str, Any] = {
         "sources": (domain.source,),
         "inputs": (latent(size), label(domain)) if asks else (latent(size),),
         "outputs": (image(domain),),
         "evaluate": lambda predict, _: evaluate(predict, domain, size, asks=asks),
+        "rows": judged if asks or domain.gate else None,
         "examples": lambda: examples(size, asks),
         "training_outputs": lambda predict: predict(drawn(outputs.ROWS, size, asks)),
         "given": folder(domain.data, tuple(range(LABELS))),
@@ -124,7 +131,7 @@ def recipe(size: int, *, asks: bool, domain: Domain = DIGITS, **fields: Any) -> 
 def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool, count: int = COUNT) -> Evaluation:
     """All that is measured of samples: of every label as many where the model is asked for one (`asks`)."""
     data, asked = domain.data(), np.arange(count) % LABELS
-    samples = np.rint(predict(drawn(count, size, asks))["image"])
+    samples = _samples(predict, count, size, asks)
     read = _read(domain.judge, samples)
     judged = [_read_as_asked(read, asked, domain.judge)] if asks else []
     judged += [_accuracy_score(samples, asked, data)] if asks else []
@@ -141,6 +148,22 @@ def evaluate(predict: Predict, domain: Domain, size: int, *, asks: bool, count: 
         },
         reference=(histogram("label", data.train.labels, np.arange(-0.5, LABELS)),),
     )
+
+
+def rows(
+    predict: Predict, domain: Domain, size: int, *, asks: bool, slight: float = SLIGHT, count: int = PAIRED
+) -> Rows:
+    """Which samples are read as asked, or accepted where nothing is asked for: the same codes for every model."""
+    asked, samples = np.arange(count) % LABELS, _samples(predict, count, size, asks)
+    if asks:
+        return classes(_read(domain.judge, samples), asked, domain.labels, slight)
+    assert domain.gate
+    return Rows(right=_familiar(domain.gate, samples), slight=slight)
+
+
+def _samples(predict: Predict, count: int, size: int, asks: bool) -> Samples:
+    """In whole grey levels; the first of more codes are those of fewer."""
+    return np.asarray(np.rint(predict(drawn(count, size, asks))["image"]), np.float32)
 
 
 def _named(model: str) -> str:
@@ -164,10 +187,15 @@ def _accuracy_score(samples: Samples, asked: NDArray[np.int64], data: Split) -> 
 
 
 def _accepted(gate: str, samples: Samples) -> Metric:
+    accepted = int(_familiar(gate, samples).sum())
+    return proportion("accepted samples", accepted, len(samples), split="samples", description=_named(gate))
+
+
+def _familiar(gate: str, samples: Samples) -> NDArray[np.bool_]:
+    """Which of them the gate takes for what they should be."""
     found = committed(gate)
     threshold = getattr(found.manifest.task, "acceptance_threshold", None) or 0.0
-    accepted = int((Predictor(found.graph)({"image": samples})["familiarity"] >= threshold).sum())
-    return proportion("accepted samples", accepted, len(samples), split="samples", description=_named(gate))
+    return np.asarray(Predictor(found.graph)({"image": samples})["familiarity"] >= threshold)
 
 
 def _likeness(samples: Samples, data: Split, model: str) -> tuple[Metric, ...]:

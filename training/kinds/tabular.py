@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from service.bundle import Attribute, Metric, Quantity
 from service.bundle import Tensor as Declared
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
+from training.measures.paired import Scores
 from training.report.pictures import BLUE, png
 from training.run import Run
 
@@ -121,6 +122,12 @@ def evaluate(
             for one, column in zip(attributes, x_NA.T, strict=True)
         ),
     )
+
+
+def scores(predict: Predict, x_NA: NDArray[np.float64], y_N: NDArray[np.float64]) -> Scores:
+    """The squared error of every row, by the served line: what it was fitted to, for a line has nothing held out."""
+    squared_N = np.square(predict({"row": x_NA.astype(np.float32)})["values"][:, 0] - y_N)
+    return Scores(statistic=lambda rows: float(rows.mean()), given=(squared_N,), error=True)
 
 
 def _error(name: str, predicted: NDArray[np.float64], y_N: NDArray[np.float64], unit: str, why: str) -> Metric:

@@ -72,15 +72,18 @@ def patient_figures(dose: str, clean: Slices, low: Slices, denoised: Slices) -> 
     return metrics
 
 
-def own_figure(low: Slices, other: Slices, denoised: Slices, unseen: float) -> Metric:
+def own_gain(low: Slices, other: Slices, denoised: Slices, unseen: float) -> NDArray[np.float64]:
     """What PSNR gains where there is no truth, by `other`, the same slices whose noise knows nothing of that of `low`:
     the share `unseen` of their difference is its own."""
     apart, left = (np.square(x - other).mean((1, 2)) for x in (low, denoised))
-    gain = 10 * np.log10((1 - unseen) * apart / np.maximum(left - unseen * apart, 1e-3))
+    return np.asarray(10 * np.log10((1 - unseen) * apart / np.maximum(left - unseen * apart, 1e-3)), np.float64)
+
+
+def own_figure(gain_B: NDArray[np.float64]) -> Metric:
     told = (
         "on slices with half as much of their own noise added: no truth is known, and the error is told by expectation"
     )
-    return average("PSNR gain, own noise", gain, "dB", told)
+    return average("PSNR gain, own noise", gain_B, "dB", told)
 
 
 def beside_classical(

@@ -15,10 +15,14 @@ from training.measures.evaluation import Z95
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Whether each of N held-out rows was answered rightly, and the slices [N] of them that are looked at, by name."""
+    """Whether each of N held-out rows was answered rightly, and the slices [N] of them that are looked at, by name.
+
+    slight  a share of rows that another seed may cost: no harm
+    """
 
     right: NDArray[np.bool_]
     slices: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    slight: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,7 @@ class Scores:
     statistic  of what the model gives, and then of the truth, each with N items along its first axis; the less the
                better where `error`, else the more
     items      what is resampled: rows, people, origins of forecasts
+    slight     a loss that another seed may bring: no harm
     """
 
     statistic: Callable[..., float]
@@ -36,6 +41,7 @@ class Scores:
     error: bool = False
     items: str = "rows"
     slices: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    slight: float = 0.0
 
     def value(self, chosen: NDArray[Any]) -> float:
         """The figure of some of the items, by their places."""
@@ -46,8 +52,8 @@ class Scores:
 class Difference:
     """What a candidate gained over the served model: in `share`, and in rows that only one of the two got right.
 
-    `chance` is how often two equally good models would differ by so much to the candidate's harm: McNemar's test with
-    its exact distribution (Psychometrika 12:153, 1947).
+    `chance` is how often two models, of which the candidate is worse by no more than is slight, would differ by so
+    much to its harm: McNemar's test with its exact distribution (Psychometrika 12:153, 1947).
     """
 
     share: Metric
@@ -56,16 +62,18 @@ class Difference:
     chance: float
 
 
-def classes(answer: NDArray[Any], truth: NDArray[Any], labels: Sequence[object]) -> Rows:
+def classes(answer: NDArray[Any], truth: NDArray[Any], labels: Sequence[object], slight: float = 0.0) -> Rows:
     """Rows with a slice for each class of the truth, which are indices of `labels`."""
     slices = {f"class {label}": truth == index for index, label in enumerate(labels)}
-    return Rows(right=answer == truth, slices={name: mask for name, mask in slices.items() if mask.any()})
+    there = {name: mask for name, mask in slices.items() if mask.any()}
+    return Rows(right=answer == truth, slices=there, slight=slight)
 
 
-def difference(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Difference:
+def difference(before: NDArray[np.bool_], after: NDArray[np.bool_], slight: float = 0.0) -> Difference:
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
-    chance = binomtest(lost, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
-    count, net = len(before), gained - lost
+    count, net, apart = len(before), gained - lost, gained + lost
+    lost_share = min(1.0, (1 + slight * count / apart) / 2) if apart else 1.0  # of rows apart, those that are lost
+    chance = binomtest(lost, apart, lost_share, alternative="greater").pvalue if apart else 1.0
     spread = Z95 * sqrt(gained + lost - net * net / count) / count  # Agresti, Categorical Data Analysis, 2002, 10.1
     share = Metric(
         name="difference", value=net / count, low=net / count - spread, high=net / count + spread, count=count
@@ -78,8 +86,9 @@ def gain(
 ) -> tuple[Metric, float]:
     """What a candidate gains, by the bootstrap over items that both models are asked, and its chance.
 
-    The chance is the share of draws without a loss (Efron and Tibshirani, 1993, chapter 13): in one of forty
-    comparisons of two equally good models it is 2.5 % or less. A draw in which a figure does not exist is left out.
+    The chance is the share of draws without a loss that is more than slight (Efron and Tibshirani, 1993, chapter 13):
+    in one of forty comparisons of two equally good models it is 2.5 % or less. A draw in which a figure does not exist
+    is left out.
     """
     places = np.arange(len(before.given[0])) if among is None else np.flatnonzero(among)
     generator, sign, gains = np.random.default_rng(0), -1 if before.error else 1, []
@@ -91,4 +100,4 @@ def gain(
         gains += [one] if np.isfinite(one) else []
     low, high = np.quantile(gains, (0.025, 0.975)) if gains else (value, value)
     found = Metric(name="gain", value=value, low=float(low), high=float(high), count=len(places))
-    return found, float(np.mean(np.array(gains) >= 0)) if gains else 1.0
+    return found, float(np.mean(np.array(gains) >= -before.slight)) if gains else 1.0

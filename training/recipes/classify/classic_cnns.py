@@ -155,4 +155,5 @@ RECIPE = Recipe(
     training_outputs=classification.training_outputs(fashion_mnist),
     trial={"validation": 100},
     spot_check=classification.spot_check(fashion_mnist),
+    rows=classification.rows(fashion_mnist, CLOTHES),
 )

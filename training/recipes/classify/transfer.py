@@ -146,5 +146,6 @@ RECIPE = Recipe(
     training_outputs=classification.training_outputs(fashion_mnist),
     trial={"validation": 100, "per_class": 16},
     spot_check=classification.spot_check(fashion_mnist),
+    rows=classification.rows(fashion_mnist, CLOTHES),
     max_batch=4,  # a row takes a millisecond in any batch; 64 of them took 200 MB
 )

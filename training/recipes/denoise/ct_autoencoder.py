@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import CtDenoising, Tolerance
 from training.data import chest_ct
+from training.given import ct as given
 from training.kinds import ct_learning, denoising
 from training.kinds.ct_learning import Learning
 from training.measures import ct
@@ -92,10 +93,12 @@ RECIPE = Recipe(
     outputs=(denoising.OUTPUT,),
     train=train,
     evaluate=denoising.evaluate,
+    scores=denoising.scores,
     parts={name: denoising.part(name) for name in denoising.PARTS},
     examples=denoising.examples,
     training_outputs=denoising.training_outputs,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),
     max_batch=1,
     trial={"validation": (23, 25), "sets": 1},
+    given=given.folder,
 )

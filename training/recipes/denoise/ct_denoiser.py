@@ -76,6 +76,7 @@ RECIPE = Recipe(
     outputs=(denoising.OUTPUT,),
     train=train,
     evaluate=denoising.evaluate,
+    scores=denoising.scores,
     parts={name: denoising.part(name) for name in denoising.PARTS},
     examples=denoising.examples,
     training_outputs=denoising.training_outputs,

@@ -64,6 +64,7 @@ RECIPE = Recipe(
     given=table(houses, ATTRIBUTES, ["price"], lambda x, y, _: (x, y[:, 0])),
     train=train,
     evaluate=evaluate,
+    scores=lambda predict, _: tabular.scores(predict, *houses()),
     examples=examples,
     training_outputs=outputs.of_rows("row", lambda: houses()[0]),
     trial={"steps": 1},

@@ -61,6 +61,7 @@ RECIPE = Recipe(
     given=table(cities, CITY, ["profit"], lambda x, y, _: (x, y[:, 0])),
     train=train,
     evaluate=evaluate,
+    scores=lambda predict, _: tabular.scores(predict, *cities()),
     examples=examples,
     training_outputs=outputs.of_rows("row", lambda: cities()[0]),
     trial={"steps": 1},

@@ -29,6 +29,7 @@ from training.kinds import tabular
 from training.kinds.tabular import Hyper, Line
 from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
+from training.measures.paired import Scores
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
 from training.run import Run
@@ -173,6 +174,11 @@ def draw(predict: Predict, error_D: NDArray[np.float64]) -> bytes:
     return png(figure)
 
 
+def scores(predict: Predict, hyper: Hyper) -> Scores:
+    x, y = cars()
+    return tabular.scores(predict, x[:, None], y)
+
+
 def examples() -> Arrays:
     return {"row": cars()[0][:4, None].astype(np.float32)}
 
@@ -187,6 +193,7 @@ RECIPE = Recipe(
     given=table(cars, ATTRIBUTES, ["distance"], lambda x, y, _: (x[:, 0], y[:, 0])),
     train=train,
     evaluate=evaluate,
+    scores=scores,
     examples=examples,
     training_outputs=outputs.of_rows("row", lambda: cars()[0][:, None]),
     trial={"steps": 1},

@@ -57,6 +57,7 @@ RECIPE = carried.recipe(
     ("numbers", "sums"),
     ((0, 1), (0, 50)),
     windows=5,
+    slight=0.017,  # two deviations of three seeds
     description="Adds numbers up as they come, window by window; the state goes out and is sent back.",
     source_figure='"output close to truth"',
 )
