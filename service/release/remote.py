@@ -13,7 +13,7 @@ import fsspec
 
 from service.bundle import BundleError
 
-CHUNK = 2**20
+PIECE = 2**23  # bytes that are asked for at once: what an interrupted try has lost at the most
 
 
 class RemoteError(BundleError):
@@ -57,10 +57,14 @@ class Remote:
         self._told(self._put, content, self._path(place))
 
     def _pieces(self, path: str, start: int) -> Iterator[bytes]:
-        with self._told(self.files.open, path, "rb") as file:
-            self._told(file.seek, start)
-            while content := self._told(file.read, CHUNK):
-                yield content
+        self.files.invalidate_cache()
+        size = self._told(self.files.size, path)
+        while start < size:
+            content = self._told(self.files.cat_file, path, start, min(start + PIECE, size))
+            if not content:
+                raise RemoteError(f"{path} ended before its {size} bytes: try again")
+            start += len(content)
+            yield content
 
     def _path(self, place: tuple[str, ...]) -> str:
         return "/".join([self.base.rstrip("/"), *place])
@@ -102,6 +106,7 @@ class Remote:
         except RemoteError:
             raise
         except Exception as error:
+            advice = ": look at the credentials and what they may do" if isinstance(error, PermissionError) else ""
             raise RemoteError(
-                f"{self.address} does not answer as it should: {type(error).__name__}: {error}"
+                f"{self.address} does not answer as it should: {type(error).__name__}: {error}{advice}"
             ) from error
