@@ -33,6 +33,10 @@ VERSIONS = "1.27", "1.32", "1.37"
 FIRST = "# Rendered from deploy/helm/quartet with its default values: `make validate ARGS=--write`.\n"
 # What the predictor has beside a pod's own fields.
 OF_KSERVE = "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout"
+WRONG = (  # values that the chart must refuse
+    *("replicas=-1", "settings.no_such_setting=1", "unknown=1", "terminationGracePeriodSeconds=5", "feedback.url=1"),
+    *("bundles.publicKey.file=1", "bundles.publicKey.secret=a,bundles.publicKey.configMap=b"),
+)
 OWN_KINDS = {
     "ServiceMonitor": "cloudcoil.models.prometheus_operator.v1",
     "PrometheusRule": "cloudcoil.models.prometheus_operator.v1",
@@ -99,7 +103,11 @@ def chart(program: Path) -> Iterator[str]:
                 yield from (f"{name}: {text}" for text in object_complaints(document))
         except ValueError as error:
             yield f"{name}: {error}"
-    for wrong in ("replicas=-1", "settings.no_such_setting=1", "unknown=1", "terminationGracePeriodSeconds=5"):
+    for wrong in (
+        *WRONG,
+        "terminationGracePeriodSeconds=5",
+        "bundles.publicKey.secret=a,bundles.publicKey.configMap=b",
+    ):
         try:
             rendered(program, ["--set", wrong])
             yield f"--set {wrong} was taken"

@@ -52,11 +52,34 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/* The volume that holds the public key of the bundles; nothing where there is none. */}}
+{{- define "quartet.keySource" -}}
+{{- with .Values.bundles.publicKey -}}
+{{- if and .secret .configMap -}}
+{{- fail "bundles.publicKey comes from a Secret or from a ConfigMap: leave one of the two empty" -}}
+{{- end -}}
+{{- if or .secret .configMap -}}
+{{- if .secret }}
+secret:
+  secretName: {{ .secret }}
+{{- else }}
+configMap:
+  name: {{ .configMap }}
+{{- end }}
+  defaultMode: 0440
+  items:
+    - key: {{ .key }}
+      path: public.pem
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The settings as environment variables; what the other values need comes last and wins. */}}
 {{- define "quartet.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
 {{- if .Values.gpu.enabled -}}{{- $_ := set $settings "provider" "cuda" -}}{{- $_ := set $settings "workers" 1 -}}{{- end -}}
 {{- if ne .Values.bundles.from "image" -}}{{- $_ := set $settings "models_dir" "/models" -}}{{- end -}}
+{{- if (include "quartet.keySource" .) -}}{{- $_ := set $settings "bundle_key" "/run/quartet-bundles/public.pem" -}}{{- end -}}
 {{- if .Values.apiKeys.secret -}}{{- $_ := set $settings "api_keys" "/run/quartet/keys" -}}{{- end -}}
 {{- if .Values.grpc.enabled -}}
 {{- $_ := set $settings "grpc_port" .Values.grpc.port -}}

@@ -9,9 +9,19 @@ args: {{ concat (list $source) (.more | default list) | toJson }}
 env:
   - name: QUARTET_MODELS_DIR
     value: /models
-{{- with (get .root.Values.settings "bundle_key") }}
+{{- $key := get .root.Values.settings "bundle_key" -}}
+{{- if (include "quartet.keySource" .root) }}{{ $key = "/run/quartet-bundles/public.pem" }}{{ end }}
+{{- with $key }}
   - name: QUARTET_BUNDLE_KEY
     value: {{ . | quote }}
+{{- end }}
+{{- if $sync.credentials.secret }}
+  - name: GOOGLE_APPLICATION_CREDENTIALS
+    value: /run/quartet-store/credentials.json
+{{- end }}
+{{- range $name, $value := $sync.env }}
+  - name: {{ $name }}
+    value: {{ $value | toString | quote }}
 {{- end }}
 {{- with $sync.secret }}
 envFrom:
@@ -25,4 +35,14 @@ volumeMounts:
     mountPath: /tmp
   - name: models
     mountPath: /models
+{{- if (include "quartet.keySource" .root) }}
+  - name: bundle-key
+    mountPath: /run/quartet-bundles
+    readOnly: true
+{{- end }}
+{{- if $sync.credentials.secret }}
+  - name: store
+    mountPath: /run/quartet-store
+    readOnly: true
+{{- end }}
 {{- end -}}
