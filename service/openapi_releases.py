@@ -10,7 +10,7 @@ from service.bundle import Metric
 from service.feedback.routes import LONGEST, LONGEST_KEY, MOST
 from service.messages import CSV, JSON
 from service.release.verdict import Check
-from service.releases import Order
+from service.releases import Order, Promotion
 
 TAG, PURPOSE = "releases", "Which versions are served and tried, and what turned out of their answers."
 PROBLEM_JSON = "application/problem+json"
@@ -97,7 +97,7 @@ def _reference(form: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{form.__name__}"}
 
 
-FORMS = (Order, ReleaseList, ReleaseDescription, Done, TrueOutcome, TrueOutcomes, Received, Forgotten)
+FORMS = (Order, Promotion, ReleaseList, ReleaseDescription, Done, TrueOutcome, TrueOutcomes, Received, Forgotten)
 OUTCOMES = {JSON: {"anyOf": [_reference(TrueOutcome), _reference(TrueOutcomes)]}, CSV: {"type": "string"}}
 COMMANDS = {
     "start": "Try a version on live traffic",

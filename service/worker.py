@@ -87,7 +87,7 @@ class Worker:
         return CORSMiddleware(
             lane,
             self.settings.cors_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),
             expose_headers=EXPOSED,
         )

@@ -12,9 +12,11 @@ try:
     import numpy as np
 
     from service.bundle import CARD, CURRENT, MANIFEST, Bundle, BundleError
+    from service.bundle import names as bundles
     from training import convert as conversion
     from training import data as sources
     from training import importing, processes, recipe
+    from training.commit import kept
     from training.export import store
     from training.export.graph import ExportError
     from training.export.parity import Predictor
@@ -179,14 +181,13 @@ def seal(name: str, version: str | None, key: Path) -> None:
 
 def push(address: str, names: list[str], version: str | None, key: Path | None) -> None:
     """Put versions where services pull them from: what is served of every model, or of those named."""
-    from service.bundle import names as served
     from service.release.remote import Remote
     from service.release.transfer import push as put
 
     if version and len(names) != 1:
         raise BundleError("--version is of one model: name it")
     remote = Remote(address)
-    for name in names or served(models_directory()):
+    for name in names or bundles(models_directory()):
         if key:
             seal(name, version, key)
         print(f"{name} {put(models_directory(), remote, name, version)} is at {address}", flush=True)
@@ -209,6 +210,13 @@ def render_card(name: str) -> None:
     found = committed(name)
     (found.path / CARD).write_text(_render(found), encoding="utf-8")
     print(found.path / CARD)
+
+
+def show_commits(names: list[str]) -> None:
+    """Of each served bundle, whether history still has the commit that it names."""
+    for name in names or bundles(models_directory()):
+        made = committed(name).manifest.provenance
+        print(f"{name}: {kept(made.git_commit, made.recipe_hash)}", flush=True)
 
 
 def draw_filters(name: str) -> None:
@@ -321,6 +329,9 @@ def _parser() -> argparse.ArgumentParser:
     command(prune, "prune", "remove the versions of a bundle that are not served, where git keeps them", one)
     converting = command(convert, "convert", "manifests of an older schema version, as this one has them")
     converting.add_argument("folders", nargs="*", type=Path, metavar="VERSION_FOLDER", help="default: all of models/")
+    command(show_commits, "commits", "whether history has the commits that bundles name").add_argument(
+        "names", nargs="*", metavar="NAME", help="all that are served by default"
+    )
     command(draw_filters, "filters", "draw what a network's filters answer most to, into a bundle's card", one)
     counting = command(count_outputs, "reference", "count a bundle's outputs over its training data, for drift")
     counting.add_argument("names", nargs="*", metavar="NAME", help="all by default")

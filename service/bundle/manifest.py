@@ -32,13 +32,15 @@ class Start(Record):
 class Provenance(Record):
     """How this version came to be: enough to train it again.
 
-    `git_commit` is what the training began with, `exported_at` the commit of the export where that is another. `start`
-    is absent where the weights were random at first.
+    `git_commit` is what the training began with, `exported_at` the commit of the export where that is another.
+    `recipe_hash` is git's of the recipe as that commit has it: a rebase replaces the commit and leaves the hash.
+    `start` is absent where the weights were random at first.
     """
 
     recipe: str
     command: str
     git_commit: str
+    recipe_hash: str | None = None
     exported_at: str | None = None
     start: Start | None = None
     seed: int

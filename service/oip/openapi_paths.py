@@ -39,6 +39,19 @@ _tensor = {
 
 SCHEMAS: dict[str, Any] = {
     ERROR: {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}},
+    "IndexRequest": {
+        "type": "object",
+        "properties": {"ready": {"type": "boolean", "description": "Only what is ready."}},
+    },
+    "LoadRequest": {
+        "type": "object",
+        "properties": {
+            "parameters": {
+                "description": "The version that is promoted first; without them what is served is loaded.",
+                "allOf": [{"$ref": "#/components/schemas/Promotion"}],
+            }
+        },
+    },
     "InferRequest": {
         "type": "object",
         "required": ["inputs"],
@@ -83,6 +96,7 @@ def paths() -> dict[str, Any]:
         "/v2/health/ready": {"get": _operation("v2_ready", "Every declared model is ready", "408", "503")},
         "/v2/repository/index": {
             "post": _operation("v2_index", "Every bundle, served or not", "400", "422", form=LIST)
+            | _body("IndexRequest", required=False)
         },
     }
     refused = ("400", "401", "403", "404", "422", "503")
@@ -91,6 +105,7 @@ def paths() -> dict[str, Any]:
         ("unload", "Stop serving a model", refused),
     ):
         operation = _operation(f"v2_{verb}", f"{summary}; needs the admin token", *failures)
+        operation |= _body("LoadRequest", required=False) if verb == "load" else {}
         found[f"/v2/repository/models/{{name}}/{verb}"] = {"post": operation | {"parameters": [NAME]}}
     for path, prefix, parameters in ((MODEL, "v2_model", [NAME]), (VERSIONED, "v2_version", [NAME, VERSION])):
         metadata = _operation(f"{prefix}_metadata", "Inputs and outputs of a model", "404", "503")
@@ -105,8 +120,12 @@ def _inference(operation_id: str) -> dict[str, Any]:
     failures = ("400", "404", "408", "413", "415", "422", "429", "503", "504")
     summary = "Inference; tensors as JSON, or as raw bytes behind it"
     operation = _operation(operation_id, summary, *failures, form=_reference("InferResponse"))
-    body = {"application/json": {"schema": _reference("InferRequest")}}
-    return operation | {"requestBody": {"required": True, "content": body}}
+    return operation | _body("InferRequest", required=True)
+
+
+def _body(form: str, *, required: bool) -> dict[str, Any]:
+    content = {"application/json": {"schema": _reference(form)}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def _operation(operation_id: str, summary: str, *failures: str, form: dict[str, Any] = OBJECT) -> dict[str, Any]:

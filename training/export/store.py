@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import os
 import platform
-import re
 import shlex
 import shutil
 import tempfile
@@ -36,7 +35,7 @@ from service.bundle import (
     Start,
 )
 from training import data
-from training.commit import ROOT, git_commit
+from training.commit import HASH, ROOT, git_commit, git_hash
 from training.data.given import REPORT
 from training.export.graph import OPSET, write_graph
 from training.export.parity import Predictor, check_parity
@@ -47,7 +46,6 @@ from training.report import card, pictures, repeats
 from training.report.repeats import Repeats
 from training.run import H, Run, RunError, recorded
 
-HASH = re.compile("[0-9a-f]{40}")  # of a commit, and nothing that says that the sources differed from it
 LIBRARIES = "numpy", "onnx", "onnxruntime", "torch"
 
 
@@ -319,6 +317,7 @@ def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
         command=f"{program} -m training {shlex.join(words)}",
         start=start,
         git_commit=run.git_commit,
+        recipe_hash=git_hash(run.git_commit, recipe.path),
         exported_at=here if here != run.git_commit else None,
         seed=run.hyper.seed,
         hyperparameters=recorded(run.hyper),

@@ -14,8 +14,8 @@ from service.release import Release
 from service.release.ledger import written
 from service.release.verdict import Check, Verdict
 from service.settings import Settings
+from training.commit import HASH
 from training.export.parity import Predictor
-from training.export.store import HASH
 from training.gate import comparison
 from training.measures.evaluation import differences
 from training.recipe import Recipe

@@ -36,6 +36,7 @@ def render(manifest: Manifest, about: str, pictures: Sequence[str], repeats: Rep
                 ("recipe", f"`{made.recipe}`"),
                 ("command", f"`{made.command}`"),
                 ("git commit", made.git_commit),
+                *([("git hash of the recipe", made.recipe_hash)] if made.recipe_hash else []),
                 *([("exported at", made.exported_at)] if made.exported_at else []),
                 *([("began with", f"{made.start.version}, graph sha256 `{made.start.sha256}`")] if made.start else []),
                 ("training time", f"{made.seconds:.0f} s on {made.device}"),
