@@ -101,6 +101,8 @@ def chart(program: Path) -> Iterator[str]:
         try:
             for document in yaml.safe_load_all(rendered(program, values)):
                 yield from (f"{name}: {text}" for text in object_complaints(document))
+                if document["kind"] == "Deployment":
+                    yield from (f"{name}: {text}" for text in volume_complaints(document))
         except ValueError as error:
             yield f"{name}: {error}"
     for wrong in (
@@ -113,6 +115,15 @@ def chart(program: Path) -> Iterator[str]:
             yield f"--set {wrong} was taken"
         except ValueError:
             pass
+
+
+def volume_complaints(document: dict[str, Any]) -> Iterator[str]:
+    """What no schema sees: a volume that nothing mounts, a mount without a volume."""
+    pod = document["spec"].get("template", {}).get("spec", {})
+    containers = [*pod.get("containers", ()), *pod.get("initContainers", ())]
+    mounted = {mount["name"] for one in containers for mount in one.get("volumeMounts", ())}
+    declared = {volume["name"] for volume in pod.get("volumes", ())}
+    yield from (f"volume {name} is not both declared and mounted" for name in sorted(mounted ^ declared))
 
 
 def object_complaints(document: dict[str, Any]) -> Iterator[str]:

@@ -60,7 +60,7 @@ class Remote:
         self.files.invalidate_cache()
         size = self._told(self.files.size, path)
         while start < size:
-            content = self._told(self.files.cat_file, path, start, min(start + PIECE, size))
+            content = self._told(self._piece, path, start, min(start + PIECE, size))
             if not content:
                 raise RemoteError(f"{path} ended before its {size} bytes: try again")
             start += len(content)
@@ -82,6 +82,9 @@ class Remote:
                 return file.read(most + 1)  # type: ignore[no-any-return]
         except FileNotFoundError:
             return None
+
+    def _piece(self, path: str, start: int, end: int) -> bytes:
+        return self.files.cat_file(path, start=start, end=end)  # type: ignore[no-any-return]
 
     def _put(self, content: bytes, path: str) -> None:
         """Object stores show an object once it is whole; a folder does after a rename."""

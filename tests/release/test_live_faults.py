@@ -51,7 +51,7 @@ class Asking:
         for client in self._clients:
             client.join()
 
-    def answered_by(self, version: str, times: int = 40) -> bool:
+    def answered_by(self, version: str, times: int = 20) -> bool:
         """Whether the next answers all come from a version, within a while."""
 
         def only() -> bool:

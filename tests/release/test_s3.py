@@ -13,6 +13,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.registry import known_implementations
 
 from service.bundle import Bundle, current_version, write_current
 from service.release import remote as remotes
@@ -200,7 +201,7 @@ def test_a_service_follows_the_bucket_by_a_command(address: str, models: Path, t
 @pytest.mark.parametrize(("address", "library"), [("gs://b/models", "gcsfs"), ("az://b/models", "adlfs")])
 def test_other_stores_are_known_by_their_addresses(address: str, library: str) -> None:
     protocol = address.partition(":")[0]
-    assert fsspec.registry.known_implementations[protocol]["class"].startswith(f"{library}.")
+    assert known_implementations[protocol]["class"].startswith(f"{library}.")
     try:
         __import__(library)
     except ImportError:

@@ -279,7 +279,7 @@ def test_sales_of_ones_own_are_learned_by_year_and_always_alike(
 
 def test_sales_that_nothing_can_be_learned_of_are_refused(tmp_path: Path) -> None:
     assert "6 whole years are too few" in complaint("sales-forecast", shop(tmp_path / "a.csv", years=6))
-    assert "a multiple of the others" in complaint("sales-forecast", shop(tmp_path / "b.csv", noise=0))
+    assert "alike but for their level" in complaint("sales-forecast", shop(tmp_path / "b.csv", growth=0, noise=0))
     path = shop(tmp_path / "c.csv")
     schema(path, held_out=30)
     assert "held_out must be a number of months" in complaint("sales-forecast", path)

@@ -67,7 +67,7 @@ def by_year(
             )
         sales_YM = values[: 12 * count].reshape(count, 12).astype(np.float32)
         if not report.errors and np.ptp(values) and not strays(sales_YM, known, known + validating):
-            report.errors.append("each year is a multiple of the others, so nothing tells how far a year may stray")
+            report.errors.append("the years are alike but for their level, so nothing tells how far a year may stray")
         sides = (12 * known, 12 * validating, 12 * held)
         return _given(recipe, reader, path, schema, report, sales_YM, sides)
 

@@ -89,7 +89,7 @@ def years() -> NDArray[np.float32]:
 
 
 def strays(sales_YM: NDArray[np.float32], first: int, learned: int) -> bool:
-    """Whether earlier years tell how far a year may stray: not where each is a multiple of the others."""
+    """Whether earlier years tell how far a year may stray: not where they are alike but for their level."""
     given = [cases(year, sales_YM) for year in range(first, learned)]
     z_C = torch.cat([_errors(Sales(), part, torch.device("cpu")) for part in given])
     return bool(z_C.isfinite().all() and z_C.abs().max() < MOST_DEVIATIONS)
