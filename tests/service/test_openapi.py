@@ -156,6 +156,18 @@ def test_the_document_says_what_linters_ask_for(document: dict[str, Any]) -> Non
     assert document["security"] == []
 
 
+def test_the_protocols_load_call_says_what_it_takes(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v2/repository/models/{name}/load"]["post"]["requestBody"]
+    assert not body["required"]
+    schema = body["content"]["application/json"]["schema"] | {"components": document["components"]}
+    validator = validator_for(schema)
+    validator.validate({"parameters": {"version": "20260101-120000", "force": True, "reason": "a test"}})
+    validator.validate({})
+    assert not validator.is_valid({"parameters": {"versions": "1"}})
+    index = document["paths"]["/v2/repository/index"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert validator_for(index | {"components": document["components"]}).is_valid({"ready": True})
+
+
 def test_an_endpoint_names_its_default_and_shows_a_body_that_is_answered(lane: Here, document: dict[str, Any]) -> None:
     shown = {path: item["post"] for path, item in document["paths"].items() if path in BY_PATH}
     bodies = {path: one["requestBody"]["content"].get("application/json", {}) for path, one in shown.items()}

@@ -11,6 +11,7 @@ from service.engine.session import ProviderError
 from service.quota import cpu_quota
 from service.settings import MOST_WORKERS, Settings, SettingsError
 from service.worker import Worker
+from tests.conftest import Here
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -158,3 +159,17 @@ def test_without_a_gpu_cuda_is_refused_at_the_start(toy_models: Path) -> None:
 def test_a_grpc_port_that_another_server_has_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SettingsError, match="QUARTET_GRPC_PORT: "):
         Worker(Settings(grpc_port=other.getsockname()[1]))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_pages_of_the_origins_that_are_named_may_do_all_that_there_is(toy_models: Path, method: str) -> None:
+    origin = "https://app.example.org"
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("a preflight is answered before it")
+
+    here = Here(Worker(Settings(models_dir=toy_models, cors_origins=(origin,))).asgi(inner))
+    asked = {"access-control-request-method": method, "access-control-request-headers": "authorization"}
+    answer = here("OPTIONS", "/v1/feedback/a", headers={"origin": origin} | asked)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+    assert here("OPTIONS", "/v1/feedback/a", headers={"origin": "https://other.example"} | asked).status_code == 400
