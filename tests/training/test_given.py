@@ -16,7 +16,7 @@ from PIL import Image
 from service.bundle import Arrays, Bundle
 from training import recipe
 from training.__main__ import main
-from training.data import DataError, given, mnist
+from training.data import DataError, emoji_clips, given, mnist
 from training.recipes.classify import lenet5
 from training.run import Run
 
@@ -119,6 +119,23 @@ def test_recipes_that_make_their_data_say_so(tmp_path: Path) -> None:
     with pytest.raises(recipe.RecipeError, match="leave --data out"):
         recipe.load("sine-cosine-rnn", tmp_path)
     assert "is not there" in complaint("convnet", tmp_path / "nowhere")
+
+
+def test_animations_train_what_reads_clips(tmp_path: Path) -> None:
+    train, _ = emoji_clips()
+    for place in range(40):
+        frames = [Image.fromarray(frame).resize((64, 64)) for frame in train.frames[place]]
+        file = tmp_path / "clips" / ("animal", "person")[train.labels[place]] / f"{place}.gif"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        frames[0].save(file, save_all=True, append_images=frames[1:])
+    found = recipe.load("conv-lstm", tmp_path / "clips")
+    learned, measured = emoji_clips()
+    assert len(learned.labels) + len(measured.labels) == 40
+    assert learned.frames.shape[1:] == (3, 32, 32)
+    assert found.hyper.validation < len(learned.labels)
+    Image.fromarray(train.frames[0][0]).save(tmp_path / "clips" / "animal" / "still.png")
+    given.forget()
+    assert "animal/still.png: has fewer than 3 frames" in complaint("conv-lstm", tmp_path / "clips")
 
 
 def boats(path: Path, count: int = 60, **changed: str) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.data.given import replaceable
 from training.data.sources import EMOJI_CLIPS
 from training.data.store import TABLES, fetch
 
@@ -35,6 +36,7 @@ class Clips(NamedTuple):
     labels: NDArray[np.int64]
 
 
+@replaceable
 @cache
 def emoji_clips() -> tuple[Clips, Clips]:
     """To train with and held out, in random order; whoever is shown as a man and as a woman is in one of them."""
@@ -58,7 +60,7 @@ def make(package: Path) -> bytes:
             if code in (*PEOPLE, *ANIMALS) and not TONES.search(name):
                 file = archive.extractfile(member)
                 assert file is not None
-                if frames := _frames(Image.open(io.BytesIO(file.read()))):
+                if frames := frames_of(Image.open(io.BytesIO(file.read())), FRAMES, (SIDE, SIDE)):
                     found.append((frames, int(code in PEOPLE), name))
     clips, labels, names = zip(*found, strict=True)
     written = io.BytesIO()
@@ -66,14 +68,14 @@ def make(package: Path) -> bytes:
     return written.getvalue()
 
 
-def _frames(picture: Image.Image) -> list[NDArray[np.uint8]]:
-    """Grey, on white; none of a picture that does not move."""
+def frames_of(picture: Image.Image, frames: int, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
+    """So many, evenly from the first on, grey, on white; none of a picture that has fewer."""
     count, found = getattr(picture, "n_frames", 1), []
-    for frame in range(FRAMES if count >= FRAMES else 0):
-        picture.seek(frame * count // FRAMES)
+    for frame in range(frames if count >= frames else 0):
+        picture.seek(frame * count // frames)
         white = Image.new("RGBA", picture.size, "white")
         white.alpha_composite(picture.convert("RGBA"))
-        found.append(np.asarray(white.convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
+        found.append(np.asarray(white.convert("L").resize(size, Image.Resampling.BICUBIC)))
     return found
 
 

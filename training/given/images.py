@@ -1,4 +1,4 @@
-"""Pictures from outside: a folder for each class, or these below train/, validation/ and test/."""
+"""Pictures and short clips from outside: a folder for each class, or these below train/, validation/ and test/."""
 
 import re
 from collections import Counter, defaultdict
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from service.bundle import DigitClassification
 from service.codecs.handwriting import read_digit
+from training.data.clips import Clips, frames_of
 from training.data.given import Given
 from training.data.images import Images, Split
 from training.data.store import DataError
@@ -24,6 +25,9 @@ from training.recipe import Recipe
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 MOST_PIXELS = 100_000_000
+
+Pixels = NDArray[np.uint8]
+Labelled = tuple[Pixels, NDArray[np.int64]]
 
 
 class File(NamedTuple):
@@ -43,21 +47,52 @@ def folder(
         height, width = (int(side) for side in image.shape[1:3])
         white = int(image.range[1]) if image.range else 255
         digits = isinstance(recipe.task, DigitClassification) or names == tuple(map(str, range(10)))
-        found = _given(path, names, (height, width, white), digits, (reader.__name__, recipe.sources[0]))
+
+        def read(row: int, file: Path, report: Report) -> Pixels:
+            return _read(row, file, (height, width, white), digits, report)
+
+        def both(train: Labelled, held: Labelled) -> Split:
+            return Split(Images(*train, white=white), Images(*held, white=white))
+
+        found = _given(path, names, read, both, (reader.__name__, recipe.sources[0]))
         return replace(found, hyper=found.hyper | sizes.fitting(recipe.hyper, len(found.value.train)))
 
     return given
 
 
+def clips(reader: Callable[[], tuple[Clips, Clips]]) -> Callable[[Recipe[Any], Path], Given]:
+    """The same of animations, in place of the clips that `reader` gives to train with and to measure."""
+
+    def given(recipe: Recipe[Any], path: Path) -> Given:
+        labels = tuple(str(one) for one in vars(recipe.task)["labels"])
+        frames, height, width = (int(side) for side in recipe.inputs[0].shape[1:])
+
+        def read(row: int, file: Path, report: Report) -> Pixels:
+            return _clip(row, file, (frames, height, width), report)
+
+        def both(train: Labelled, held: Labelled) -> tuple[Clips, Clips]:
+            return Clips(*train), Clips(*held)
+
+        found = _given(path, labels, read, both, (reader.__name__, recipe.sources[0]))
+        return replace(found, hyper=found.hyper | sizes.fitting(recipe.hyper, len(found.value[0].labels)))
+
+    return given
+
+
 def _given(
-    path: Path, labels: tuple[str, ...], form: tuple[int, int, int], digits: bool, stead: tuple[str, str]
+    path: Path,
+    labels: tuple[str, ...],
+    read: Callable[[int, Path, Report], Pixels],
+    both: Callable[[Labelled, Labelled], Any],
+    stead: tuple[str, str],
 ) -> Given:
+    """`both` makes of what trains and of what is held out what the recipe's reader gives."""
     schema = schema_of(path)
     if not path.is_dir():
         raise DataError(f"{path} is no folder: pictures come in a folder for each class")
     files = [*_files(path, labels, schema)]
     report = Report(path, lambda row: files[row].path.relative_to(path).as_posix())
-    pixels = [_read(row, file.path, form, digits, report) for row, file in enumerate(files)]
+    pixels = [read(row, file.path, report) for row, file in enumerate(files)]
     keys = [fingerprint(one.tobytes()) for one in pixels]
     _two_classes(keys, files, labels, report)
     told = [file.side for file in files]
@@ -77,9 +112,7 @@ def _given(
         source=source(path, schema, (file.path.read_bytes() for file in files)),
         replaces=replaces,
         reader=reader,
-        value=Split(
-            Images(stack[order], classes[order], white=form[2]), Images(stack[held], classes[held], white=form[2])
-        ),
+        value=both((stack[order], classes[order]), (stack[held], classes[held])),
         report=text,
         hyper={
             "validation": (validating := int((sides == VALIDATION).sum())),
@@ -179,3 +212,21 @@ def _read(row: int, file: Path, form: tuple[int, int, int], digits: bool, report
         grey = np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BICUBIC))
     levels: NDArray[np.uint8] = np.rint(grey.astype(np.float32) * (white / 255)).astype(np.uint8)
     return levels
+
+
+def _clip(row: int, file: Path, form: tuple[int, int, int], report: Report) -> Pixels:
+    """The frames of an animation as the recipe's own are, so many and of that size."""
+    empty = np.full(form, row % 256, np.uint8)
+    try:
+        with Image.open(file) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                report.wrong(row, f"has more than {MOST_PIXELS:,} pixels")
+                return empty
+            found = frames_of(opened, form[0], (form[2], form[1]))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        report.wrong(row, "is no animation that can be read")
+        return empty
+    if not found:
+        report.wrong(row, f"has fewer than {form[0]} frames")
+        return empty
+    return np.stack(found)

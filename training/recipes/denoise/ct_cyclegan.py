@@ -28,6 +28,7 @@ from service.bundle import Arrays, CtDenoising, Tolerance
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct
 from training.export.parity import Predictor
+from training.given import ct as given
 from training.images import ct_pairs
 from training.images.ct_pairs import Pairs
 from training.kinds import adversarial, cycle, denoising
@@ -215,6 +216,8 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     parts={name: denoising.part(name) for name in denoising.PARTS},
+    scores=denoising.scores,
+    given=given.folder,
     examples=denoising.examples,
     training_outputs=denoising.training_outputs,
     tolerance=Tolerance(atol=0.01, rtol=1e-4),

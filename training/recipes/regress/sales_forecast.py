@@ -179,7 +179,8 @@ def uniform(count: int, draws: int = DRAWS, seed: int = 0) -> NDArray[np.float32
 
 def training_outputs(predict: Predict) -> Arrays:
     """After each month of the years that were learned."""
-    every = [cases(year) for year in range(FIRST, LEARNED)]
+    cut = course()
+    every = [cases(year) for year in range(cut.first, cut.learned)]
     return {
         "probability": np.concatenate(
             [predict({"history": of.history, "state": of.state, "uniform": uniform(11)})["probability"] for of in every]

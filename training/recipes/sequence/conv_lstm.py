@@ -24,6 +24,7 @@ from torch.nn import functional as F  # noqa: N812
 from service.bundle import Arrays, ClipClassification, Metric
 from service.bundle import Tensor as Declared
 from training.data import emoji_clips
+from training.given import images as given
 from training.images.augmentation import Affine
 from training.kinds import classification
 from training.measures.evaluation import Evaluation, Predict, calibration, proportion
@@ -179,6 +180,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    given=given.clips(emoji_clips),
     rows=rows,
     variants={"synthetic gradients": {}, "plain back-propagation": {"synthetic": False}},
     source_figure="4 test clips",
