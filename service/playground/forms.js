@@ -6,6 +6,7 @@ const FORMS = {
   "tabular-prediction": rowForm,
   "image-classification": pictureForm,
   "digit-classification": pictureForm,
+  "clip-classification": clipForm,
   "image-transformation": transformForm,
   "sample-translation": translateForm,
   "text-classification": textForm,
@@ -70,6 +71,13 @@ function pictureForm({ name, kind, task }, exchange, result) {
     const [first] = answer.body.predictions;
     const shown = digits ? told({ ...first, label: String(first.digit) }, { labels: first.probabilities.map((_, i) => i) }) : told(first, task);
     result.replaceChildren(preview(file, "The picture that was sent"), ...shown);
+  });
+}
+
+function clipForm({ name, task }, exchange, result) {
+  return fileInput("Clip: GIF, WebP or APNG", "image/gif,image/webp,image/png,image/apng", async ([file]) => {
+    const answer = await exchange.send({ path: "v1/clips/classify", query: { model: name }, type: file.type.replace("apng", "png"), body: file, file: file.name });
+    if (answer) result.replaceChildren(preview(file, "The clip that was sent"), ...told(answer.body.predictions[0], task));
   });
 }
 

@@ -4,60 +4,87 @@ Erhan, Bengio, Courville and Vincent, Visualizing higher-layer features of a dee
 committed graph, which is read into PyTorch for that: gradients are nothing that ONNX Runtime gives.
 """
 
+import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from service.bundle import Bundle
 from training.export.graph import ExportError
-from training.report import pictures
+from training.report.operations import OPERATIONS
 
 PICTURE = "filter-maximising-pictures.png"
+KINDS = "digit-classification", "image-classification", "clip-classification"
 SHOWN, COLUMNS = 24, 12  # filters
-STEPS, RATE = 120, 4.0  # of the climb, in grey levels
+STEPS, RATE = 120, 0.016  # of the climb, in shares of the range
 SHRINK = 0.01  # of what no filter wants, with every step
+CELL, GAP, GREYS = 56, 4, 16  # of the sheet: pixels at least, and levels
 
-# F filters, H height, W width
+# F filters, T frames, H height, W width
+
+
+def has_filters(found: Bundle) -> bool:
+    """Whether it is a classifier of pictures or clips with a convolution."""
+    return found.manifest.task.kind in KINDS and bool(_convolutions(onnx.load(found.graph)))
 
 
 def draw(found: Bundle) -> Path:
     """Write the picture of the last layer's filters into the bundle's folder; where it is.
 
-    Raises ExportError where the graph has no convolution, or one that cannot be followed back to grey pictures.
+    Raises ExportError where there is no such layer, or one that cannot be followed back to what goes in.
     """
+    if not has_filters(found):
+        raise ExportError(f"{found.manifest.name} has no convolutions over pictures, whose filters could be shown")
     graph, tensor = onnx.load(found.graph), found.manifest.inputs[0]
-    layers = [node for node in graph.graph.node if node.op_type == "Conv"]
-    if not layers or len(tensor.shape) != 3:
-        raise ExportError(f"{found.manifest.name} has no convolutions over grey pictures, whose filters could be shown")
-    shape = int(tensor.shape[1]), int(tensor.shape[2])
-    sheet = climbed(part(graph, tensor.name, layers[-1].output[0]), shape)
+    shape, (low, high) = tuple(int(side) for side in tensor.shape[1:]), tensor.range or (0, 255)
+    answers = part(graph, tensor.name, _convolutions(graph)[-1].output[0])
+    pictures = climbed(lambda share: answers(low + (high - low) * share), shape)
     path = found.path / PICTURE
-    path.write_bytes(pictures.image_sheet(sheet, COLUMNS))
+    path.write_bytes(sheet(pictures.reshape(len(pictures), -1, *shape[-2:])))
     return path
 
 
-def climbed(answers: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """For each filter a picture [F, H, W] from 0 to 255 that it answers most to, wherever in the picture."""
+def _convolutions(graph: onnx.ModelProto) -> list[onnx.NodeProto]:
+    return [node for node in graph.graph.node if node.op_type == "Conv"]
+
+
+def climbed(answers: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """For each filter a picture [F, ...] from 0 to 1 that it answers most to, wherever in the picture."""
     with torch.no_grad():
         count = min(SHOWN, answers(torch.zeros(1, *shape)).shape[1])
-    start = np.random.default_rng(0).normal(128, 8, (count, *shape)).astype(np.float32)
-    image_FHW, own = torch.from_numpy(start).requires_grad_(), torch.arange(count)
-    optimizer = torch.optim.Adam([image_FHW], lr=RATE)
+    start = np.random.default_rng(0).normal(0.5, 0.03, (count, *shape)).astype(np.float32)
+    image, own = torch.from_numpy(start).requires_grad_(), torch.arange(count)
+    optimizer = torch.optim.Adam([image], lr=RATE)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        (-answers(image_FHW)[own, own].mean((1, 2)).sum()).backward()  # type: ignore[no-untyped-call]
+        (-answers(image)[own, own].mean((1, 2)).sum()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         with torch.no_grad():
-            image_FHW.lerp_(torch.full_like(image_FHW, 128), SHRINK).clamp_(0, 255)
-    return image_FHW.detach().numpy()
+            image.lerp_(torch.full_like(image, 0.5), SHRINK).clamp_(0, 1)
+    return image.detach().numpy()
+
+
+def sheet(pictures_FTHW: NDArray[np.float32]) -> bytes:
+    """A PNG of a few grey levels: the pictures in rows, the frames of a clip side by side without a gap."""
+    count, frames, height, width = pictures_FTHW.shape
+    times, columns = -(-CELL // height), COLUMNS // frames
+    levels = np.rint(pictures_FTHW * (GREYS - 1)).astype(np.uint8).repeat(times, 2).repeat(times, 3)
+    side, across = times * height + GAP, times * width * frames + GAP
+    page = np.full((-(-count // columns) * side - GAP, columns * across - GAP), GREYS - 1, np.uint8)
+    for place, picture_THW in enumerate(levels):
+        top, left = place // columns * side, place % columns * across
+        page[top : top + side - GAP, left : left + across - GAP] = np.concatenate(picture_THW, 1)
+    drawn, written = Image.fromarray(page, "P"), io.BytesIO()
+    drawn.putpalette(np.linspace(0, 255, GREYS).round().astype(np.uint8).repeat(3).tobytes())
+    drawn.save(written, "PNG", optimize=True, bits=4)
+    return written.getvalue()
 
 
 def part(graph: onnx.ModelProto, start: str, end: str) -> Callable[[Tensor], Tensor]:
@@ -71,59 +98,8 @@ def part(graph: onnx.ModelProto, start: str, end: str) -> Callable[[Tensor], Ten
         values = {**known, start: given}
         for node in cut.node:
             options = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-            values[node.output[0]] = OPERATIONS[node.op_type]([values[name] for name in node.input], options)
+            made = OPERATIONS[node.op_type]([values[name] if name else None for name in node.input], options)
+            values |= zip(node.output, made if isinstance(made, tuple) else (made,), strict=True)
         return values[end]
 
     return compute
-
-
-Options = dict[str, Any]
-
-
-def _convolved(values: list[Tensor], options: Options) -> Tensor:
-    image, weight, *bias = values
-    top, left, bottom, right = options.get("pads", [0, 0, 0, 0])
-    return F.conv2d(
-        F.pad(image, (left, right, top, bottom)),
-        weight,
-        bias[0] if bias else None,
-        tuple(options.get("strides", (1, 1))),
-        dilation=tuple(options.get("dilations", (1, 1))),
-        groups=options.get("group", 1),
-    )
-
-
-def _normalised(values: list[Tensor], options: Options) -> Tensor:
-    image, scale, shift, mean, variance = values
-    return F.batch_norm(image, mean, variance, scale, shift, eps=options.get("epsilon", 1e-5))
-
-
-def _pooled(pool: Callable[..., Tensor]) -> Callable[[list[Tensor], Options], Tensor]:
-    def pooled(values: list[Tensor], options: Options) -> Tensor:
-        return pool(values[0], options["kernel_shape"], options.get("strides", (1, 1)), options.get("pads", [0, 0])[:2])
-
-    return pooled
-
-
-def _unsqueezed(values: list[Tensor], _: Options) -> Tensor:
-    image, axes = values
-    for axis in sorted(axes.reshape(-1).tolist()):
-        image = image.unsqueeze(axis)
-    return image
-
-
-OPERATIONS: dict[str, Callable[[list[Tensor], Options], Tensor]] = {
-    "Add": lambda values, _: values[0] + values[1],
-    "AveragePool": _pooled(F.avg_pool2d),
-    "BatchNormalization": _normalised,
-    "Concat": lambda values, options: torch.cat(values, options["axis"]),
-    "Conv": _convolved,
-    "Div": lambda values, _: values[0] / values[1],
-    "MaxPool": _pooled(F.max_pool2d),
-    "Mul": lambda values, _: values[0] * values[1],
-    "Relu": lambda values, _: values[0].relu(),
-    "Sigmoid": lambda values, _: values[0].sigmoid(),
-    "Sub": lambda values, _: values[0] - values[1],
-    "Tanh": lambda values, _: values[0].tanh(),
-    "Unsqueeze": _unsqueezed,
-}

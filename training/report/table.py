@@ -43,8 +43,9 @@ NOTES = {
     "`convnet`, accepted: by `digits`; neither took part in any training of a generator. Clothes are compared in "
     "features of `fashion-cnn` and read by `zca-mlp`. The rarest digit has that "
     "share of what was drawn, where an even one would be 10 %. [Samples](samples.md) says how to ask for them.",
-    "sequences": "Texts answer to [`/v1/texts/classify`](texts.md), series to [`/v1/series/forecast`](series.md); "
-    "what carries a state answers [as that page says](series.md#a-state-that-you-carry). Of errors the least is best.",
+    "sequences": "Texts answer to [`/v1/texts/classify`](texts.md), series to [`/v1/series/forecast`](series.md), "
+    "clips to `/v1/clips/classify`; what carries a state answers [as that page "
+    "says](series.md#a-state-that-you-carry). Of errors the least is best.",
 }
 FIGURES = {
     "generators": {
