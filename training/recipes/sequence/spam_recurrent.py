@@ -40,8 +40,8 @@ class Hyper(texts.Hyper):
     embedding: int = 16
     width: int = 24
     layers: int = 2
-    dropout: float = 0.3
-    hidden_words: float = 0.1
+    dropout: float = 0.4
+    hidden_words: float = 0.3
     stretch: int = 192
 
 
