@@ -73,6 +73,39 @@ class Critic(Discriminator):
         return depth
 
 
+class Steadied(Adversary):
+    """A discriminator that is flat around what is real, and sees how much the rows of a batch differ.
+
+    Mescheder, Geiger and Nowozin, Which training methods for GANs do actually converge?, ICML 2018; Karras et al.,
+    Progressive growing of GANs for improved quality, stability, and variation, ICLR 2018.
+    """
+
+    penalty = 2.0
+
+    def __init__(self, size: int, widths: tuple[int, int]) -> None:
+        super().__init__()
+        first, second = widths
+        self.seen = nn.Sequential(nn.Linear(size, first), nn.LeakyReLU(0.2))
+        self.log_odds = nn.Sequential(nn.Linear(first + 1, second), nn.LeakyReLU(0.2), nn.Linear(second, 1))
+
+    def forward(self, row_BC: Tensor) -> Tensor:
+        seen_BC = self.seen(row_BC)
+        deviation_B1 = seen_BC.std(0).mean().expand(len(row_BC), 1)
+        log_odds: Tensor = self.log_odds(torch.cat([seen_BC, deviation_B1], 1))
+        return log_odds
+
+    def told_apart(self, made: Tensor, real: Tensor) -> Tensor:
+        real_BC = real.detach().requires_grad_()
+        real_B1 = self(real_BC)
+        (slope_BC,) = torch.autograd.grad(real_B1.sum(), real_BC, create_graph=True)
+        steepness = self.penalty / 2 * (slope_BC**2).sum(1).mean()
+        apart: Tensor = F.softplus(self(made.detach())).mean() + F.softplus(-real_B1).mean() + steepness
+        return apart
+
+    def deceived(self, made: Tensor, real: Tensor | None = None) -> Tensor:
+        return F.softplus(-self(made)).mean()
+
+
 class Observer(Adversary):
     """Tells rows [B, C] of `labels` labels from made ones, and reads the label; what it sees in them is to agree.
 
