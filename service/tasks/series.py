@@ -1,7 +1,7 @@
 """Series of numbers, each a value per step of time -> what comes next, and between which bounds it lies."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +113,9 @@ def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:
     """A column per series below a line of their names. A series that begins later has empty cells before."""
     limits.claim(CELL * len(request.body))
     reader = Reader(text_lines(decoded(request.body, limits)), FIELD)
-    rows = list(islice(reader, MOST_STEPS + 1))
+    if reader.names and all(DECIMAL.fullmatch(name) for name in reader.names):
+        raise InvalidValue("The first line has numbers: put a line with a name for each series above.", FIELD)
+    rows = list(islice(_steps(reader), MOST_STEPS + 1))
     if not rows:
         raise EmptyBody(NO_ROW)
     if len(rows) > MOST_STEPS:
@@ -124,6 +126,16 @@ def read_csv(request: Request, limits: Limits, _: frozenset[str]) -> Body:
         raise MalformedBody(f"The row has {len(rows[wrong])} cells, the header {width}.", f"row {wrong}")
     mark = mark_of(cell for row in rows for cell in row) or POINT
     return Body([_column(rows, place, mark) for place in range(width)])
+
+
+def _steps(reader: Reader) -> Iterator[list[str]]:
+    """The rows; where there is one column, an empty line before another row is a row without a value."""
+    line = None
+    for row in reader:
+        if len(reader.names) == 1 and line is not None:
+            yield from repeat([""], reader.line - line - 1)
+        line = reader.line
+        yield row
 
 
 def _column(rows: list[list[str]], place: int, mark: str) -> NDArray[np.float64]:
@@ -167,6 +179,8 @@ def _levels(asked: tuple[float, ...] | None, task: SeriesForecasting) -> list[in
 
 def _check(series: NDArray[np.float64], manifest: Manifest, field: str) -> None:
     axis, tensor = manifest.axes["steps"], manifest.inputs[0]
+    if not len(series):
+        raise InvalidShape("Has no values.", field)
     if not axis.least <= len(series) <= axis.most:
         raise InvalidShape(f"Must have {axis.least} to {axis.most} values: send the last ones.", field)
     low, high = tensor.range or (-3e38, 3e38)

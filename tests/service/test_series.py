@@ -61,6 +61,10 @@ def test_a_table_may_be_in_utf_16_say_its_separator_and_have_decimal_commas(lane
     assert [one["values"][0] for one in answer.json()["forecasts"]] == [2, 15]
 
 
+def test_empty_lines_around_a_series_of_one_column_are_no_gaps(lane: Here) -> None:
+    assert of_csv(lane, "a\n\n\n2\n4\n\n\n") == [3]
+
+
 def test_a_fraction_of_three_places_is_no_thousand(lane: Here) -> None:
     assert of_csv(lane, "a\n1.000\n2.000\n3.000\n") == [2]
 
@@ -99,7 +103,11 @@ def test_what_is_no_forecast_to_make_is_refused(lane: Here, body: object, code: 
     ("table", "status", "field"),
     [
         ("a\n1\nx\n", 422, "series[0][1]"),
-        ("a\n1\n\n2\n nan\n", 422, "series[0][2]"),
+        ("a\n1\n2\n nan\n", 422, "series[0][2]"),
+        ("a\n1\n\n2\n", 422, "series[0][1]"),  # an empty line of one column is a gap
+        ("1\n2\n3\n", 422, "series"),
+        ("1.5,2\n3,4\n", 422, "series"),
+        ("a,b\n,1\n,2\n", 422, "series[0]"),
         ("a,b\n1,2\n3,\n", 422, "series[1][1]"),
         ("a,b\n1,2\n3\n", 400, "row 1"),
         ("a\n", 400, None),
