@@ -55,7 +55,7 @@ evaluate: $(VENV)/.dev  ## Measure the bundle of RECIPE=name again
 bench: $(VENV)/.bench  ## Compare throughput and latency in one run
 	$(BIN)/python -m load_tests.bench $(ARGS)
 
-gpu-check: $(VENV)/.dev  ## Try a machine with a GPU: comparison with the CPU, tests, bench; report in build/gpu-check.md
+gpu-check: $(VENV)/.dev  ## Try a machine with a GPU: comparison with the CPU, sharing, tests, bench; report in build/gpu-check.md
 	$(BIN)/python -m load_tests.gpu_check $(ARGS)
 
 ablation: $(VENV)/.bench  ## Measure what was written by hand with and without it

@@ -1,9 +1,10 @@
 """What a machine with a GPU makes of the service, in under six minutes: one report.
 
-    python -m load_tests.gpu_check [--provider cuda] [--report FILE] [--without tests] [--without bench]
+    python -m load_tests.gpu_check [--provider cuda] [--report FILE] [--without sharing|tests|bench]
 
-Every bundle is loaded under the provider, compared with the CPU in batches of several sizes, and timed; then the tests
-of the engine and the bench of the digits run under it. With `--provider cpu` it tries itself. It ends with 1 where
+Every bundle is loaded under the provider, compared with the CPU in batches of several sizes, and timed; the service is
+started, and one, two and four processes share the device; then the tests of the engine and the bench of the digits run
+under it. With `--provider cpu` it tries itself. It ends with 1 where
 something is wrong.
 """
 
@@ -19,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from load_tests import sharing
+from load_tests.bench import wrk
 from load_tests.bench.machine import describe
 from load_tests.report import table
 from load_tests.servers import PROJECT
@@ -29,10 +32,11 @@ from service.engine.session import ProviderError, Session, provider_of
 from service.gpus import gpus
 from service.settings import Settings
 
+SHARING = "sharing"
 CLOSE = 2e-3  # of the largest number that the CPU gives
 TIMED_S = 0.25
 SIZES = 1, 3, 16  # rows
-LIMIT_S = {"tests": 100, "bench": 150}
+LIMIT_S = {"tests": 80, "bench": 100}
 TESTS = "session", "fixed_shapes", "device", "loaded_model", "batcher", "lane"
 COMMANDS = {
     "tests": ["-m", "pytest", "-q", *(f"tests/service/test_{name}.py" for name in TESTS)],
@@ -130,11 +134,21 @@ def run(name: str, provider: str) -> Ran:
     return Ran(name, done.returncode, perf_counter() - started, done.stdout)
 
 
-def markdown(provider: str, rows: list[dict[str, Any]], commands: list[Ran]) -> str:
+def shared_out(settings: Settings) -> str:
+    """The tables of `load_tests.sharing`."""
+    if not wrk.installed():
+        return wrk.INSTALL
+    tables = [list(one(settings)) for one in (sharing.starts, sharing.readings, sharing.shared)]
+    return "\n\n".join(table(rows) for rows in tables if rows)
+
+
+def markdown(provider: str, rows: list[dict[str, Any]], commands: list[Ran], shared: str = "") -> str:
     machine = [f"- {name}: {value}" for name, value in describe().items()]
     machine += [f"- GPU {one.name}: {one.used / 2**30:.1f} of {one.size / 2**30:.1f} GiB in use" for one in gpus()]
     chapters = [f"# The service under `{provider}`\n\n" + "\n".join(machine)]
     chapters.append(f"## Bundles, compared with the CPU\n\n{table(rows)}")
+    if shared:
+        chapters.append(f"## Starts, reading, and processes that share the device\n\n{shared}")
     for one in commands:
         how = "its time was up" if one.status is None else f"status {one.status}"
         chapters.append(
@@ -143,13 +157,14 @@ def markdown(provider: str, rows: list[dict[str, Any]], commands: list[Ran]) -> 
     return "\n\n".join(chapters) + "\n"
 
 
-def check(settings: Settings, commands: list[str], report: Path) -> bool:
+def check(settings: Settings, commands: list[str], report: Path, share: bool = False) -> bool:
     """Write the report; whether all is right. Raises ProviderError."""
     provider_of(settings.provider)
     rows = list(compared(settings))
+    shared = shared_out(settings) if share else ""
     ran = [run(name, settings.provider) for name in commands]
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(markdown(settings.provider, rows, ran))
+    report.write_text(markdown(settings.provider, rows, ran, shared))
     return all(row["right"] for row in rows) and all(one.status == 0 for one in ran)
 
 
@@ -157,11 +172,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--provider", default="cuda")
     parser.add_argument("--report", type=Path, default=PROJECT / "build" / "gpu-check.md", metavar="FILE")
-    parser.add_argument("--without", action="append", choices=[*COMMANDS], default=[])
+    parser.add_argument("--without", action="append", choices=[SHARING, *COMMANDS], default=[])
     options = parser.parse_args()
     settings = Settings.from_environment({**os.environ, "QUARTET_PROVIDER": options.provider})
     try:
-        right = check(settings, [name for name in COMMANDS if name not in options.without], options.report)
+        commands = [name for name in COMMANDS if name not in options.without]
+        right = check(settings, commands, options.report, SHARING not in options.without)
     except ProviderError as error:
         sys.exit(f"gpu-check: {error}")
     print(f"{options.report}: {'all is right' if right else 'something is wrong'}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load_tests import gpu_check
+from load_tests import gpu_check, sharing
 from load_tests.gpu_check import COMMANDS, Ran, check, compared, markdown
 from service.settings import Settings
 from tests import toys
@@ -49,3 +49,10 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
     ran = gpu_check.run("bench", "cpu")
     assert ran.status is None
     assert "its time was up" in markdown("cpu", [{"model": "none"}], [Ran("bench", None, 1.0, ran.said)])
+
+
+def test_what_reading_costs_beside_the_graph_is_measured(tmp_path: Path) -> None:
+    toys.digits(tmp_path, name="convnet")
+    rows = list(sharing.readings(Settings(models_dir=tmp_path)))
+    assert [(row["model"], row["form"]) for row in rows] == [("convnet", form) for form in ("JSON", "npy", "PNG")]
+    assert all(row[stage] > 0 for row in rows for stage in ("read", "run", "write"))
