@@ -33,7 +33,7 @@ from typing import Any
 from service.log_lines import speak_json
 from service.settings import Settings, SettingsError
 from service.shared_folder import new_folder
-from service.supervisor import PortError, supervise
+from service.supervisor import SIGNALS, PortError, supervise
 
 # Longer than clients and load balancers keep a connection: who hangs up first must not be the server, in the very
 # moment that a client sends its next request.
@@ -75,13 +75,13 @@ def command_line() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", help=argparse.SUPPRESS)
     serving = add(commands, "serve", "answer requests until SIGTERM", "quartet serve --host 0.0.0.0 --port 8000")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on, default 127.0.0.1")
-    serving.add_argument("--port", type=int, default=3000, help="default 3000")
+    serving.add_argument("--port", type=port, default=3000, help="default 3000")
     serving.add_argument("--keep-alive", type=int, default=KEEP_ALIVE_S, metavar="S", help="of idle connections")
     serving.set_defaults(run=lambda given: sys.exit(serve(given.host, given.port, given.keep_alive)))
     examining = add(
         commands, "doctor", "look at libraries, machine, settings and bundles", "quartet doctor --port 8000"
     )
-    examining.add_argument("--port", type=int, default=3000, help="that the service is to have, default 3000")
+    examining.add_argument("--port", type=port, default=3000, help="that the service is to have, default 3000")
     examining.set_defaults(run=lambda given: examine(given.port))
     key = add(commands, "key", "make an API key", "quartet key alice")
     key.add_argument("name", help="whose key it is")
@@ -101,6 +101,14 @@ def add(commands: Any, name: str, purpose: str, example: str) -> argparse.Argume
         name, description=purpose, epilog=f"example:\n  {example}", formatter_class=formatted
     )
     return parser
+
+
+def port(text: str) -> int:
+    """Raises ArgumentTypeError: a larger one would be taken, and another port listened on."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is no port, which are 0 to 65535")
+    return number
 
 
 def ask(words: list[str]) -> None:
@@ -167,6 +175,7 @@ def examine(port: int) -> None:
 
 def serve(host: str, port: int, keep_alive_s: int) -> int:
     """The exit status. Imports nothing of what workers import: this process stays small and starts them at once."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the supervisor hears them: process 1 would miss a SIGTERM
     speak_json(logging.INFO)
     try:
         settings = Settings.from_environment()

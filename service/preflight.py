@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import socket
 import ssl
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ from service.bundle import DEFAULTS, BundleError, current, defaults_of, names
 from service.bundle.seal import public_key
 from service.engine.session import Session, providers_of
 from service.http import insides
+from service.http.connection import OTHER_FILES
 from service.http.keys import parsed_lines, read_text
 from service.settings import Settings, SettingsError
 
@@ -25,6 +27,7 @@ SQLITE = b"SQLite format 3\0"
 def check(settings: Settings) -> None:
     """Raises SettingsError or ProviderError unless what the settings speak of is there, and the server's insides."""
     insides.check()
+    _check_open_files()
     if not settings.models_dir.is_dir():
         raise SettingsError(
             f"QUARTET_MODELS_DIR: {settings.models_dir} is no folder; `quartet models fetch ADDRESS` gets the models of"
@@ -43,6 +46,15 @@ def check(settings: Settings) -> None:
     _check_provider(settings)
 
 
+def _check_open_files() -> None:
+    """Whether the limit on them leaves any for connections: else each would be refused."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit <= OTHER_FILES:
+        raise SettingsError(
+            f"the limit on open files, {limit}, leaves none for connections: `ulimit -n 4096` before it"
+        )
+
+
 def _check_defaults(settings: Settings) -> None:
     """Whether the models that answer where none is named are there."""
     try:
@@ -54,6 +66,11 @@ def _check_defaults(settings: Settings) -> None:
         raise SettingsError(f"QUARTET_DEFAULTS: {min(missing)} is not served")
     if not settings.models and (missing := set(written.values()) - set(there)):
         raise SettingsError(f"{settings.models_dir / DEFAULTS}: there is no bundle of {min(missing)}")
+    for kind, name in settings.defaults.items():
+        with suppress(BundleError):  # of one that is broken, which is said when it is loaded
+            found = current(settings.models_dir, name).manifest.task.kind
+            if found != kind:
+                raise SettingsError(f"QUARTET_DEFAULTS: {name} is for {found}, not for {kind}")
 
 
 def _check_provider(settings: Settings) -> None:

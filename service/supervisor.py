@@ -1,8 +1,8 @@
 """The parent of the worker processes: opens the port, starts the workers, replaces those that die, ends them in order.
 
-It has no port of its own and takes no orders but signals: SIGTERM and SIGINT end the service. A worker says through a
-pipe when it has loaded what it can; one that dies before that is started again only after a while. As process 1 of a
-container it buries every orphan.
+It has no port of its own and takes no orders but signals: SIGTERM, SIGINT and SIGHUP end the service. A worker says
+through a pipe when it has loaded what it can; one that dies before that is started again only after a while. As process
+1 of a container it buries every orphan.
 """
 
 import logging
@@ -23,6 +23,8 @@ LISTENING_S = 0.1  # between looks at what workers say, until all have loaded
 LONGEST_WAIT_S = 30.0  # before a worker that does not start is tried again
 CONFIGURATION = os.EX_CONFIG  # how a worker ends that can never start with these settings
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+    SIGNALS.add(signal.SIGHUP)
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from service.__main__ import command_line
 from tests.conftest import PROJECT, Running
 
 SMALL = {"QUARTET_MODELS": "credit-logistic", "QUARTET_WORKERS": "2", "QUARTET_DRAIN_DELAY_S": "0"}
@@ -80,6 +81,15 @@ def test_a_busy_port_is_said_in_one_line(running: Running) -> None:
     assert json.loads(line)["message"] == f"cannot listen on 127.0.0.1:{running.port}: Address already in use"
 
 
+@pytest.mark.parametrize(
+    ("port", "says"), [("65536", "65536 is no port"), ("-1", "-1 is no port"), ("http", "invalid")]
+)
+def test_what_is_no_port_is_refused(port: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command_line().parse_args(["serve", f"--port={port}"])
+    assert says in capsys.readouterr().err
+
+
 def test_settings_with_which_no_worker_can_start_end_the_service(tmp_path: Path) -> None:
     started = Running(tmp_path, **(SINGLE | {"QUARTET_MODELS": "nobody"}))
     assert started.process.wait(60) == 1
@@ -97,11 +107,13 @@ def test_a_worker_that_is_killed_is_replaced_and_the_log_says_what_happened(runn
     assert within(60, lambda: all(is_ready(running) for _ in range(20)))
 
 
-def test_the_parent_buries_processes_that_others_leave_to_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGHUP])
+def test_the_parent_buries_processes_that_others_leave_to_it(ends: signal.Signals, tmp_path: Path) -> None:
     """As it must when it is process 1 of a container."""
     script = tmp_path / "reaper.py"
     script.write_text(
-        "import ctypes, runpy, subprocess, sys\n"
+        "import ctypes, runpy, signal, subprocess, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have had it ignored\n"
         "ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans below come here\n"
         "subprocess.run(['sh', '-c', 'sleep 0.1 & exit'])\n"
         "sys.argv = ['service', 'serve', '--port', '0']\n"
@@ -112,7 +124,7 @@ def test_the_parent_buries_processes_that_others_leave_to_it(tmp_path: Path) -> 
     try:
         seen = psutil.Process(parent.pid)
         assert within(60, lambda: [is_worker(one) for one in seen.children()] == [True, True])
-        parent.send_signal(signal.SIGINT)
+        parent.send_signal(ends)
         assert parent.wait(60) == 0
         assert not list(tmp_path.glob("quartet-*"))
     finally:

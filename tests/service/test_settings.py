@@ -134,7 +134,8 @@ def test_a_time_out_for_an_endpoint_that_does_not_exist_is_refused() -> None:
         ({"api_keys": Path()}, "QUARTET_API_KEYS: . cannot be read"),
         ({"provider": "FooExecutionProvider"}, "FooExecutionProvider was asked for"),
         ({"bundle_key": Path("nowhere")}, "QUARTET_BUNDLE_KEY: nowhere is no Ed25519 public key"),
-        ({"defaults": {"mri": "convnet"}}, "QUARTET_DEFAULTS: there is no kind 'mri'"),
+        ({"defaults": {"credit-scoring": "convnet"}}, "QUARTET_DEFAULTS: convnet is for digit-classification, not for"),
+        ({"defaults": {"mri": "convnet"}}, "QUARTET_DEFAULTS: convnet is for digit-classification, not for mri"),
         ({"body_limits": {"denoise_mri": 1}}, "QUARTET_BODY_LIMITS: there is no endpoint 'denoise_mri'"),
         ({"feedback": SecretStr("nowhere/feedback.db")}, "QUARTET_FEEDBACK: nowhere is no folder"),
         ({"feedback": SecretStr("tests")}, "QUARTET_FEEDBACK: tests cannot be read: Is a directory"),
@@ -173,3 +174,9 @@ def test_pages_of_the_origins_that_are_named_may_do_all_that_there_is(toy_models
     answer = here("OPTIONS", "/v1/feedback/a", headers={"origin": origin} | asked)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
     assert here("OPTIONS", "/v1/feedback/a", headers={"origin": "https://other.example"} | asked).status_code == 400
+
+
+def test_a_limit_on_open_files_that_leaves_none_for_connections_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.preflight.resource.getrlimit", lambda _: (64, 64))
+    with pytest.raises(SettingsError, match="the limit on open files, 64, .*ulimit -n"):
+        Worker(Settings())
