@@ -43,7 +43,7 @@ WIDTHS = 1, 100, 104, 200, 1
 PENALTIES = {"no": 0.0, "L1": 0.003, "L2": 0.01}  # times the sum over the layers of the mean absolute or squared weight
 DRAWS = 4  # data sets that the six are compared on
 GRID = np.linspace(*RANGE, 401)
-SLIGHT = 0.02  # of the distance, by two deviations from seed to seed
+SLIGHT = 0.017  # of the distance: what it deviates by over data sets and seeds, by the card
 
 
 @dataclass(frozen=True, kw_only=True)
