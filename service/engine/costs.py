@@ -1,5 +1,6 @@
 """What a batch takes, measured when a model is loaded, on its golden inputs."""
 
+from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
@@ -43,6 +44,16 @@ def costs_s(run: Run, row: Arrays, max_batch: int) -> list[float]:
         known[max_batch] = _once(run, repeat_rows(row, max_batch))
     costs = np.interp(np.arange(max_batch + 1), list(known), list(known.values()))
     return [min(float(cost), known[max_batch]) for cost in costs]  # none takes longer than the largest
+
+
+def warm(run: Run, row: Arrays, max_batch: int, cost_s: Sequence[float]) -> None:
+    """Run once each batch that `costs_s` has timed, for what a session does for a shape that it meets first."""
+    for rows in batch_sizes(max_batch):
+        run(repeat_rows(row, rows))
+        if cost_s[rows] > INLINE_S:
+            break
+    if rows != max_batch:
+        run(repeat_rows(row, max_batch))
 
 
 def seconds_of(run: Run, batch: Arrays) -> float:

@@ -3,10 +3,11 @@
 from time import sleep
 
 import numpy as np
+import pytest
 
 from service.bundle import Arrays
 from service.engine.batcher import INLINE_S
-from service.engine.costs import costs_s, fastest_row
+from service.engine.costs import costs_s, fastest_row, warm
 
 ROW: Arrays = {"x": np.zeros((1, 1))}
 
@@ -30,6 +31,13 @@ def test_past_what_is_too_long_for_the_event_loop_only_the_largest_batch_is_run(
     assert graph.sizes.count(16) == 1
     assert len(costs) == 17
     assert all(cost >= graph.row_s * rows for rows, cost in enumerate(costs))
+
+
+@pytest.mark.parametrize(("cost_s", "sizes"), [(0.0, [1, 2, 4, 8, 16]), (2 * INLINE_S, [1, 16])])
+def test_what_was_timed_in_one_session_is_run_once_in_the_others(cost_s: float, sizes: list[int]) -> None:
+    other = Slow(0)
+    warm(other, ROW, 16, [cost_s] * 17)
+    assert other.sizes == sizes
 
 
 def test_no_batch_costs_more_than_the_largest() -> None:
