@@ -32,6 +32,7 @@ from training.kinds import adversarial, cycle
 from training.kinds.cycle import Served, Translation
 from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, proportion
+from training.measures.paired import Rows
 from training.networks.cycle import Both, Cycle, Patches, Translator, Upsampling
 from training.recipe import Recipe, SideGraph
 from training.report import pictures
@@ -86,14 +87,8 @@ def train(run: Run[Hyper]) -> nn.Module:
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     """Whether a digit stays what it is, and whether it looks like the other collection's."""
     assert isinstance(predict, Predictor)
-    back, test = predict.beside("back"), mnist().test
-    theirs, labels = dutch()[1]
-    rows = np.random.default_rng(1).permutation(len(test))[:2000]
-    ours, digits = test.pixels[rows].astype(np.float32), test.labels[rows]
-
-    def to(graph: Predict, shown: Levels) -> Levels:
-        return graph({"image": shown})["translation"]
-
+    back, (theirs, labels) = predict.beside("back"), dutch()[1]
+    ours, digits = some_of_test()
     made, made_back = to(predict, ours), to(back, theirs)
     again, again_back = to(back, made), to(predict, made_back)
     told = _told_apart()
@@ -121,6 +116,26 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     )
 
 
+def rows(predict: Predict) -> Rows:
+    """Which digits of either collection are read the same once they look like the other's."""
+    assert isinstance(predict, Predictor)
+    ours, theirs = some_of_test(), dutch()[1]
+    there, here = _same(to(predict, ours[0]), ours[1]), _same(to(predict.beside("back"), theirs[0]), theirs[1])
+    of_ours = np.arange(len(there) + len(here)) < len(there)
+    slices = {"mnist read the same": of_ours, "dutch read the same": ~of_ours}
+    return Rows(right=np.concatenate([there, here]), slices=slices)
+
+
+def some_of_test() -> tuple[Levels, NDArray[np.int64]]:
+    test = mnist().test
+    chosen = np.random.default_rng(1).permutation(len(test))[:2000]
+    return test.pixels[chosen].astype(np.float32), test.labels[chosen]
+
+
+def to(graph: Predict, shown: Levels) -> Levels:
+    return graph({"image": shown})["translation"]
+
+
 def _spread(levels: Levels) -> Levels:
     """A few of them, from the first to the last."""
     few: Levels = levels[np.linspace(0, len(levels) - 1, COLUMNS).astype(int)]
@@ -128,8 +143,12 @@ def _spread(levels: Levels) -> Levels:
 
 
 def _still_read(name: str, made: Levels, labels: NDArray[np.int64]) -> Metric:
+    return proportion(name, int(_same(made, labels).sum()), len(labels), description=f"by {JUDGE}")
+
+
+def _same(made: Levels, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     read = Predictor(committed(JUDGE).graph)({"image": np.rint(made)})["probabilities"].argmax(1)
-    return proportion(name, int((read == labels).sum()), len(labels), description=f"by {JUDGE}")
+    return np.asarray(read == labels)
 
 
 def _told_apart() -> Callable[[Levels], NDArray[np.bool_]]:
@@ -196,6 +215,7 @@ RECIPE = Recipe(
     outputs=(_image("translation", "the same digit as the other collection has it"),),
     train=train,
     evaluate=evaluate,
+    rows=rows,
     examples=_examples,
     training_outputs=outputs.of_rows("image", lambda: mnist().train.pixels),
     given=folder(mnist, tuple(range(10))),
