@@ -37,7 +37,7 @@ def between(drawn: Callable[[Tensor], tuple[Tensor, Tensor]], hyper: Hyper) -> M
     def move(network: Cycle, batch: Tensor) -> tuple[object, object, Tensor]:
         first_BHW, second_BHW = drawn(batch)
         made, again = network.there_and_back(first_BHW, second_BHW)
-        lost = network.lost(first_BHW, again[0]) + network.lost(second_BHW, again[1])
+        lost = network.lost((first_BHW, second_BHW), again)
         beside = hyper.again * lost + hyper.identity * network.unchanged(first_BHW, second_BHW)
         return made, (second_BHW, first_BHW), beside
 

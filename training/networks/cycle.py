@@ -124,9 +124,9 @@ class Cycle(nn.Module):
         to_second, to_first = self.forth(first), self.back(second)
         return (to_second, to_first), (self.back(to_second), self.forth(to_first))
 
-    def lost(self, before: Tensor, after: Tensor) -> Tensor:
-        """How much is missing of pictures that have come back."""
-        return F.l1_loss(after, before)
+    def lost(self, before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> Tensor:
+        """How much is missing of each domain's pictures when they have come back."""
+        return F.l1_loss(after[0], before[0]) + F.l1_loss(after[1], before[1])
 
     def unchanged(self, first: Tensor, second: Tensor) -> Tensor:
         """How much is changed of pictures that are of the wanted domain already."""

@@ -61,8 +61,8 @@ class Denoiser(nn.Module):
         """What is taken from the slice, in HU [B, H, W]."""
         hu_B1HW = slice[:, None].clamp(*STORED_HU)
         with torch.autocast(slice.device.type, enabled=False):  # HU stay exact
-            noise_BCHW = noise_of(hu_B1HW.detach())
-            found_B1HW = _finer(noise_BCHW[:, :2].square().sum(1, keepdim=True).sqrt(), 4, hu_B1HW)
+            noise_BCHW = noise_of(hu_B1HW)
+            found_B1HW = level_of(noise_BCHW, hu_B1HW)
             x_BCHW = self.head(windowed(hu_B1HW)) + self.detail(detail(hu_B1HW, found_B1HW))
             x_BCHW = x_BCHW + self.level(_finer(torch.log1p(noise_BCHW), 2, x_BCHW))
         gate_B1HW = NOISE_HU * found_B1HW / (found_B1HW + GATE_HU)
@@ -91,19 +91,23 @@ class Tempered(Denoiser):
     """
 
     def forward(self, slice: Tensor) -> Tensor:
-        correction_BHW = self.correction(slice)
-        body_B1HW = (slice[:, None] > BODY_HU).float()
-        size_B1HW = _finer(_size_about(correction_BHW[:, None]), 4, correction_BHW)
-        counted = body_B1HW.sum((2, 3), keepdim=True) + 1
-        usual_B111 = ((body_B1HW * size_B1HW.log()).sum((2, 3), keepdim=True) / counted).exp()
-        bounded_B1HW = torch.minimum(size_B1HW, (UNEVEN * usual_B111).clamp(max=MOST_HU))
-        seen_B1HW = (1 - FAINT_HU**2 / bounded_B1HW.square()).clamp(min=0)
-        return slice - (seen_B1HW * bounded_B1HW / size_B1HW)[:, 0] * correction_BHW
+        return slice - tempered(self.correction(slice), slice)
+
+
+def tempered(correction_BHW: Tensor, slice_BHW: Tensor) -> Tensor:
+    """A correction within those bounds."""
+    body_B1HW = (slice_BHW[:, None] > BODY_HU).float()
+    size_B1HW = _finer(_size_about(correction_BHW[:, None]), 4, correction_BHW)
+    counted = body_B1HW.sum((2, 3), keepdim=True) + 1
+    usual_B111 = ((body_B1HW * size_B1HW.log()).sum((2, 3), keepdim=True) / counted).exp()
+    bounded_B1HW = torch.minimum(size_B1HW, (UNEVEN * usual_B111).clamp(max=MOST_HU))
+    seen_B1HW = (1 - FAINT_HU**2 / bounded_B1HW.square()).clamp(min=0)
+    return (seen_B1HW * bounded_B1HW / size_B1HW)[:, 0] * correction_BHW
 
 
 def _size_about(x_B1HW: Tensor) -> Tensor:
     """Root mean square of what is about each place, at every fourth pixel; never quite 0."""
-    return (_mean(_mean(x_B1HW.square(), BLOCK, 4), ABOUT, 1) + 1e-3).sqrt()
+    return (mean_of(mean_of(x_B1HW.square(), BLOCK, 4), ABOUT, 1) + 1e-3).sqrt()
 
 
 def noise_of(hu_B1HW: Tensor) -> Tensor:
@@ -123,16 +127,21 @@ def noise_of(hu_B1HW: Tensor) -> Tensor:
     return torch.cat(readings, dim=1)
 
 
+def level_of(noise_BCHW: Tensor, like: Tensor) -> Tensor:
+    """Its standard deviation in HU at every pixel [B, 1, H, W], of the two finer scales together."""
+    return _finer(noise_BCHW[:, :2].square().sum(1, keepdim=True).sqrt(), 4, like)
+
+
 def _calm(x_B1HW: Tensor, usable_B1HW: Tensor, stride: int) -> Tensor:
     kernel = x_B1HW.new_tensor([[[[0.5, -0.5], [-0.5, 0.5]]]])
     difference = conv2d(pad(x_B1HW, (0, 1, 0, 1), mode="replicate"), kernel).abs()
     usable = 1 - max_pool2d(pad(1 - usable_B1HW, (0, 1, 0, 1)), 2, stride=1)
-    total, count = (_mean(x, BLOCK, stride) for x in (difference * usable, usable))
+    total, count = (mean_of(x, BLOCK, stride) for x in (difference * usable, usable))
     inverse = count / (total / (count + 1e-6) + 0.02)
-    return _mean(count, NEIGHBOURS, 1) / (_mean(inverse, NEIGHBOURS, 1) + 1e-6)
+    return mean_of(count, NEIGHBOURS, 1) / (mean_of(inverse, NEIGHBOURS, 1) + 1e-6)
 
 
-def _mean(x_B1HW: Tensor, size: int, stride: int) -> Tensor:
+def mean_of(x_B1HW: Tensor, size: int, stride: int) -> Tensor:
     """Over squares of pixels, of those that there are: down and then across, which is many times as fast."""
     half = size // 2
     down_B1HW = avg_pool2d(x_B1HW, (size, 1), (stride, 1), padding=(half, 0), count_include_pad=False)
@@ -146,7 +155,7 @@ def windowed(hu_B1HW: Tensor) -> Tensor:
 
 def detail(hu_B1HW: Tensor, gate_B1HW: Tensor) -> Tensor:
     """What differs from the mean about it, in units of the noise."""
-    return ((hu_B1HW - _mean(hu_B1HW, 5, 1)) / (gate_B1HW + 1)).clamp(-4, 4)
+    return ((hu_B1HW - mean_of(hu_B1HW, 5, 1)) / (gate_B1HW + 1)).clamp(-4, 4)
 
 
 def _finer(x_BCHW: Tensor, times: int, like: Tensor) -> Tensor:
