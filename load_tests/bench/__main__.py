@@ -16,7 +16,7 @@ from typing import Any
 
 from load_tests import servers
 from load_tests.bench import wrk
-from load_tests.bench.competitors import COMPETITORS
+from load_tests.bench.competitors import COMPETITORS, FASTAPI
 from load_tests.bench.contender import WrongAnswer
 from load_tests.bench.figures import OURS, bare, compare, multiples
 from load_tests.bench.lane import alone
@@ -26,10 +26,11 @@ from load_tests.bench.rounds import measure
 from load_tests.bench.work import threads
 from load_tests.bench.wrk import LoadError
 from load_tests.report import table
-from load_tests.servers import ServerError
+from load_tests.servers import Server, ServerError
 from service.bundle import Bundle, BundleError, current
 from service.settings import Settings
 
+SLICES = "ct", "ct-8"  # parts of one model
 LEGEND = """\
 Every contender answers one body, over and over, from a closed loop of connections.
 
@@ -61,6 +62,9 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
         if "digits" in names:
             running = with_others(running, bundles["digits"], stack)
             results["missing"] = [one.product for one in COMPETITORS if one.product not in running.competitors]
+        if slices := [bundles[name] for name in names if name in SLICES]:
+            running = running._replace(slices=fastapi(running, slices[0], stack))
+            results["missing"] += [] if running.slices or "digits" in names else [FASTAPI.product]
         # All parts are made before anything is measured: what cannot work fails in the first seconds.
         for part in [PARTS[name][1](running, bundles[name]) for name in names]:
             measured = measure(part, rounds, seconds)
@@ -76,14 +80,20 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
 def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
     """The service in one process, plain BentoML and the competitors that are installed, over the same model."""
     threads_ours = threads(running.ours, bundle.manifest.name).all
-    classifier = {"CLASSIFIER_GRAPH": str(bundle.graph), "CLASSIFIER_THREADS": str(threads_ours)}
+    model = {"MODEL_GRAPH": str(bundle.graph), "MODEL_THREADS": str(threads_ours)}
     named = {"QUARTET_MODELS": bundle.manifest.name}
     single = stack.enter_context(servers.quartet({"QUARTET_WORKERS": "1", **named}))
     logging = stack.enter_context(servers.quartet({"QUARTET_ACCESS_LOG": "all", **named}))
-    plain = stack.enter_context(servers.bentoml("load_tests.bench.plain_bentoml:Plain", classifier))
+    plain = stack.enter_context(servers.bentoml("load_tests.bench.plain_bentoml:Plain", model))
     installed = [competitor for competitor in COMPETITORS if competitor.is_installed()]
-    competitors = {one.product: stack.enter_context(one.serving(classifier)) for one in installed}
+    competitors = {one.product: stack.enter_context(one.serving(model)) for one in installed}
     return running._replace(single=single, logging=logging, plain=plain, competitors=competitors)
+
+
+def fastapi(running: Servers, bundle: Bundle, stack: ExitStack) -> Server | None:
+    """Over the same model, where it is installed."""
+    model = {"MODEL_GRAPH": str(bundle.graph), "MODEL_THREADS": str(threads(running.ours, bundle.manifest.name).all)}
+    return stack.enter_context(FASTAPI.serving(model)) if FASTAPI.is_installed() else None
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The digit model as everybody but the service loads it: a file and a number of threads, named by the environment."""
+"""The model as everybody but the service loads it: a file and a number of threads, named by the environment."""
 
 import os
 
@@ -7,14 +7,16 @@ import onnxruntime
 from numpy.typing import NDArray
 
 
-class Classifier:
+class BareModel:
+    """What the first input is to the first output, both float32 and batch first."""
+
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ["CLASSIFIER_THREADS"])
-        self._session = onnxruntime.InferenceSession(os.environ["CLASSIFIER_GRAPH"], options)
+        options.intra_op_num_threads = int(os.environ["MODEL_THREADS"])
+        self._session = onnxruntime.InferenceSession(os.environ["MODEL_GRAPH"], options)
+        self._input, self._output = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
 
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities [N, 10] of pictures [N, 28, 28], 0 to 255."""
-        probabilities: NDArray[np.float32]
-        (probabilities,) = self._session.run(None, {"image": images})
-        return probabilities
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        outputs: NDArray[np.float32]
+        (outputs,) = self._session.run([self._output], {self._input: inputs})
+        return outputs

@@ -1,6 +1,5 @@
 """The parts of the bench: who is measured against whom, on which bodies, and what the right answer is."""
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from load_tests.bench import slices
 from load_tests.bench.contender import Contender, Part, close
 from load_tests.bench.raw import RawModel
 from load_tests.bench.rivals import rivals
 from load_tests.bench.work import threads, work
-from load_tests.bodies import SLICE_MM, Body, applicants, as_json, as_npy, digit, digits_json, slice_hu
+from load_tests.bodies import Body, applicants, as_json, as_npy, digit, digits_json
 from load_tests.servers import Server
 from service.bundle import Bundle, CreditScoring
 from service.tasks.rows import encode, inputs_of
@@ -21,7 +21,10 @@ SEVEN = 7
 
 
 class Servers(NamedTuple):
-    """Base URLs, and the competitors by product. `single` is the service in one process, `logging` with a whole log."""
+    """Base URLs, and the competitors by product. `single` is the service in one process, `logging` with a whole log.
+
+    `slices` is FastAPI over the CT denoiser, where it is installed.
+    """
 
     ours: str
     echo: str
@@ -29,6 +32,7 @@ class Servers(NamedTuple):
     logging: str = ""
     plain: str = ""
     competitors: Mapping[str, Server] = {}
+    slices: Server | None = None
 
 
 def digits(servers: Servers, bundle: Bundle) -> Part:
@@ -108,23 +112,13 @@ def reasons(servers: Servers, bundle: Bundle, count: int) -> Part:
     return Part(f"Reasons: {named}", contenders, raw, (1, 16), (1,), unit="applicants", rows=count)
 
 
-def ct(servers: Servers, bundle: Bundle) -> Part:
-    """A slice of 128x128 pixels mirrored to the size of a clinical one, in four orientations."""
-    hu = np.pad(slice_hu(), (0, 512 - 128), mode="symmetric")
-    slices = np.stack([hu, hu[::-1], hu[:, ::-1], hu[::-1, ::-1]])
-    inputs = {bundle.manifest.inputs[0].name: slices.astype(np.float32)}
+def ct(servers: Servers, bundle: Bundle, count: int) -> Part:
+    hu = slices.slices(count)
+    inputs = {bundle.manifest.inputs[0].name: hu.astype(np.float32)}
     raw = RawModel(bundle, inputs, threads(servers.ours, bundle.manifest.name).each)
-    counted = partial(work, servers.ours, raw.name)
-    expected = raw.outputs()[bundle.manifest.outputs[0].name]
-
-    def ours(answer: bytes) -> bool:
-        return close(np.load(io.BytesIO(answer), allow_pickle=False), expected, atol=0.5)
-
-    address = f"{servers.ours}/v1/ct/denoise?spacing_mm={SLICE_MM}"
-    contender = Contender("ours", "npy", address, as_npy(slices), ours, work=counted)
-    return Part(
-        "CT: four slices of 512x512", (contender,), raw, (2, 4), (1, 4), unit="slices", rows=len(slices), stretch=5
-    )
+    contenders = slices.contenders(servers.ours, servers.echo, servers.slices, raw, hu)
+    title = f"CT: {'one slice' if count == 1 else f'{count} slices'} of {slices.SIDE}x{slices.SIDE}"
+    return Part(title, tuple(contenders), raw, (1, 2), (1,), unit="slices", rows=count, stretch=5)
 
 
 PARTS: Mapping[str, tuple[str, Callable[[Servers, Bundle], Part]]] = {
@@ -132,5 +126,6 @@ PARTS: Mapping[str, tuple[str, Callable[[Servers, Bundle], Part]]] = {
     "credit": ("credit-logistic", credit_scores),
     "reasons": ("credit", partial(reasons, count=1)),
     "reasons-256": ("credit", partial(reasons, count=256)),
-    "ct": ("ct-denoiser", ct),
+    "ct": ("ct-denoiser", partial(ct, count=1)),
+    "ct-8": ("ct-denoiser", partial(ct, count=8)),
 }

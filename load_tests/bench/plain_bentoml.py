@@ -3,13 +3,13 @@
 import bentoml
 import numpy as np
 
-from load_tests.bench.classifier import Classifier
+from load_tests.bench.bare_model import BareModel
 
 
 @bentoml.service
 class Plain:
     def __init__(self) -> None:
-        self.classifier = Classifier()
+        self.classifier = BareModel()
 
     @bentoml.api(batchable=True)
     def classify(self, images: np.ndarray) -> np.ndarray:

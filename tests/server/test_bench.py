@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from load_tests.bench import slices
 from load_tests.bench.ablation.turns import Variant, compare
 from load_tests.bench.competitors import COMPETITORS, Competitor
 from load_tests.bench.contender import Contender, close
@@ -15,6 +16,7 @@ from load_tests.bench.rivals import FORMS, INFER, binary, flat, read_binary, rea
 from load_tests.bench.rounds import Measured, Sample
 from load_tests.bench.wrk import Load
 from load_tests.bodies import as_json, as_npy, digit
+from service.codecs.related import write_related
 
 PIXELS = digit(7)[None]
 PROBABILITIES = np.arange(10, dtype=np.float32)[None]
@@ -43,6 +45,17 @@ def test_answers_of_the_protocol_are_read_in_both_forms() -> None:
 def test_a_part_of_an_answer_is_not_the_answer() -> None:
     assert not close(PROBABILITIES[:, :9], PROBABILITIES)
     assert not close(PROBABILITIES + 1e-2, PROBABILITIES)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_slices_in_dicom_are_those_of_the_array_and_another_answer_is_wrong(count: int) -> None:
+    hu = slices.slices(count)
+    files = [slices.as_dicom(one) for one in hu]
+    answer = files[0] if count == 1 else write_related(files, slices.DICOM)[0]
+    assert slices.are_objects(answer, hu.astype(np.float32))
+    assert slices.is_array(as_npy(hu).content, hu.astype(np.float32))
+    assert not slices.are_objects(answer, hu + np.float32(2))
+    assert not slices.is_array(as_npy(hu).content, hu + np.float32(2))
 
 
 @pytest.mark.parametrize("competitor", COMPETITORS, ids=lambda competitor: competitor.module)

@@ -51,8 +51,9 @@ class Competitor(NamedTuple):
         return servers.module(f"{__name__}.{self.module}", self.ready, environment | logging, self.python, self.polls)
 
 
+FASTAPI = Competitor("FastAPI", "fastapi", "/docs")  # of slices, too
 COMPETITORS = (
-    Competitor("FastAPI", "fastapi", "/docs"),
+    FASTAPI,
     Competitor("FastAPI, logging", "fastapi", "/docs", logs=True),
     Competitor("LitServe", "litserve", "/health", polls=True),
     Competitor("KServe", "kserve", "/v2/models/digits/ready"),

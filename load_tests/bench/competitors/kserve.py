@@ -7,14 +7,14 @@ import numpy as np
 from kserve import InferRequest, Model, ModelServer
 from kserve.utils.utils import get_predict_response
 
-from load_tests.bench.classifier import Classifier
+from load_tests.bench.bare_model import BareModel
 from load_tests.bench.competitors.address import port
 
 
 class Digits(Model):
     def __init__(self) -> None:
         super().__init__("digits")
-        self.classifier = Classifier()
+        self.classifier = BareModel()
         self.ready = True
 
     def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:

@@ -6,13 +6,13 @@ import numpy as np
 from litserve import LitAPI, LitServer
 from numpy.typing import NDArray
 
-from load_tests.bench.classifier import Classifier
+from load_tests.bench.bare_model import BareModel
 from load_tests.bench.competitors.address import MAX_BATCH, port
 
 
 class Digits(LitAPI):
     def setup(self, device: str) -> None:
-        self.classifier = Classifier()
+        self.classifier = BareModel()
 
     def decode_request(self, request: dict[str, Any]) -> NDArray[np.float32]:
         return np.array(request["images"], np.float32)

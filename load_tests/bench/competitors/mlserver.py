@@ -7,14 +7,14 @@ from mlserver import MLModel, MLServer, ModelSettings, Settings
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from load_tests.bench.classifier import Classifier
+from load_tests.bench.bare_model import BareModel
 from load_tests.bench.competitors.address import MAX_BATCH, port
 from load_tests.servers import free_port
 
 
 class Digits(MLModel):
     async def load(self) -> bool:
-        self.classifier = Classifier()
+        self.classifier = BareModel()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

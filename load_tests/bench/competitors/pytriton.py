@@ -11,7 +11,7 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from load_tests.bench.classifier import Classifier
+from load_tests.bench.bare_model import BareModel
 from load_tests.bench.competitors.address import MAX_BATCH, port
 from load_tests.servers import free_port
 
@@ -19,7 +19,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that Triton is stopped and cleans up
     # Triton starts a Python of its own, which must be this one's.
     os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
-    classifier = Classifier()
+    classifier = BareModel()
 
     @batch
     def classify(image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
