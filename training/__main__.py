@@ -126,7 +126,7 @@ def repeat(name: str, epochs: int | None, **options: Any) -> None:
 def evaluate(name: str, part: str | None, data: Path | None) -> None:
     """Measure the committed bundle again, or a part. Exits with 1 when its manifest or card says something else."""
     chosen, found = recipe.load(name, data), committed(name)
-    predict, said = Predictor(found.graph), found.manifest.metrics
+    predict, said = Predictor.of(found), found.manifest.metrics
     if part is None:
         measured = chosen.evaluate(predict, chosen.hyper).metrics
     else:
@@ -163,6 +163,11 @@ def measure_precision(name: str, precision: str, provider: str, promote: bool) -
     off = ", ".join(f"{output} {card.number(most)}" for output, most in came.difference.items())
     print(f"{precision}: {card.figure(came.metric)}; furthest from single precision: {off}")
     _offer(found, promote)
+
+
+def reexport(name: str, promote: bool) -> None:
+    """Make of the committed bundle's weights the graphs that its recipe has now: a version with the same figures."""
+    _offer(store.reexport(recipe.load(name), committed(name)), promote)
 
 
 def update(name: str, rows: Path, promote: bool) -> None:
@@ -245,14 +250,14 @@ def show_table(family: str, speeds: bool) -> None:
 def measure_scenes(count: int, developing: bool) -> None:
     """Print how well the served preparation and the committed `digits` read composed scenes, kind by kind."""
     print("| scene | pictures | read rightly | accepted |\n|---|--:|--:|--:|")
-    for one in scenes.measure(Predictor(committed("digits").graph), count, developing):
+    for one in scenes.measure(Predictor.of(committed("digits")), count, developing):
         right, accepted = one.right / one.pictures, one.accepted / one.pictures
         print(f"| {one.kind} | {one.pictures} | {right:.1%} | {accepted:.1%} |", flush=True)
 
 
 def measure_canvas(count: int, seed: int) -> None:
     """Print how many drawn digits the committed `digits` reads and accepts, and how much else it accepts."""
-    predict, generator = Predictor(committed("digits").graph), np.random.default_rng(seed)
+    predict, generator = Predictor.of(committed("digits")), np.random.default_rng(seed)
     print("| digit | by hand | by shapes |\n|---|--:|--:|")
     for by_hand, by_shapes in canvas.digits(predict, generator):
         told = (f"{one.right} of {one.pictures}" for one in (by_hand, by_shapes))
@@ -313,6 +318,9 @@ def _parser() -> argparse.ArgumentParser:
     shortening = command(measure_precision, "precision", "let a bundle run in a shorter precision", one, making)
     shortening.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="default fp16")
     shortening.add_argument("--provider", choices=sorted(PROVIDERS), default="cpu", help="to measure on; default cpu")
+    command(
+        reexport, "export", "export a committed bundle's weights anew: a candidate of the same figures", one, making
+    )
     updating = command(update, "update", "let a bundle learn the rows of a CSV: a candidate", one, making)
     updating.add_argument("rows", type=Path, metavar="ROWS.csv")
     importing.add_arguments(command(importing.bring, "import", "make a candidate of anybody's ONNX file"))

@@ -14,7 +14,7 @@ from typing import Any, Generic, get_args
 from onnx import ModelProto
 from torch import nn
 
-from service.bundle import Arrays, Asset, Axis, Bundle, Family, Metric, TaskSpec, Tensor, Tolerance
+from service.bundle import Arrays, Asset, Axis, Bundle, Cascade, Family, Metric, TaskSpec, Tensor, Tolerance
 from training import recipes
 from training.data.given import Given, use
 from training.measures.evaluation import Evaluation, Predict
@@ -72,8 +72,10 @@ class Recipe(Generic[H]):
     axes           what the names in the tensors' shapes mean
     front          of the served module, a graph that makes what the module takes of `inputs`; nothing where it takes
                    these. PyTorch has no tensors of texts
+    cascade        which of these graphs answers what the main one is unsure of
     graphs         what lies beside the main graph, by name; `explanation` shows the inside of a classifier
     assets         files that the service reads beside the graphs: by name, the record and the bytes
+    restore        from a bundle, the served module with its weights, to export it anew; nothing where it cannot be
     update         from a bundle and a file of new rows, without training anew; nothing where that cannot be
     training_outputs  for some of the training data, the reference for the drift of outputs; nothing where they have the
                    unit of whoever asks
@@ -107,8 +109,10 @@ class Recipe(Generic[H]):
     source_figure: str = ""
     axes: dict[str, Axis] = field(default_factory=dict)
     front: Callable[[nn.Module], ModelProto] | None = None
+    cascade: Cascade | None = None
     graphs: dict[str, SideGraph] = field(default_factory=dict)
     assets: Callable[[], dict[str, tuple[Asset, bytes]]] | None = None
+    restore: Callable[[Bundle], nn.Module] | None = None
     update: Callable[[Bundle, Path], Learned] | None = None
     training_outputs: Callable[[Predict], Arrays] | None = None
     given: Callable[["Recipe[Any]", Path], Given] | None = None

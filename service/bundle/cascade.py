@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from service.bundle.record import Arrays, Name, Record
 from service.bundle.signature import MAIN, Graph
 
+FEW = 1024  # numbers
+NONE, FIRST = np.empty(0, np.intp), np.zeros(1, np.intp)
+
 
 class Cascade(Record):
     """What a second `graph` gives for the rows in doubt takes the place of what the main one gave.
@@ -34,10 +37,15 @@ class Cascade(Record):
             raise ValueError(f"{main.file} gives no numbers {self.output!r} by which to tell who goes on")
 
     def in_doubt(self, outputs: Arrays) -> NDArray[np.intp]:
-        """Places of the rows that go on."""
+        """Places of the rows that go on.
+
+        A row by itself without numpy: a model leaves so little in the processor's caches that each step takes long.
+        """
         numbers: NDArray[Any] = outputs[self.output]
-        largest = numbers if numbers.ndim == 1 else numbers.reshape(len(numbers), -1).max(1)
-        return np.flatnonzero(largest < self.below)
+        if len(numbers) == 1 and numbers.size <= FEW:
+            return NONE if any(number >= self.below for number in numbers.ravel().tolist()) else FIRST
+        reached = numbers.reshape(len(numbers), -1) >= self.below
+        return np.flatnonzero(~reached.any(1))
 
     def run(
         self, inputs: Arrays, first: Callable[[Arrays], Arrays], second: Callable[[Arrays], Arrays], at_once: int

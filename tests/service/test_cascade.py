@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.budget import Budget
-from service.bundle import Arrays, Bundle, BundleError, Cascade, Histogram, Tensor
+from service.bundle import SINGLE, Arrays, Bundle, BundleError, Cascade, Histogram, Tensor
 from service.engine.batcher import Job
 from service.engine.cascade import open_answering
 from service.engine.loaded_model import LoadedModel
@@ -215,9 +215,9 @@ def test_drift_counts_what_was_answered(tmp_path: Path) -> None:
 
 def test_golden_outputs_are_those_of_both_graphs_together(bundle: Bundle, tmp_path: Path) -> None:
     """A second graph that gives something else is found, and so is a cascade that asks it of others."""
-    assert not _verdict(bundle.path, 2**30).reason
+    assert not _verdict(bundle.path, 2**30, SINGLE).reason
     other = toys.doubtful(tmp_path, changes={"cascade": Cascade(graph=SECOND, output="margin", below=0.5)})
-    assert "golden output" in _verdict(other, 2**30).reason
+    assert "golden output" in _verdict(other, 2**30, SINGLE).reason
     with pytest.raises(BundleError, match="golden output"):
         loaded(Bundle(other))
 
@@ -247,3 +247,6 @@ def test_a_row_of_numbers_is_in_doubt_where_none_of_them_is_large_enough() -> No
     rule = Cascade(graph=SECOND, output="p", below=0.8)
     assert rule.in_doubt({"p": rows([0.9, 0.1], [0.5, 0.5], [0.2, 0.8])}).tolist() == [1]
     assert rule.in_doubt({"p": rows(0.9, 0.5)}).tolist() == [1]
+    for numbers, places in (([0.9, 0.1], []), ([0.5, 0.5], [0]), ([np.nan, 0.5], [0]), ([np.nan, 0.8], [])):
+        assert rule.in_doubt({"p": rows(numbers)}).tolist() == places
+        assert rule.in_doubt({"p": rows(numbers, numbers)}).tolist() == places + [1] * len(places)

@@ -11,7 +11,7 @@ from training.measures.scenes import score
 
 @pytest.fixture(scope="module")
 def predict() -> Predictor:
-    return Predictor(committed("digits").graph)
+    return Predictor.of(committed("digits"))
 
 
 @pytest.mark.parametrize(("kind", "fewest"), [("touching digits", 13), ("desk, dark grid, hard shadow", 17)])

@@ -193,6 +193,7 @@ def test_another_graph_lies_beside_the_main_one_with_its_hash(
     assert written.manifest.graphs["inside"].outputs == maps
     assert written.manifest.sha256["inside.onnx"] == bundle.file_sha256(written.path / "inside.onnx")
     inputs, _ = written.golden()
+    assert (written.path / "inside.onnx").stat().st_size < written.graph.stat().st_size / 10  # whose weights it uses
     shown = parity.Predictor(written.path / "inside.onnx")(inputs)["maps"]
     expected = Inside(exported.module)(torch.from_numpy(inputs["image"])).detach().numpy()
     np.testing.assert_allclose(shown, expected, atol=1e-4)

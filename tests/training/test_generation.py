@@ -71,4 +71,4 @@ def test_the_features_of_a_classifier_are_what_its_last_layer_reads() -> None:
     rows = features(judge, shown)
     assert rows.shape == (5, 500)
     assert rows.min() >= 0  # after a ReLU
-    assert Predictor(judge.graph)({"image": shown})["probabilities"].shape == (5, 10)
+    assert Predictor.of(judge)({"image": shown})["probabilities"].shape == (5, 10)

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnxscript import optimizer
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from service.bundle import Arrays, Tensor
 from training.export.front import Front
@@ -28,7 +30,7 @@ class ExportError(Exception):
 
 def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
     """Export `module` under the declared names and axes, as one file that tells nothing of this machine."""
-    front = Front(recipe, module)
+    front, read_again = Front(recipe, module), _is_read_again(recipe, module)
     given = front({tensor.name: first_rows(examples[tensor.name], 3) for tensor in recipe.inputs})
     arguments = tuple(torch.from_numpy(given[tensor.name]) for tensor in front.inputs)
     axes = tuple({i: axis for i, axis in enumerate(t.shape) if isinstance(axis, str)} for t in front.inputs)
@@ -43,8 +45,12 @@ def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: 
             output_names=[tensor.name for tensor in recipe.outputs],
             dynamic_shapes=axes,
             verbose=False,
+            optimize=not read_again,
         )
     assert program is not None
+    if read_again:
+        optimizer.inline(program.model)
+        optimizer.fold_constants(program.model)
     RemoveUnusedNodesPass()(program.model)  # constants that the exporter leaves, of which ONNX Runtime warns
     graph = front.joined(program.model_proto)
     for declared, value in zip(recipe.outputs, graph.graph.output, strict=True):
@@ -54,6 +60,11 @@ def write_graph(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: 
     _strip(graph)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save_model(graph, path)
+
+
+def _is_read_again(recipe: Recipe[Any], module: nn.Module) -> bool:
+    """Whether a training or an export goes on from normalisations in the graph, which the optimiser would fold away."""
+    return bool(recipe.warm or recipe.restore) and any(isinstance(layer, _BatchNorm) for layer in module.modules())
 
 
 def first_rows(array: Any, count: int) -> Any:

@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from service.bundle import Arrays
+from service.bundle import Arrays, Bundle, Cascade
 from training.export.front import Front
 from training.export.graph import ExportError, first_rows
 from training.recipe import Recipe
@@ -17,14 +17,28 @@ PARITY_BATCHES = 1, 2, 5
 
 
 class Predictor:
-    """A graph under ONNX Runtime on the CPU: any number of rows by name to outputs by name, `batch` rows at a time."""
+    """A graph under ONNX Runtime on the CPU: any number of rows by name to outputs by name, `batch` rows at a time.
 
-    def __init__(self, graph: Path | bytes, batch: int = 256) -> None:
+    With a `cascade` what both its graphs answer together.
+    """
+
+    def __init__(self, graph: Path | bytes, batch: int = 256, cascade: Cascade | None = None) -> None:
         self.graph = graph
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        self.batch = batch
+        self.batch, self.cascade = batch, cascade
+        self.second = self.beside(cascade.graph) if cascade else None
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Predictor":
+        """What the bundle answers."""
+        return cls(bundle.graph, cascade=bundle.manifest.cascade)
 
     def __call__(self, inputs: Arrays) -> Arrays:
+        if self.cascade and self.second:
+            return self.cascade.run(inputs, self._run, self.second, self.batch)
+        return self._run(inputs)
+
+    def _run(self, inputs: Arrays) -> Arrays:
         names = [output.name for output in self.session.get_outputs()]
         rows = len(next(iter(inputs.values())))
         parts = [

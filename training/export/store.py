@@ -39,6 +39,7 @@ from training.commit import HASH, ROOT, git_commit, git_hash
 from training.data.given import REPORT
 from training.export.graph import OPSET, write_graph
 from training.export.parity import Predictor, check_parity
+from training.export.sharing import share_weights
 from training.measures import outputs
 from training.measures.evaluation import Predict
 from training.recipe import Recipe
@@ -79,6 +80,11 @@ def update(recipe: Recipe[Any], before: Bundle, rows: Path) -> Bundle:
     return publish(recipe.name, lambda stage: _fill_learned(stage, recipe, before, rows))
 
 
+def reexport(recipe: Recipe[Any], before: Bundle) -> Bundle:
+    """A new version of a bundle with the same weights and figures, and the graphs that the recipe makes of them now."""
+    return publish(recipe.name, lambda stage: _fill_restored(stage, recipe, before))
+
+
 def publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
     """Make what `fill` writes into a folder a version. Which one is served stays as it is.
 
@@ -94,7 +100,7 @@ def publish(name: str, fill: Callable[[Path], Manifest]) -> Bundle:
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     exported = Bundle(home / manifest.version)
-    exported.check_golden(Predictor(exported.graph)(exported.golden()[0]))
+    exported.check_golden(Predictor.of(exported)(exported.golden()[0]))
     return exported
 
 
@@ -115,18 +121,17 @@ def prune(name: str) -> list[str]:
 
 
 def retrained(recipe: Recipe[H], run: Run[H]) -> Metric:
-    """Train, and measure the headline figure through a graph that is not kept."""
-    module, examples = recipe.train(run).cpu().eval(), recipe.examples()
+    """Train, and measure the headline figure through graphs that are not kept."""
+    module = recipe.train(run).cpu().eval()
     with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder) / GRAPH
-        _write_checked(recipe, module, examples, graph)
-        return recipe.evaluate(Predictor(graph), run.hyper).metrics[0]
+        _write_graphs(Path(folder), recipe, module)
+        return recipe.evaluate(Predictor(Path(folder) / GRAPH, cascade=recipe.cascade), run.hyper).metrics[0]
 
 
 def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Manifest:
     """Everything a bundle holds, written into `stage`."""
     graphs, golden = _write_graphs(stage, recipe, module)
-    predict = Predictor(stage / GRAPH)
+    predict = Predictor(stage / GRAPH, cascade=recipe.cascade)
     np.savez_compressed(stage / GOLDEN, allow_pickle=False, **golden)
     assets = _write_assets(stage, recipe.assets() if recipe.assets else {})
     evaluation = recipe.evaluate(predict, run.hyper)
@@ -140,6 +145,7 @@ def _fill(stage: Path, recipe: Recipe[H], module: nn.Module, run: Run[H]) -> Man
         sha256=_hashes(stage, graphs, assets),
         opset=OPSET,
         graphs=graphs,
+        cascade=recipe.cascade,
         axes=recipe.axes,
         assets=assets,
         tolerance=recipe.tolerance,
@@ -155,7 +161,7 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
     """What `_fill` writes, from the graphs, golden arrays and learning curve of the bundle before."""
     for name in (*before.manifest.sha256, card.FIRST_PICTURE):
         shutil.copyfile(before.path / name, stage / name)
-    predict = Predictor(stage / GRAPH)
+    predict = Predictor(stage / GRAPH, cascade=before.manifest.cascade)
     evaluation = recipe.evaluate(predict, recipe.hyper)
     _write_pictures(stage, evaluation.pictures)
     made = before.manifest.provenance.model_copy(update={"exported_at": git_commit()})
@@ -166,6 +172,31 @@ def _refill(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
             "provenance": made,
             "metrics": evaluation.metrics,
             "reference": (*evaluation.reference, *outputs_reference(recipe, predict)),
+        }
+    )
+    describe(stage, recipe, manifest)
+    return manifest
+
+
+def _fill_restored(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest:
+    """What `_fill` writes, of a module with the weights of the bundle before, whose golden outputs it must give."""
+    if recipe.restore is None:
+        raise RunError(
+            f"{recipe.name} cannot be exported from its bundle: train it, python -m training run {recipe.name}"
+        )
+    graphs, golden = _write_graphs(stage, recipe, recipe.restore(before).eval())
+    before.check_golden(Predictor(stage / GRAPH, cascade=recipe.cascade)(before.golden()[0]))
+    np.savez_compressed(stage / GOLDEN, allow_pickle=False, **golden)
+    for name in (*(asset.file for asset in before.manifest.assets.values()), *card.pictures_in(before.path)):
+        shutil.copyfile(before.path / name, stage / name)
+    manifest = before.manifest.model_copy(
+        update={
+            "version": new_version(),
+            "sha256": _hashes(stage, graphs, before.manifest.assets),
+            "opset": OPSET,
+            "graphs": graphs,
+            "cascade": recipe.cascade,
+            "provenance": before.manifest.provenance.model_copy(update={"exported_at": git_commit()}),
         }
     )
     describe(stage, recipe, manifest)
@@ -225,7 +256,7 @@ def outputs_reference(recipe: Recipe[Any], predict: Predict) -> tuple[Histogram,
 
 def count_outputs(recipe: Recipe[Any], found: Bundle) -> tuple[Histogram, ...]:
     """Write into a bundle's manifest how its outputs are distributed; the version and all else stay."""
-    counted = outputs_reference(recipe, Predictor(found.graph))
+    counted = outputs_reference(recipe, Predictor.of(found))
     fresh = {one.feature for one in counted}
     others = tuple(one for one in found.manifest.reference if one.feature not in fresh)
     bundle.write_manifest(found.path, found.manifest.model_copy(update={"reference": (*others, *counted)}))
@@ -279,19 +310,25 @@ def _write_graphs(stage: Path, recipe: Recipe[Any], module: nn.Module) -> tuple[
     _write_checked(recipe, module, examples, stage / GRAPH)
     graphs = {MAIN: Graph(file=GRAPH, inputs=recipe.inputs, outputs=recipe.outputs, max_batch=recipe.max_batch)}
     golden = {f"in.{name}": array for name, array in examples.items()}
-    golden |= {f"out.{name}": array for name, array in Predictor(stage / GRAPH)(examples).items()}
     for name, side in recipe.graphs.items():
         own, path = side.examples() if side.examples else {}, stage / f"{name}.onnx"
         as_main = dataclasses.replace(recipe, inputs=side.inputs or recipe.inputs, outputs=side.outputs)
-        _write_checked(as_main, side.of(module).eval(), own or examples, path)
+        _write_checked(as_main, side.of(module).eval(), own or examples, path, stage / GRAPH)
         graphs[name] = Graph(file=path.name, inputs=as_main.inputs, outputs=side.outputs, max_batch=side.max_batch)
         golden |= {f"{name}.in.{tensor}": array for tensor, array in own.items()}
         golden |= {f"{name}.out.{tensor}": array for tensor, array in Predictor(path)(own or examples).items()}
+    answered = Predictor(stage / GRAPH, cascade=recipe.cascade)(examples)
+    golden |= {f"out.{name}": array for name, array in answered.items()}
     return graphs, golden
 
 
-def _write_checked(recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path) -> None:
+def _write_checked(
+    recipe: Recipe[Any], module: nn.Module, examples: Arrays, path: Path, main: Path | None = None
+) -> None:
+    """A graph beside the `main` one leaves to it what weights they share."""
     write_graph(recipe, module, examples, path)
+    if main:
+        share_weights(path, main)
     check_parity(recipe, module, examples, path)
 
 

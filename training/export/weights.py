@@ -38,8 +38,14 @@ def begin(run: Run[Any], network: N, prefix: str = "network.") -> N:
 
 def weights_in(graph: Path, prefix: str = "") -> dict[str, Tensor]:
     """What the graph keeps under names that begin with `prefix`, by the rest of the name: constants, too."""
+    found = onnx.load(graph).graph
+    arrays = {one.name: numpy_helper.to_array(one) for one in found.initializer}
+    for node in found.node:  # the exporter keeps equal tensors once, such as what two normalisations add to one sum
+        if node.op_type == "BatchNormalization" and node.input[2] in arrays:
+            layer = node.input[1].removesuffix("weight")
+            arrays.setdefault(f"{layer}bias", arrays[node.input[2]])
     return {
-        one.name.removeprefix(prefix): torch.from_numpy(numpy_helper.to_array(one).copy())
-        for one in onnx.load(graph).graph.initializer
-        if one.name.startswith(prefix)
+        name.removeprefix(prefix): torch.from_numpy(array.copy())
+        for name, array in arrays.items()
+        if name.startswith(prefix)
     }

@@ -41,7 +41,7 @@ def checks_of(recipe: Recipe[Any], served: Bundle | None, candidate: Bundle) -> 
         yield Check(name="golden parity", passed=False, text=reason)
         return
     yield Check(name="golden parity", passed=True, text="loads, and reproduces its golden outputs")
-    measured = recipe.evaluate(Predictor(candidate.graph), recipe.hyper).metrics
+    measured = recipe.evaluate(Predictor.of(candidate), recipe.hyper).metrics
     yield from alone(recipe, candidate, measured)
     if served:
         yield from beside(recipe, served, candidate, measured)
@@ -76,12 +76,12 @@ def provenance(recipe: Recipe[Any], candidate: Bundle) -> Check:
 
 def beside(recipe: Recipe[Any], served: Bundle, candidate: Bundle, measured: tuple[Metric, ...]) -> Iterator[Check]:
     """What must not be worse than in the served version, which is measured by the same recipe."""
-    predict = Predictor(served.graph)
+    predict = Predictor.of(served)
     yield from comparison.figures(recipe.evaluate(predict, recipe.hyper).metrics, measured)
     if recipe.rows:
-        yield from comparison.rows(recipe.rows(predict), recipe.rows(Predictor(candidate.graph)))
+        yield from comparison.rows(recipe.rows(predict), recipe.rows(Predictor.of(candidate)))
     if recipe.scores:
-        both = (recipe.scores(one, recipe.hyper) for one in (predict, Predictor(candidate.graph)))
+        both = (recipe.scores(one, recipe.hyper) for one in (predict, Predictor.of(candidate)))
         yield from comparison.scores(*both)
     yield more("size", served.graphs_size, candidate.graphs_size, "bytes", SLIGHT_BYTES)
     yield more("latency", *latencies(served, candidate), "s of the processor", SLIGHT_S)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import Arrays, DigitClassification, ImageClassification, Metric
+from service.bundle import Arrays, Cascade, DigitClassification, ImageClassification, Metric
 from service.bundle import Tensor as Declared
 from training.data import Images, Split
 from training.given.images import folder
@@ -23,12 +23,14 @@ from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, calibration, histogram, proportion
 from training.measures.paired import Rows, classes
 from training.networks.blocks import Views
-from training.recipe import Recipe
+from training.recipe import Recipe, SideGraph
 from training.report import pictures
 from training.run import Run
 from training.schedule import one_cycle, running_average
 
-# B batch, H height, W width, K classes
+# B batch, V views, H height, W width, K classes
+
+SECOND_LOOK = "second-look"  # the graph
 
 Augment = Callable[[Tensor], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -71,33 +73,34 @@ class Served(nn.Module):
         return F.softmax(self.network(image) / self.temperature, dim=1)
 
 
-class SecondLook(Served):
-    """Served, but for images whose likeliest class has less than `sure`: for these the mean over views [V] of them.
+class Viewed(Served):
+    """Served, with the views [V] in which a second look sees an image, as a grid [V, H, W, 2] for `grid_sample`."""
 
-    What a view shows is given as a grid [V, H, W, 2], as `grid_sample` takes it. Most images are looked at once, and a
-    batch without a doubt costs no more than before.
-    """
-
-    def __init__(self, served: Served, grid_VHW2: Tensor, sure: float) -> None:
+    def __init__(self, served: Served, grid_VHW2: Tensor) -> None:
         super().__init__(served.network, float(served.temperature))
-        self.views, self.sure = Views(grid_VHW2), sure
+        self.views = Views(grid_VHW2)
+
+
+class SecondLook(nn.Module):
+    """Images to the mean of the probabilities [B, K] over their views."""
+
+    def __init__(self, look: Viewed) -> None:
+        super().__init__()
+        self.look = look
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.settled(image, self.network(image))
+        views_BVHW = self.look.views(image)
+        answered: Tensor = self.look(views_BVHW.flatten(0, 1)).reshape(*views_BVHW.shape[:2], -1)
+        return answered.mean(1)
 
-    def settled(self, image: Tensor, scores_BK: Tensor) -> Tensor:
-        """Probabilities [B, K] of images whose scores are known."""
-        first_BK = F.softmax(scores_BK / self.temperature, 1)
-        unsure = first_BK.amax(1).min() < self.sure
-        return torch.cond(unsure, self._again, lambda _, first_BK: first_BK.clone(), (image, first_BK))  # type: ignore[no-any-return]
 
-    def _again(self, image_BHW: Tensor, first_BK: Tensor) -> Tensor:
-        """`first_BK`, but for the rows that are unsure, of which there are some."""
-        rows_N = (first_BK.amax(1) < self.sure).nonzero()[:, 0]
-        torch._check(rows_N.shape[0] > 0)  # type: ignore[no-untyped-call]  # the exporter has to know
-        views_NVHW = self.views(image_BHW[rows_N])
-        scores_NVK = self.network(views_NVHW.flatten(0, 1)).unflatten(0, views_NVHW.shape[:2])
-        return first_BK.index_copy(0, rows_N, F.softmax(scores_NVK / self.temperature, 2).mean(1))
+def second_look(of: Callable[[Any], Viewed], sure: float) -> tuple[Cascade, SideGraph]:
+    """For images whose likeliest class has less than `sure`, of what `of` finds in the served module.
+
+    The views of an image make a batch by themselves: more images at once only make others wait.
+    """
+    graph = SideGraph(of=lambda served: SecondLook(of(served)), outputs=(probabilities(),), max_batch=4)
+    return Cascade(graph=SECOND_LOOK, output="probabilities", below=sure), graph
 
 
 def fit(
@@ -173,7 +176,7 @@ def first(images: Images, count: int = 4) -> Arrays:
 def first_and_doubtful(images: Images) -> Arrays:
     """The first four images, as the graph takes them, and a fifth to look at again: the first two on top of each other.
 
-    Four plain ones would never run what SecondLook does with a doubt.
+    Four plain ones would never come to the second graph.
     """
     plain = images.pixels[:4]
     return {"image": np.concatenate([plain, plain[:2].max(0, keepdims=True)]).astype(np.float32)}

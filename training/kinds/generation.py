@@ -172,7 +172,7 @@ def _named(model: str) -> str:
 
 
 def _read(judge: str, samples: Samples) -> NDArray[np.int64]:
-    read: NDArray[np.int64] = Predictor(committed(judge).graph)({"image": samples})["probabilities"].argmax(1)
+    read: NDArray[np.int64] = Predictor.of(committed(judge))({"image": samples})["probabilities"].argmax(1)
     return read
 
 
@@ -195,7 +195,7 @@ def _familiar(gate: str, samples: Samples) -> NDArray[np.bool_]:
     """Which of them the gate takes for what they should be."""
     found = committed(gate)
     threshold = getattr(found.manifest.task, "acceptance_threshold", None) or 0.0
-    return np.asarray(Predictor(found.graph)({"image": samples})["familiarity"] >= threshold)
+    return np.asarray(Predictor.of(found)({"image": samples})["familiarity"] >= threshold)
 
 
 def _likeness(samples: Samples, data: Split, model: str) -> tuple[Metric, ...]:

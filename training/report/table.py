@@ -110,7 +110,9 @@ def rows(family: str) -> Iterator[tuple[Bundle, list[str]]]:
     for name in bundle.names(models_directory()):
         found = committed(name)
         if found.manifest.family == FAMILIES[family]:
-            size = f"{found.graph.stat().st_size / 1000:,.0f}"
+            cascade = found.manifest.cascade
+            files = [found.graph, *([found.graph_file(cascade.graph)] if cascade else [])]
+            size = f"{sum(file.stat().st_size for file in files) / 1000:,.0f}"
             figure = card.figure(found.manifest.metrics[0])
             own = [f"[{name}](../models/{name})", f"{parameters(found):,}", size, figure, _source_figure(name)]
             more = [_value(found, metric) for metric in FIGURES.get(family, {}).values()]
@@ -136,16 +138,9 @@ def _source_figure(name: str) -> str:
 
 
 def parameters(found: Bundle) -> int:
-    """The numbers in the graph's initialisers that are parameters.
-
-    Integers of 64 bits are shapes and positions, and the weights of Views follow from where they look.
-    """
+    """The numbers in the graph's initialisers that are parameters. Integers of 64 bits are shapes and positions."""
     initialisers = onnx.load(found.graph).graph.initializer
-    return sum(
-        math.prod(one.dims)
-        for one in initialisers
-        if one.data_type != TensorProto.INT64 and not one.name.endswith("views.weight")
-    )
+    return sum(math.prod(one.dims) for one in initialisers if one.data_type != TensorProto.INT64)
 
 
 def speed(found: Bundle, size: int) -> float:

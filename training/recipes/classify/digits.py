@@ -29,10 +29,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import EXPLANATION, Arrays, DigitClassification, Metric
+from service.bundle import EXPLANATION, Arrays, Bundle, DigitClassification, Metric
 from service.bundle import Tensor as Declared
 from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
-from training.export.weights import load_weights
+from training.export.weights import load_weights, weights_in
 from training.given.images import folder
 from training.images.augmentation import Affine
 from training.images.corruptions import CORRUPTIONS, corrupt
@@ -204,12 +204,12 @@ class Reader(nn.Module):
     def __init__(self, served: classification.Served, boundary: Tensor, view: Affine) -> None:
         super().__init__()
         either_way_6V = torch.cat([torch.zeros(6, 1), torch.eye(6), -torch.eye(6)], 1)
-        self.look = classification.SecondLook(served, view.grid(either_way_6V, 28, 28), SURE)
+        self.look = classification.Viewed(served, view.grid(either_way_6V, 28, 28))
         self.register_buffer("boundary", boundary)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         scores = self.look.network(image)
-        return self.look.settled(image, scores), torch.logsumexp(scores, 1) - self.boundary
+        return F.softmax(scores / self.look.temperature, 1), torch.logsumexp(scores, 1) - self.boundary
 
 
 class Explanation(nn.Module):
@@ -241,6 +241,15 @@ def train(run: Run[Hyper]) -> nn.Module:
     inputs, labels = lessons(hyper)
     served = classification.fit(run, network, inputs, labels, augment=mostly(views(hyper), hyper.as_is), loss=loss)
     return Reader(served, boundary(served.network, hyper, run.device), views(hyper))
+
+
+def restore(found: Bundle) -> nn.Module:
+    """The reader with the weights of a bundle."""
+    hyper, constants = Hyper(), weights_in(found.graph)
+    network = Network(STUDENT, hyper.dropout)
+    load_weights(network, found.graph, "look.network.")
+    served = classification.Served(network, float(constants["look.temperature"]))
+    return Reader(served, constants["boundary"], views(hyper))
 
 
 def mostly(augment: classification.Augment, as_is: float) -> classification.Augment:
@@ -400,6 +409,8 @@ def examples() -> Arrays:
     return classification.first_and_doubtful(mnist().train)
 
 
+CASCADE, SECOND_LOOK = classification.second_look(lambda reader: reader.look, SURE)
+
 RECIPE = Recipe(
     description="Reads handwritten digits, and refuses pictures of anything else.",
     task=DigitClassification(labels=tuple(range(10)), acceptance_threshold=0.0),
@@ -419,7 +430,9 @@ RECIPE = Recipe(
             description="higher for pictures that are more like digits; accepted from 0",
         ),
     ),
+    cascade=CASCADE,
     graphs={
+        CASCADE.graph: SECOND_LOOK,
         EXPLANATION: SideGraph(
             of=Explanation,
             outputs=(
@@ -437,10 +450,11 @@ RECIPE = Recipe(
                 ),
             ),
             max_batch=16,  # every inner activation of each picture is held
-        )
+        ),
     },
     given=folder(mnist),
     train=train,
+    restore=restore,
     evaluate=evaluate,
     examples=examples,
     training_outputs=classification.training_outputs(mnist),

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import ImageClassification
+from service.bundle import Bundle, ImageClassification
 from training.data import CLOTHES, fashion_mnist
+from training.export.weights import load_weights, weights_in
 from training.images.augmentation import Affine, Erase, mirrored, shifted
 from training.kinds import classification
 from training.kinds.distillation import Teachers
@@ -97,11 +98,25 @@ def train(run: Run[Hyper]) -> nn.Module:
         return hard + teachers.divergence(teachers(image_BHW), scores_BK).mean()
 
     served = classification.fit(run, second, inputs, labels, augment=view, loss=loss)
+    return viewed(served, hyper)
+
+
+def viewed(served: classification.Served, hyper: Hyper) -> nn.Module:
+    """With the nine views, a pixel either way."""
     either_way = torch.tensor([0.0, -1.0, 1.0])
     reach_92 = torch.cartesian_prod(either_way, either_way)
     around = Affine(rotation=0, shift=hyper.reach, scale=0, shear=0).grid(F.pad(reach_92, (4, 0)).T, 28, 28)
-    return classification.SecondLook(served, around, SURE)
+    return classification.Viewed(served, around)
 
+
+def restore(found: Bundle) -> nn.Module:
+    """The network with the weights of a bundle."""
+    hyper, network = Hyper(), Mirrored(FashionNet())
+    load_weights(network, found.graph, "network.")
+    return viewed(classification.Served(network, float(weights_in(found.graph)["temperature"])), hyper)
+
+
+CASCADE, SECOND_LOOK = classification.second_look(lambda served: served, SURE)
 
 RECIPE = classification.recipe(
     fashion_mnist,
@@ -111,6 +126,9 @@ RECIPE = classification.recipe(
     sources=("fashion-mnist",),
     inputs=(classification.image(description="a piece of clothing, light on black"),),
     train=train,
+    restore=restore,
+    cascade=CASCADE,
+    graphs={CASCADE.graph: SECOND_LOOK},
     examples=lambda: classification.first_and_doubtful(fashion_mnist().train),
     max_batch=16,  # a row takes as long in any batch
     source_figure="95.4 % (a DenseNet of 0.77 M parameters)",

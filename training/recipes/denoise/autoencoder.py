@@ -119,7 +119,7 @@ def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     shown = with_noise(clean, hyper.seed)
     denoised, kept = (predict({"image": images})["denoised"] for images in (shown, clean))
     reader = committed("convnet")
-    read = Predictor(reader.graph)
+    read = Predictor.of(reader)
     told = f"by convnet {reader.manifest.version}, sha256 {reader.manifest.sha256[GRAPH]}"
 
     def readable(name: str, images: NDArray[np.float32]) -> Metric:
