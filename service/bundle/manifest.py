@@ -34,7 +34,8 @@ class Provenance(Record):
 
     `git_commit` is what the training began with, `exported_at` the commit of the export where that is another.
     `recipe_hash` is git's of the recipe as that commit has it: a rebase replaces the commit and leaves the hash.
-    `start` is absent where the weights were random at first.
+    `exported_from` is an earlier version with the same weights, whose answers it gives; `start` is absent where the
+    weights were random at first.
     """
 
     recipe: str
@@ -42,6 +43,7 @@ class Provenance(Record):
     git_commit: str
     recipe_hash: str | None = None
     exported_at: str | None = None
+    exported_from: Start | None = None
     start: Start | None = None
     seed: int
     hyperparameters: dict[str, Any]

@@ -196,11 +196,17 @@ def _fill_restored(stage: Path, recipe: Recipe[Any], before: Bundle) -> Manifest
             "opset": OPSET,
             "graphs": graphs,
             "cascade": recipe.cascade,
-            "provenance": before.manifest.provenance.model_copy(update={"exported_at": git_commit()}),
+            "provenance": before.manifest.provenance.model_copy(
+                update={"exported_at": git_commit(), "exported_from": _start(before.manifest)}
+            ),
         }
     )
     describe(stage, recipe, manifest)
     return manifest
+
+
+def _start(before: Manifest) -> Start:
+    return Start(version=before.version, sha256=before.sha256[GRAPH])
 
 
 def _fill_learned(stage: Path, recipe: Recipe[Any], before: Bundle, rows: Path) -> Manifest:
@@ -241,7 +247,7 @@ def _updated(recipe: Recipe[Any], before: Manifest, rows: Path) -> Provenance:
         update={
             "command": shlex.join(["python", "-m", "training", "update", recipe.name, rows.name]),
             "exported_at": git_commit(),
-            "start": Start(version=before.version, sha256=before.sha256[GRAPH]),
+            "start": _start(before),
             "sources": (*before.provenance.sources, given),
         }
     )
@@ -346,7 +352,7 @@ def provenance(recipe: Recipe[H], run: Run[H]) -> Provenance:
     start = None
     if run.start:
         begun = run.start.manifest
-        start = Start(version=begun.version, sha256=begun.sha256[GRAPH])
+        start = _start(begun)
         words += ["--from", begun.version]
     program = "python" if run.processes == 1 else f"torchrun --nproc-per-node {run.processes}"
     return Provenance(

@@ -60,12 +60,12 @@ class Views(nn.Module):
             weight.append((1 - (place_VP2 - pixel_VP2).abs()).prod(-1) * inside_VP)
             column, row = pixel_VP2.clamp(min=0).minimum(size - 1).long().unbind(-1)
             index.append(row * width + column)
-        self.register_buffer("index", torch.stack(index, -1))
+        self.register_buffer("index", torch.stack(index, -1).flatten())
         self.register_buffer("weight", torch.stack(weight, -1))
 
     def forward(self, image_BHW: Tensor) -> Tensor:
-        around_BVP4 = image_BHW.flatten(1)[:, self.index]  # V, P places
-        return (around_BVP4 * self.weight).sum(-1).reshape(-1, len(self.index), *self.shape)
+        around_BVP4 = image_BHW.flatten(1).index_select(1, self.index).reshape(-1, *self.weight.shape)  # V, P places
+        return (around_BVP4 * self.weight).sum(-1).reshape(-1, len(self.weight), *self.shape)
 
 
 class Half(nn.Module):

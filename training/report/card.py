@@ -38,6 +38,7 @@ def render(manifest: Manifest, about: str, pictures: Sequence[str], repeats: Rep
                 ("git commit", made.git_commit),
                 *([("git hash of the recipe", made.recipe_hash)] if made.recipe_hash else []),
                 *([("exported at", made.exported_at)] if made.exported_at else []),
+                *([("weights of", f"version {made.exported_from.version}")] if made.exported_from else []),
                 *([("began with", f"{made.start.version}, graph sha256 `{made.start.sha256}`")] if made.start else []),
                 ("training time", f"{made.seconds:.0f} s on {made.device}"),
                 ("hyper-parameters", _settings(made.hyperparameters)),
