@@ -9,6 +9,7 @@ from service.codecs.dicom import Image
 from service.tasks.spacing import Spacing
 
 MADE_HERE = b"Quartet"
+STORED_HU = -1024, 3071  # what 12 bits hold
 CONTRIBUTIONS, MANUFACTURER = 0x0018A001, 0x00080070
 
 
@@ -21,6 +22,8 @@ def warnings_of(hu: NDArray[np.float32], images: list[Image], spacing: Spacing |
         found.append("The size of the pixels is not known.")
     if hu.min() >= 0:
         found.append("No value is below 0, and air has -1000 HU: these may be no Hounsfield units.")
+    elif np.count_nonzero((hu < STORED_HU[0]) | (hu > STORED_HU[1])) > hu.size / 2:
+        found.append("Most values lie outside -1024 to 3071, which scanners store: these may be no Hounsfield units.")
     return found
 
 

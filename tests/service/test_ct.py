@@ -81,6 +81,7 @@ DOUBTS: dict[str, tuple[dict[str, Any], str]] = {
     "no size of pixels": ({"PixelSpacing": None}, "size of the pixels is not known"),
     "derived": ({"ImageType": ["DERIVED", "SECONDARY"]}, "its noise may have been changed"),
     "no units of air": ({"RescaleIntercept": 0}, "may be no Hounsfield units"),
+    "of another sign": ({"RescaleSlope": -1}, "may be no Hounsfield units"),
 }
 
 
