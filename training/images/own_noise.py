@@ -120,9 +120,13 @@ def like(own_BHW: Tensor, next_BHW: Tensor, covariance: Tensor, generator: torch
     less in that.
     """
     unit_BHW = _unit(own_BHW.shape, covariance, generator)
-    own_B1HW, next_B1HW = (x[:, None].clamp(*STORED_HU) for x in (own_BHW, next_BHW))
-    strength_B1HW = torch.minimum(_reading(own_B1HW), _reading((own_B1HW - next_B1HW) / math.sqrt(2)))
-    return strength_B1HW[:, 0] / _reading(unit_BHW[:, None]).mean() * unit_BHW
+    as_read = _strength(unit_BHW, unit_BHW.flip(1, 2)).mean()
+    return _strength(own_BHW.clamp(*STORED_HU), next_BHW.clamp(*STORED_HU)) / as_read * unit_BHW
+
+
+def _strength(own_BHW: Tensor, next_BHW: Tensor) -> Tensor:
+    apart_BHW = (own_BHW - next_BHW) / math.sqrt(2)
+    return torch.minimum(*(_reading(x_BHW[:, None])[:, 0] for x_BHW in (own_BHW, apart_BHW)))
 
 
 def _unit(size: torch.Size, covariance: Tensor, generator: torch.Generator) -> Tensor:
