@@ -30,7 +30,7 @@ def test_the_documented_table_is_that_of_the_committed_bundles() -> None:
     assert all(float(speed.replace(",", "")) > 0 for row in documented[2:] for speed in row[len(table.COLUMNS) :])
 
 
-@pytest.mark.parametrize("family", ["generators", "sequences"])
+@pytest.mark.parametrize("family", ["denoisers", "generators", "sequences"])
 def test_a_table_with_columns_of_its_own_is_that_of_the_committed_bundles(family: str) -> None:
     documented = cells((DOCUMENTS / f"{family}.md").read_text(encoding="utf-8"))
     named = table.columns(family)

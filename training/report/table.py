@@ -46,6 +46,8 @@ NOTES = {
     "are small and were trained for minutes. Two of them draw a digit in less than 5 %: in the plane of `aae`'s codes "
     "fours lie among nines, and `gan` draws few of them, for which no source reports more than mostly 3s. "
     "[Samples](samples.md) says how to ask for them.",
+    "denoisers": "CT slices answer to [`/v1/ct/denoise`](ct.md); `model` chooses one. Gain: of PSNR on the slices of "
+    "a patient who trained nothing, at a quarter and a tenth of a simulated dose.",
     "sequences": "Texts answer to [`/v1/texts/classify`](texts.md), series to [`/v1/series/forecast`](series.md), "
     "clips to `/v1/clips/classify`; what carries a state answers [as that page "
     "says](series.md#a-state-that-you-carry). Of errors the least is best.",
@@ -62,7 +64,15 @@ FIGURES = {
         "accuracy score": "classification accuracy score",
         "accepted": "accepted samples",
         "rarest digit": "rarest mode",
-    }
+    },
+    "denoisers": {
+        "gain at a tenth, dB": "PSNR gain, tenth dose",
+        "beyond BM3D at a quarter, dB": "lead over BM3D, quarter dose",
+        "at a tenth, dB": "lead over BM3D, tenth dose",
+        "edges kept": "sharpness kept, tenth dose",
+        "cells without harm": "cells of the no-harm grid",
+        "5 mm lesions of +20 HU kept": "contrast kept, 5 mm, +20 HU",
+    },
 }
 """Further columns of a family, and the metrics in them."""
 COLUMNS = "model", "parameters", "kB", "headline figure, 95 % interval", "the source's figure"
