@@ -24,6 +24,7 @@ EVEN = slice(SIDE // 2 - 64, SIDE // 2 + 64)  # rows and columns within it
 INSERT_MM, INSERTS_HU = 24.0, (-900.0, 60.0, 300.0, 900.0)  # above the trunk, as a phantom's plastics are
 RADIAL = np.arange(0.0, 20.0, 0.25)  # mm from the middle of an insert
 PAIR = "Low dose thorax", "Pelvis"  # 20 and 80 mA, at other tube voltages
+EVEN_MODULE, MIDDLE = slice(14, 25), slice(224, 288)  # slices; rows and columns of each
 PLACES = [(30.0 * column - 45, 40.0 * row - 40) for row in range(3) for column in range(4)]
 REACH = 20  # pixels about a place
 NEAR = DRAWN_MM * np.hypot(*np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1])  # mm from the middle of it
@@ -50,8 +51,8 @@ def noise_figures(denoise: Denoise) -> list[Metric]:
     return [
         _average("noise before, even phantom", before.std((1, 2)), "HU", told),
         _average("noise after, even phantom", after.std((1, 2)), "HU", told),
-        _average("mean frequency of the noise before", _mean_frequencies(before, DRAWN_MM), "1/mm", told),
-        _average("mean frequency of the noise after", _mean_frequencies(after, DRAWN_MM), "1/mm", told),
+        _average("mean frequency of the noise before", mean_frequencies(before, DRAWN_MM), "1/mm", told),
+        _average("mean frequency of the noise after", mean_frequencies(after, DRAWN_MM), "1/mm", told),
         _average("noise against dose, exponent", powers, "", "theory: -0.5 of quanta alone; electronic noise adds"),
         _average(
             "noise spectrum against theory", _like_theory(before), "", "correlation with ramp times window squared"
@@ -80,7 +81,7 @@ def _like_theory(noise: Slices) -> list[float]:
     return [float(np.corrcoef(power, _theory(frequency))[0, 1]) for frequency, power in found]
 
 
-def _mean_frequencies(noise: Slices, pixel_mm: float) -> list[float]:
+def mean_frequencies(noise: Slices, pixel_mm: float) -> list[float]:
     """The mean of the spectrum over the plane of frequencies, of each slice."""
     found = [noise_power(one[None], pixel_mm) for one in noise]
     return [float((f**2 * power).sum() / (f * power).sum()) for f, power in found]
@@ -170,14 +171,14 @@ def pair_figures(denoise: Denoise) -> list[Metric]:
     metrics = []
     deviations = {}
     for series in PAIR:
-        dicoms = [pydicom.dcmread(io.BytesIO(data)) for data in phantom_ct(series)[14:25]]
+        dicoms = [pydicom.dcmread(io.BytesIO(data)) for data in phantom_ct(series)[EVEN_MODULE]]
         hu = np.stack([d.pixel_array * d.RescaleSlope + d.RescaleIntercept for d in dicoms]).astype(np.float32)
-        middle = (slice(None), slice(224, 288), slice(224, 288))
+        middle = (slice(None), MIDDLE, MIDDLE)
         pixel_mm, low, after = float(dicoms[0].PixelSpacing[0]), hu[middle], denoise(hu)[middle]
         deviations[series] = low.std((1, 2))
         where = f"even module of a phantom, {dicoms[0].XRayTubeCurrent} mA, {dicoms[0].KVP} kV"
         for when, shown in {"before": low, "after": after}.items():
-            found = _mean_frequencies(shown, pixel_mm)
+            found = mean_frequencies(shown, pixel_mm)
             metrics.append(_average(f"mean frequency {when}, {series}", found, "1/mm", where, "another scanner"))
         metrics.append(
             _average(f"noise kept, {series}", after.std((1, 2)) / low.std((1, 2)), "", where, "another scanner")
