@@ -16,8 +16,9 @@ Training: the discriminators' verdicts; what is left of the noise that the way b
 dose loses there and back, as means over 8x8 pixels; and what changes of slices that are of the full dose already. The
 weights served are a running average. A U-Net in the place of the frequencies had hardly moved from taking nothing, or
 had blurred, after as many steps.
-Expected: less than `ct-denoiser`, which is told the truth, and less than BM3D, which is told the noise. Run time: 8
-minutes on one core, and 5 for the noise.
+Expected: less than `ct-denoiser`, which is told the truth, and less than BM3D, which is told the noise. Validation
+slices gain at their own pixels of 0.57 mm; at 0.9 mm and a quarter of the dose they lose: fine structure counts as
+noise there, so only pixels of up to 0.75 mm are taken. Run time: 8 minutes on one core, and 5 for the noise.
 """
 
 from dataclasses import dataclass, replace
@@ -232,7 +233,7 @@ RECIPE = Recipe(
     description="Low-dose CT slices made to look like slices of the full dose, learned without pairs: a CycleGAN.",
     task=CtDenoising(
         window=ct.WIDE,
-        spacing_mm=(0.5, 1.25),
+        spacing_mm=(0.5, 0.75),
         caution="This model is there for comparison: it learned what slices look like, and never what they showed.",
     ),
     axes=denoising.AXES,
