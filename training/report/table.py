@@ -49,7 +49,7 @@ NOTES = {
     "denoisers": "CT slices answer to [`/v1/ct/denoise`](ct.md); `model` chooses one. Gain: of PSNR on the slices of "
     "a patient who trained nothing, at a quarter and a tenth of a simulated dose.",
     "sequences": "Texts answer to [`/v1/texts/classify`](texts.md), series to [`/v1/series/forecast`](series.md), "
-    "clips to `/v1/clips/classify`; what carries a state answers [as that page "
+    "clips to [`/v1/clips/classify`](clips.md); what carries a state answers [as that page "
     "says](series.md#a-state-that-you-carry). Of errors the least is best.",
 }
 FIGURES = {

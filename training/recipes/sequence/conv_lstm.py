@@ -9,8 +9,9 @@ Source: Shi et al., Convolutional LSTM network, NeurIPS 2015; Jaderberg et al., 
 synthetic gradients, ICML 2017.
 Data: animated emoji (Microsoft, MIT) of 67 animals and 61 people, three grey frames of each: a third of the characters
 is held out, 15 clips of others validate.
-Expected: 90 % of the held-out clips. Run time: a minute on one core.
-Limits: rendered emoji on white, and few of them.
+Expected: 76 % of the held-out clips. The nearest training clip, pixel by pixel, has the right label for 90 % of them:
+emoji of a family are drawn alike, and 62 clips are few to learn from. Run time: a minute on one core.
+Limits: rendered emoji on white, and few of them; most is told by what stands in a frame, little by how it moves.
 """
 
 from dataclasses import dataclass
