@@ -33,6 +33,17 @@ def test_what_pytorch_computes_of_a_graph_is_what_onnx_runtime_does(name: str) -
     np.testing.assert_allclose(followed, Predictor(cut)({tensor.name: shown})[last], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", convolutional())
+def test_the_card_of_every_convolutional_classifier_shows_its_filters(name: str) -> None:
+    """Where it does not: python -m training filters NAME."""
+    found = committed(name)
+    assert f"]({filters.PICTURE})" in found.card
+    drawn = found.path / filters.PICTURE
+    assert drawn.stat().st_size < 2**14
+    levels = np.asarray(Image.open(drawn).convert("L"), np.float32)
+    assert levels.std() > 20
+
+
 def test_a_filter_that_looks_for_edges_gets_stripes() -> None:
     """The difference of a pixel and the one to its left, rectified: light follows dark all over the picture."""
     weight = torch.tensor([[[[-1.0, 1.0]]]])
