@@ -46,8 +46,8 @@ def draw(found: Bundle) -> Path:
     shape, (low, high) = tuple(int(side) for side in tensor.shape[1:]), tensor.range or (0, 255)
     answers = part(graph, tensor.name, _convolutions(graph)[-1].output[0])
     pictures = climbed(lambda share: answers(low + (high - low) * share), shape)
-    path = found.path / PICTURE
-    path.write_bytes(sheet(pictures.reshape(len(pictures), -1, *shape[-2:])))
+    path, pictures_FTHW = found.path / PICTURE, pictures.reshape(len(pictures), -1, *shape[-2:])
+    path.write_bytes(sheet(pictures_FTHW[: SHOWN // pictures_FTHW.shape[1]]))
     return path
 
 

@@ -36,6 +36,13 @@ def _expanded(values: Values, _: Options) -> Tensor:
     return array * torch.ones(shape.tolist(), dtype=array.dtype)  # type: ignore[no-any-return]
 
 
+def _gathered(values: Values, options: Options) -> Tensor:
+    array, index = values
+    axis = options.get("axis", 0)
+    found = array.index_select(axis, index.reshape(-1) % array.shape[axis])
+    return found.unflatten(axis, index.shape) if index.ndim else found.squeeze(axis)  # type: ignore[no-any-return]
+
+
 def _normalised(values: Values, options: Options) -> Tensor:
     image, scale, shift, mean, variance = values
     return F.batch_norm(image, mean, variance, scale, shift, eps=options.get("epsilon", 1e-5))
@@ -93,6 +100,7 @@ OPERATIONS: dict[str, Callable[[Values, Options], Tensor | tuple[Tensor, ...]]] 
     "Conv": _convolved,
     "Div": lambda values, _: values[0] / values[1],
     "Expand": _expanded,
+    "Gather": _gathered,
     "MaxPool": lambda values, options: F.max_pool2d(values[0], *_window(options)),
     "Mul": lambda values, _: values[0] * values[1],
     "Relu": lambda values, _: values[0].relu(),
@@ -103,6 +111,7 @@ OPERATIONS: dict[str, Callable[[Values, Options], Tensor | tuple[Tensor, ...]]] 
     "Split": _split,
     "Sub": lambda values, _: values[0] - values[1],
     "Tanh": lambda values, _: values[0].tanh(),
+    "Tile": lambda values, _: values[0].repeat(values[1].tolist()),
     "Unsqueeze": _unsqueezed,
 }
 """By the operator's name: of its inputs and attributes, what it gives; several outputs as a tuple."""
