@@ -43,8 +43,8 @@ NOTES = {
     "`convnet`, accepted: by `digits`; neither took part in any training of a generator. Clothes are compared in "
     "features of `fashion-cnn` and read by `zca-mlp`. The rarest digit has that "
     "share of what was drawn, where an even one would be 10 %. All but the flows "
-    "are small and were trained for minutes. Two of them draw a digit in less than 5 %: in the plane of `aae`'s codes "
-    "fours lie among nines, and `gan` draws few of them, for which no source reports more than mostly 3s. "
+    "are small and were trained for minutes. Two of them draw a digit in less than 5 %: in the "
+    "plane of `aae`'s codes digits overlap, and `gan` draws few fours, where its source reports mostly 3s. "
     "[Samples](samples.md) says how to ask for them.",
     "denoisers": "CT slices answer to [`/v1/ct/denoise`](ct.md); `model` chooses one. Gain: of PSNR on the slices of "
     "a patient who trained nothing, at a quarter and a tenth of a simulated dose.",
