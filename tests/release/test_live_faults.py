@@ -21,7 +21,7 @@ from service.release.rollout import Rollout, Step
 from service.release.rules import Rules
 from tests import toys
 
-NAME, TOKEN, PATIENCE_S = "toy-digits", "a token of an admin", 60
+NAME, TOKEN, PATIENCE_S = "toy-digits", "a token of an admin", 120
 VERSIONS, BAD = ("1", "2", "3"), "4"
 INKS = {version: toys.INK for version in VERSIONS} | {BAD: -toys.INK}
 IMAGES = np.random.default_rng(1).integers(0, 256, (16, 28, 28)).astype(np.float32)
