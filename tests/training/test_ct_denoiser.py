@@ -1,6 +1,8 @@
 """The CT denoiser: what it learns from, and what the committed bundle does to real slices."""
 
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ from numpy.typing import NDArray
 from training.export.parity import Predictor
 from training.export.store import committed
 from training.images.anatomy import ANATOMIES
+from training.images.ct_pairs import DRAWS, PART, Pairs
 from training.images.scanner import pixel_centres
 from training.kinds import ct_learning
+from training.kinds.denoising import Check
 from training.recipes.denoise import ct_denoiser
 from training.recipes.denoise.ct_denoiser import RECIPE, Denoiser
+from training.run import Run
 
 HYPER = RECIPE.hyper
 
@@ -119,6 +124,29 @@ def test_who_knows_nothing_is_told_by_the_square_of_its_error() -> None:
     clean, none = torch.zeros(2, 32, 32), torch.zeros(2, 32, 32)
     costs = [ct_learning.first_cost(clean + error, clean, none, torch.full((2,), 20.0)) for error in (10.0, 20.0)]
     assert costs[1] == pytest.approx(4 * costs[0])
+
+
+class Constant(torch.nn.Module):
+    """Gives the same number for every pixel."""
+
+    def forward(self, slice: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(slice, 7)
+
+
+def test_what_a_teacher_gives_stands_for_the_clean_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTET_RUNS", str(tmp_path))
+    hyper = replace(HYPER, epochs=1, batch=2, patch=32)
+    pairs = Pairs(torch.zeros(2, PART, PART, dtype=torch.int16), torch.randn(2, DRAWS, PART, PART).half())
+    check = Check(torch.zeros(1, 32, 32), torch.ones(1, 32, 32))
+    told: list[torch.Tensor] = []
+
+    def cost(denoised: torch.Tensor, target: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        told.append(target)
+        return denoised.mean()
+
+    run = Run("taught", hyper, max_steps=1)
+    ct_learning.fit(run, Denoiser((8, 8)), pairs, [check], lambda _: 1.0, cost, Constant())
+    assert [target.unique().tolist() for target in told] == [[7]]
 
 
 def test_nothing_is_lost_where_there_are_no_edges() -> None:

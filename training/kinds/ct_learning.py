@@ -129,13 +129,17 @@ def half_cosine(hyper: Learning, learned: Pairs) -> Callable[[int], float]:
     return lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0))
 
 
-def train(run: Run[Learning], begun: Callable[[], nn.Module]) -> nn.Module:
-    """The network in two stages: first roughly, at a rate that stays high; then for all that it costs."""
+def train(run: Run[Learning], begun: Callable[[], nn.Module], teacher: nn.Module | None = None) -> nn.Module:
+    """The network in two stages: first roughly, at a rate that stays high; then for all that it costs.
+
+    With a `teacher` the first stage learns what that one gives for the same slices (Romero et al., FitNets, ICLR 2015,
+    let a smaller network learn by such an error): it has no noise of its own, which clean slices of a patient have.
+    """
     hyper = run.hyper
     volume = chest_ct()[0]
     learned, checks = training_pairs(run, volume), denoising.checks(volume, hyper)
     early = run.part("early", epochs=hyper.early_epochs, learning_rate=hyper.early_rate)
-    found = fit(early, begun(), learned, checks, falling(hyper.falling_from), first_cost)
+    found = fit(early, begun(), learned, checks, falling(hyper.falling_from), first_cost, teacher)
     return fit(run, found, learned, checks, half_cosine(hyper, learned), cost_of(hyper))
 
 
@@ -146,10 +150,17 @@ def fit(
     checks: list[Check],
     share: Callable[[int], float],
     cost: Cost,
+    teacher: nn.Module | None = None,
 ) -> nn.Module:
-    """The running average of the network's weights, after all epochs; `share` is that of the learning rate."""
+    """The running average of the network's weights, after all epochs; `share` is that of the learning rate.
+
+    What a `teacher` gives stands for the clean slices.
+    """
     hyper = run.hyper
     network.to(run.device)
+    if teacher:
+        teacher.to(run.device)
+        teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a tenth faster
     average = running_average(network, hyper.average)
     optimizer = torch.optim.Adam(network.parameters(), lr=hyper.learning_rate)
@@ -161,10 +172,17 @@ def fit(
             low, clean, lesions, deviation = (x.to(run.device) for x in ct_pairs.batch(learned, chosen, hyper.patch))
             with torch.autocast(run.device.type, torch.bfloat16):  # halves the time; HU stay float32
                 denoised = network(low)
-            loss = cost(denoised, clean, lesions, deviation)
+                target = clean if teacher is None else _taught(teacher, low)
+            loss = cost(denoised, target, lesions, deviation)
             run.step(loss, optimizer)
             scheduler.step()
             average.update_parameters(network)
             losses.append(loss.detach())
         run.log(train_loss=float(torch.stack(losses).mean()), **checked(average.module, checks, run.device))
     return average.module
+
+
+@torch.no_grad()
+def _taught(teacher: nn.Module, low: Tensor) -> Tensor:
+    denoised: Tensor = teacher(low)
+    return denoised

@@ -1,0 +1,55 @@
+"""The CT denoiser with half the channels and less: about twice as many slices a second, and a fifth of its parameters.
+
+Network: that of `ct-denoiser`, 0.12 M parameters. It finds the noise in the slice itself, and what is taken is bounded
+in the same way, see `Tempered`.
+Sources: those of `ct-denoiser`; Romero et al., FitNets, ICLR 2015, and Hinton et al., arXiv:1503.02531, 2015 (a small
+network learns from a large one).
+Data, dose: those of `ct-denoiser`: one patient's chest and drawn anatomy under simulated noise; the second patient only
+measures the result.
+Training: 6 epochs from random weights by the mean square error to what the served `ct-denoiser` gives for the same
+slices, in units of the noise; then 3 by the objective of `ct-denoiser`: the error that is left, and what edges and
+faint lesions lose, while the learning rate falls to nothing. Without the teacher a training from random weights
+ended with a network that changes nothing.
+Expected: PSNR on the second patient rises by 3.5 dB at a quarter of the normal dose. Run time: 8 minutes on one core,
+and as many for the noise to learn from, which `ct-denoiser` makes as well.
+"""
+
+from torch import nn
+
+from service.bundle import CtDenoising, Tolerance
+from training.export.store import committed
+from training.kinds import ct_learning, denoising
+from training.kinds.ct_learning import Learning
+from training.measures import ct
+from training.networks.denoiser import Denoiser, Tempered
+from training.recipe import Recipe
+from training.recipes.denoise import ct_denoiser
+from training.run import Run
+
+
+def train(run: Run[Learning]) -> nn.Module:
+    teacher = Denoiser(ct_denoiser.RECIPE.hyper.widths)
+    ct_denoiser.begin(teacher, committed("ct-denoiser"))
+    found = ct_learning.train(run, lambda: Denoiser(run.hyper.widths), teacher)
+    served = Tempered(run.hyper.widths)
+    served.load_state_dict(found.state_dict())
+    return served
+
+
+RECIPE = Recipe(
+    description="Takes the noise out of low-dose CT slices as `ct-denoiser` does, in half the time.",
+    task=CtDenoising(window=ct.WIDE, spacing_mm=(0.5, 1.25)),
+    axes=denoising.AXES,
+    hyper=Learning(epochs=3, early_epochs=6, widths=(16, 32, 48)),
+    sources=("chest-ct", "phantom-ct"),
+    inputs=(denoising.INPUT,),
+    outputs=(denoising.OUTPUT,),
+    train=train,
+    evaluate=denoising.evaluate,
+    parts={name: denoising.part(name) for name in denoising.PARTS},
+    examples=denoising.examples,
+    training_outputs=denoising.training_outputs,
+    tolerance=Tolerance(atol=0.01, rtol=1e-4),
+    max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
+    trial={"validation": (23, 25), "sets": 1},
+)
