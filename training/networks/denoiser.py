@@ -87,21 +87,25 @@ class Tempered(Denoiser):
     """The same, and what is taken is bounded by what noise is like, wherever the network takes more.
 
     Noise fills a slice: a correction that is UNEVEN times what is usual in the slice takes structure. Where noise is
-    more than MOST_HU, faint edges would go with it. What is less than FAINT_HU nobody could see.
+    more than `most_hu`, faint edges would go with it. What is less than `faint_hu` nobody could see.
     """
 
+    def __init__(self, widths: tuple[int, ...], faint_hu: float = FAINT_HU, most_hu: float = MOST_HU) -> None:
+        super().__init__(widths)
+        self.faint_hu, self.most_hu = faint_hu, most_hu
+
     def forward(self, slice: Tensor) -> Tensor:
-        return slice - tempered(self.correction(slice), slice)
+        return slice - tempered(self.correction(slice), slice, self.faint_hu, self.most_hu)
 
 
-def tempered(correction_BHW: Tensor, slice_BHW: Tensor) -> Tensor:
+def tempered(correction_BHW: Tensor, slice_BHW: Tensor, faint_hu: float = FAINT_HU, most_hu: float = MOST_HU) -> Tensor:
     """A correction within those bounds."""
     body_B1HW = (slice_BHW[:, None] > BODY_HU).float()
     size_B1HW = _finer(_size_about(correction_BHW[:, None]), 4, correction_BHW)
     counted = body_B1HW.sum((2, 3), keepdim=True) + 1
     usual_B111 = ((body_B1HW * size_B1HW.log()).sum((2, 3), keepdim=True) / counted).exp()
-    bounded_B1HW = torch.minimum(size_B1HW, (UNEVEN * usual_B111).clamp(max=MOST_HU))
-    seen_B1HW = (1 - FAINT_HU**2 / bounded_B1HW.square()).clamp(min=0)
+    bounded_B1HW = torch.minimum(size_B1HW, (UNEVEN * usual_B111).clamp(max=most_hu))
+    seen_B1HW = (1 - faint_hu**2 / bounded_B1HW.square()).clamp(min=0)
     return (seen_B1HW * bounded_B1HW / size_B1HW)[:, 0] * correction_BHW
 
 
