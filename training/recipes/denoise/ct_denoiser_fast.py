@@ -13,8 +13,9 @@ with a network that changes nothing.
 Harm: with the bounds of `ct-denoiser`, 11 cells of the grid of `training/measures/no_harm.py` were worse after: five of
 an abdomen at 0.5 and 0.63 mm lost up to 9 % of their edges, six of a patient at 1.25 mm up to 0.3 dB. FAINT_HU and
 MOST_HU were chosen so that none is.
-Expected: PSNR on the second patient rises by 2.5 dB at a quarter of the normal dose, less than BM3D's gain. Run time: 8
-minutes on one core, and a quarter of an hour for the noise to learn from, which `ct-denoiser` makes as well.
+Expected: PSNR on the second patient rises by 2.4 dB at a quarter of the normal dose and by 2.1 dB at a tenth, less than
+BM3D's gain; of lesions of 5 mm and 20 HU 86 % of the contrast is left. Run time: 8 minutes on one core, and a quarter
+of an hour for the noise to learn from, which `ct-denoiser` makes as well.
 """
 
 from torch import nn
