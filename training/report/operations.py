@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from onnx import helper
+from onnx import helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -16,6 +16,12 @@ MODES = {b"nearest": "nearest", b"linear": "bilinear", b"cubic": "bicubic"}
 def _cast(values: Values, options: Options) -> Tensor:
     dtype = helper.tensor_dtype_to_np_dtype(options["to"])
     return values[0].to(getattr(torch, dtype.name))  # type: ignore[no-any-return]
+
+
+def _constant(_: Values, options: Options) -> Tensor:
+    if "value_ints" in options:
+        return torch.tensor(options["value_ints"])
+    return torch.from_numpy(numpy_helper.to_array(options["value"]).copy())
 
 
 def _convolved(values: Values, options: Options) -> Tensor:
@@ -97,6 +103,7 @@ OPERATIONS: dict[str, Callable[[Values, Options], Tensor | tuple[Tensor, ...]]] 
     "Cast": _cast,
     "Clip": lambda values, _: torch.clamp(*values),
     "Concat": lambda values, options: torch.cat(list(values), options["axis"]),
+    "Constant": _constant,
     "Conv": _convolved,
     "Div": lambda values, _: values[0] / values[1],
     "Expand": _expanded,
