@@ -28,6 +28,7 @@ from training.data import emoji_clips
 from training.given import images as given
 from training.images.augmentation import Affine
 from training.kinds import classification
+from training.measures import outputs
 from training.measures.evaluation import Evaluation, Predict, calibration, proportion
 from training.measures.paired import Rows, classes
 from training.networks.blocks import Standardise
@@ -183,6 +184,7 @@ RECIPE = Recipe(
     train=train,
     evaluate=evaluate,
     examples=examples,
+    training_outputs=outputs.of_rows("clip", lambda: emoji_clips()[0].frames),
     given=given.clips(emoji_clips),
     rows=rows,
     variants={"synthetic gradients": {}, "plain back-propagation": {"synthetic": False}},
