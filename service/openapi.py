@@ -88,6 +88,7 @@ KEY_ERRORS = {
 
 
 DEFAULT = "Whether it answers where a request of its kind names no model."
+PRECISION = "What its products are computed in: fp32, tf32 or fp16."
 LOADED = "Whether the process that answers has it in memory; else it is loaded when somebody asks it."
 
 
@@ -99,6 +100,7 @@ class ModelSummary(BaseModel):
     default: bool = Field(description=DEFAULT)
     description: str
     provider: str
+    precision: str = Field(description=PRECISION)
     loaded: bool = Field(description=LOADED)
     metrics: list[Metric]
 
@@ -113,6 +115,7 @@ class ModelDescription(Manifest):
     kind: str
     default: bool = Field(description=DEFAULT)
     provider: str
+    precision: str = Field(description=PRECISION)
     loaded: bool = Field(description=LOADED)
     card: str
 

@@ -22,7 +22,7 @@ def noise_hu(hu: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) 
     if padding is not None:
         blocks = blocks[~_blocks(padding).any(1)]
     tissue = blocks[((blocks > TISSUE[0]) & (blocks < TISSUE[1])).all(1)]
-    blocks = (tissue if len(tissue) >= FEWEST else blocks).astype(np.float32)
+    blocks = (tissue if len(tissue) >= FEWEST else blocks).astype(np.float64)  # holds the squares
     if not len(blocks):
         return 0.0
     even = blocks - blocks.mean(1, keepdims=True)

@@ -22,6 +22,7 @@ def test_no_view_has_a_serious_barrier(page: Any, scheme: str) -> None:
             draw(page, SEVEN)
             page.wait_for_selector(".bars")
         elif view == "ct":
+            page.wait_for_selector("text=Choose a slice.")  # the view before has a field for files, too
             page.set_input_files("input[type=file]", EXAMPLES / "slice.dcm")
             page.wait_for_selector("canvas.window", timeout=LONG_MS)  # a whole slice, beside other tests
         elif view == "credit":
