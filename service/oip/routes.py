@@ -8,7 +8,7 @@ import orjson
 import simdjson
 
 from service.codecs.arrays import fields_of, parse_object
-from service.errors import NotReady, QuartetError, UnknownRoute
+from service.errors import InvalidValue, NotReady, QuartetError, UnknownRoute
 from service.http.exchange import Exchange
 from service.http.keys import admit_admin
 from service.messages import Answer, refuse_unknown
@@ -101,6 +101,8 @@ class Routes:
     async def _index(self, exchange: Exchange) -> Answer:
         exchange.require("POST")
         ready = (await self._fields(exchange)).get("ready", False)
+        if not isinstance(ready, bool):
+            raise InvalidValue("Must be true or false.", "ready")
         entries = self._repository.index()
         return _json([entry._asdict() for entry in entries if not ready or entry.state == "READY"])
 
