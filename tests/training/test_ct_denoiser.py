@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from training.export.parity import Predictor
 from training.export.store import committed
+from training.export.weights import weights_in
 from training.images.anatomy import ANATOMIES
 from training.images.ct_pairs import DRAWS, PART, Pairs
 from training.images.scanner import pixel_centres
 from training.kinds import ct_learning
 from training.kinds.denoising import Check
-from training.recipes.denoise import ct_denoiser
 from training.recipes.denoise.ct_denoiser import RECIPE, Denoiser
 from training.run import Run
 
@@ -157,7 +157,7 @@ def test_nothing_is_lost_where_there_are_no_edges() -> None:
 def test_a_bundle_from_before_the_noise_was_known_lends_the_weights_that_it_has() -> None:
     network = Denoiser(HYPER.widths)
     before = network.state_dict()["level.weight"].clone()
-    ct_denoiser.begin(network, committed("ct-denoiser"))
+    ct_learning.begin(network, committed("ct-denoiser"))
     held = dict(network.named_parameters())
-    assert torch.equal(held["head.weight"], ct_denoiser.weights_in(committed("ct-denoiser").graph)["head.weight"])
+    assert torch.equal(held["head.weight"], weights_in(committed("ct-denoiser").graph)["head.weight"])
     assert held["level.weight"].shape == before.shape

@@ -9,12 +9,15 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torch.optim.lr_scheduler import LambdaLR
 
+from service.bundle import Bundle
 from training.data import Volume, chest_ct
+from training.export.weights import weights_in
 from training.images import ct_pairs, own_noise
 from training.images.ct_pairs import Pairs
 from training.images.own_noise import Recorrupted
 from training.kinds import denoising
 from training.kinds.denoising import Check, Split, checked
+from training.networks.denoiser import Denoiser
 from training.run import Run
 from training.schedule import running_average
 
@@ -127,6 +130,12 @@ def half_cosine(hyper: Learning, learned: Pairs) -> Callable[[int], float]:
     """Falls to nothing over all steps."""
     steps = hyper.epochs * -(-len(learned.clean) * hyper.crops // hyper.batch)
     return lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / steps, 1.0))
+
+
+def begin(network: Denoiser, start: Bundle) -> None:
+    """With the bundle's weights; one from before the network knew its noise has none for what reads it."""
+    own = network.state_dict()
+    network.load_state_dict(own | {name: x for name, x in weights_in(start.graph).items() if name in own})
 
 
 def train(run: Run[Learning], begun: Callable[[], nn.Module], teacher: nn.Module | None = None) -> nn.Module:

@@ -27,7 +27,7 @@ from training.measures import ct
 from training.measures.ct_phantoms import EVEN_MODULE, MIDDLE, mean_frequencies
 from training.measures.image_quality import psnr, sharpness
 from training.networks.denoiser import Denoiser, Tempered
-from training.recipes.denoise.ct_denoiser import RECIPE, begin
+from training.recipes.denoise.ct_denoiser import RECIPE
 from training.report.pictures import png
 from training.run import Run
 from training.studies import Findings, Table
@@ -62,7 +62,7 @@ def _taught(scan: Volume) -> ct.Denoise:
     """The committed network after it has learned from other slices of the scan, its correction bounded as ever."""
     run = Run("own-noise", HYPER, start=committed("ct-denoiser"))
     network, learned = Denoiser(HYPER.widths), replace(scan, hu=scan.hu[LEARNED])
-    begin(network, committed("ct-denoiser"))
+    ct_learning.begin(network, committed("ct-denoiser"))
     pairs, checks = ct_learning.training_pairs(run, learned), denoising.checks(learned, HYPER)
     found = ct_learning.fit(
         run, network, pairs, checks, ct_learning.half_cosine(HYPER, pairs), ct_learning.cost_of(HYPER)

@@ -37,8 +37,7 @@ Run time: half an hour on half a core, and a quarter of an hour for the noise to
 
 from torch import nn
 
-from service.bundle import Bundle, CtDenoising, Tolerance
-from training.export.weights import weights_in
+from service.bundle import CtDenoising, Tolerance
 from training.given import ct as given
 from training.kinds import ct_learning, denoising
 from training.kinds.ct_learning import Learning
@@ -48,17 +47,11 @@ from training.recipe import Recipe
 from training.run import Run
 
 
-def begin(network: Denoiser, start: Bundle) -> None:
-    """With the bundle's weights; one from before the network knew its noise has none for what reads it."""
-    own = network.state_dict()
-    network.load_state_dict(own | {name: x for name, x in weights_in(start.graph).items() if name in own})
-
-
 def train(run: Run[Learning]) -> nn.Module:
     def begun() -> Denoiser:
         network = Denoiser(run.hyper.widths)
         if run.start:
-            begin(network, run.start)
+            ct_learning.begin(network, run.start)
         return network
 
     served = Tempered(run.hyper.widths)

@@ -27,15 +27,15 @@ from training.kinds.ct_learning import Learning
 from training.measures import ct
 from training.networks.denoiser import Denoiser, Tempered
 from training.recipe import Recipe
-from training.recipes.denoise import ct_denoiser
 from training.run import Run
 
 FAINT_HU, MOST_HU = 2.0, 16.0  # bounds of a correction, see `Tempered`
 
 
 def train(run: Run[Learning]) -> nn.Module:
-    teacher = Denoiser(ct_denoiser.RECIPE.hyper.widths)
-    ct_denoiser.begin(teacher, committed("ct-denoiser"))
+    large = committed("ct-denoiser")
+    teacher = Denoiser(tuple(large.manifest.provenance.hyperparameters["widths"]))
+    ct_learning.begin(teacher, large)
     found = ct_learning.train(run, lambda: Denoiser(run.hyper.widths), teacher)
     served = Tempered(run.hyper.widths, FAINT_HU, MOST_HU)
     served.load_state_dict(found.state_dict())
