@@ -89,3 +89,19 @@ def test_slices_without_tissue_in_common_are_refused() -> None:
     air = np.full((3, 64, 64), -1000, np.int16)
     with pytest.raises(DataError, match="too little even soft tissue"):
         own_noise.covariance_of(Volume("air", air, (1.0, 1.0, 1.0), noisy=True), [0, 1, 2])
+
+
+def test_slices_too_far_apart_to_tell_noise_by_are_refused() -> None:
+    grid = pixel_centres(0, SIDE, SIDE, 1.2).numpy()
+    bodies = [ANATOMIES["abdomen"](np.random.default_rng(seed)).draw(grid, grid) for seed in range(4)]
+    smooth = [gaussian_filter(np.random.default_rng(seed).standard_normal((SIDE, SIDE)), 6) for seed in range(4)]
+    hu = np.stack([body + 400 * texture for body, texture in zip(bodies, smooth, strict=True)]).clip(-1000, 1000)
+    with pytest.raises(DataError, match="thinner ones are needed"):
+        own_noise.covariance_of(Volume("thick", hu.astype(np.int16), (9.0, 1.2, 1.2), noisy=True), [0, 1, 2, 3])
+
+
+def test_a_lung_has_no_more_noise_than_the_soft_tissue_about_it(volume: Volume, covariance: Tensor) -> None:
+    hu = torch.from_numpy(volume.hu).float()
+    hu[:, 100:150, 100:150] = -800 + 120 * streaky(SLICES)[:, 100:150, 100:150]
+    noise = own_noise.like(hu, hu.roll(1, 0), covariance, torch.Generator().manual_seed(1))
+    assert noise[:, 110:140, 110:140].std() < 1.2 * noise[:, 160:190, 110:140].std()

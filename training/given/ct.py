@@ -25,6 +25,7 @@ from training.data.store import DataError
 from training.given.report import Report
 from training.given.schema import schema_of, source
 from training.given.sides import ALIAS, SIDES, TEST, TRAIN, VALIDATION, fingerprint, split
+from training.images import own_noise
 from training.images.ct_pairs import SPACINGS_MM, resampled
 from training.recipe import Recipe
 
@@ -69,11 +70,15 @@ def folder(recipe: Recipe[Any], path: Path) -> Given:
         return Volume(name, laid, spacing, schema.noisy)
 
     first = volume("given", [*chosen, *np.flatnonzero(sides == TRAIN)])
+    held_out = volume("held out", np.flatnonzero(sides == TEST))
+    if schema.noisy:  # raises DataError now rather than after the training
+        own_noise.covariance_of(first, list(range(VALIDATING, len(first.hu))))
+        own_noise.covariance_of(held_out, list(range(len(held_out.hu))))
     return Given(
         source=source(path, schema, (file.read_bytes() for file in dict.fromkeys(one.file for one in slices))),
         replaces=recipe.sources[0],
         reader=chest_ct.__name__,
-        value=(first, volume("held out", np.flatnonzero(sides == TEST))),
+        value=(first, held_out),
         report=text,
         hyper={"validation": (0, VALIDATING), "gap": 0} | (OWN_NOISE if schema.noisy else {}),
     )

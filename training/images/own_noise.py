@@ -28,6 +28,9 @@ from training.networks.denoiser import noise_of
 BLOCK, APART = 32, 16  # pixels of a block that is looked at for its noise, and from one to the next
 REACH = 15  # pixels, beyond which noise is taken to know nothing of its neighbours'
 CALM, LEAST = 0.3, 24  # the share of the blocks that is looked at, and how many there must be
+FAR, UNRELATED = (5, 10), 0.02  # pixels, and what noise has in common over them at the most; more is what slices show
+MOST = 0.75  # of what is read in soft tissue, the quantile that no place has more noise than
+UNREAD = 0.5  # HU: less is read where a scanner fills in one value
 PAIRS = 40  # of neighbours that are looked at, at the most
 MORE = 0.7  # of the noise again is added; what is taken is divided by it
 UNSEEN = 1 / (1 + MORE**2)  # the share of the difference of the two that is noise of the second
@@ -56,8 +59,10 @@ def make(volume: Volume, rows: list[int], sets: int, seed: int) -> Recorrupted:
     for _ in range(sets):
         chosen = rng.choice(rows, TOGETHER).tolist()
         top, left = rng.integers(0, volume.hu.shape[-1] - PART + 1, 2).tolist()
-        part_BHW, next_BHW = (x[:, top : top + PART, left : left + PART] for x in _neighbours(volume, chosen))
-        noise_BKHW = torch.stack([like(part_BHW, next_BHW, covariance, generator) for _ in range(DRAWS)], dim=1)
+        own_BHW, next_BHW = _neighbours(volume, chosen)
+        strength_BHW = _strength(own_BHW, next_BHW)  # of whole slices: not every part has soft tissue
+        part_BHW, strength_BHW = (x[:, top : top + PART, left : left + PART] for x in (own_BHW, strength_BHW))
+        noise_BKHW = torch.stack([_drawn(strength_BHW, covariance, generator) for _ in range(DRAWS)], dim=1)
         shown = part_BHW.mean((1, 2)) > -950
         clean.append(part_BHW[shown].to(torch.int16))
         noise.append(noise_BKHW[shown].half())
@@ -83,6 +88,11 @@ def covariance_of(volume: Volume, rows: list[int]) -> Tensor:
     )
     lags = (sums / counts).roll((REACH, REACH), (0, 1))[: 2 * REACH + 1, : 2 * REACH + 1]
     found: Tensor = lags / lags[REACH, REACH]
+    far = torch.hypot(*torch.meshgrid(*[torch.arange(-REACH, REACH + 1.0)] * 2, indexing="ij"))
+    if found[(far >= FAR[0]) & (far < FAR[1])].mean() > UNRELATED:
+        raise DataError(
+            "neighbouring slices differ by more than noise: thinner ones are needed, or none between left out"
+        )
     return found
 
 
@@ -114,19 +124,29 @@ def _two(hu: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def like(own_BHW: Tensor, next_BHW: Tensor, covariance: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise as the slices have it, drawn anew.
+    """Noise as the slices have it, drawn anew."""
+    return _drawn(_strength(own_BHW, next_BHW), covariance, generator)
 
-    Its strength is the lesser of what a slice and what its difference from a neighbour says: fine structure stands out
-    less in that.
-    """
-    unit_BHW = _unit(own_BHW.shape, covariance, generator)
-    as_read = _strength(unit_BHW, unit_BHW.flip(1, 2)).mean()
-    return _strength(own_BHW.clamp(*STORED_HU), next_BHW.clamp(*STORED_HU)) / as_read * unit_BHW
+
+def _drawn(strength_BHW: Tensor, covariance: Tensor, generator: torch.Generator) -> Tensor:
+    unit_BHW = _unit(strength_BHW.shape, covariance, generator)
+    return strength_BHW / _strength(unit_BHW, unit_BHW.flip(1, 2)).mean() * unit_BHW
 
 
 def _strength(own_BHW: Tensor, next_BHW: Tensor) -> Tensor:
-    apart_BHW = (own_BHW - next_BHW) / math.sqrt(2)
-    return torch.minimum(*(_reading(x_BHW[:, None])[:, 0] for x_BHW in (own_BHW, apart_BHW)))
+    """What is read of the noise at each place, of a slice and of its difference from a neighbour the lesser: fine
+    structure stands out less in that.
+
+    No place has more than most soft tissue of its slice: vessels in a lung read as noise in both.
+    """
+    own_B1HW, next_B1HW = (x[:, None].clamp(*STORED_HU) for x in (own_BHW, next_BHW))
+    reading_BHW = torch.minimum(_reading(own_B1HW), _reading((own_B1HW - next_B1HW) / math.sqrt(2)))[:, 0]
+    smooth_BHW = avg_pool2d(own_B1HW, 9, 1, padding=4, count_include_pad=False)[:, 0]
+    soft_BHW = (smooth_BHW > SOFT_HU[0]) & (smooth_BHW < SOFT_HU[1]) & (reading_BHW > UNREAD)
+    calm = [
+        torch.quantile(x[soft], MOST) if soft.any() else x.min() for x, soft in zip(reading_BHW, soft_BHW, strict=True)
+    ]
+    return torch.minimum(reading_BHW, torch.stack(calm)[:, None, None])
 
 
 def _unit(size: torch.Size, covariance: Tensor, generator: torch.Generator) -> Tensor:
