@@ -3,9 +3,10 @@
 `ct-denoiser` knows simulated noise. Here it goes on learning from the noise of a real scan alone, as `python -m
 training run ct-denoiser --from CURRENT --data FOLDER` does where the folder's schema calls the slices noisy: 29
 slices of a phantom from a cone-beam machine at 20 mA, without any truth. The figures are of the phantom's even
-module, 11 slices that trained and validated nothing. All its slices show the same, so the truth of each is the mean
-of the ten others, whose own noise limits the gain to about 10 dB. PSNR is that within the phantom. Noise is the
-standard deviation in the middle of a slice, frequency the mean of its spectrum, edges are those of the phantom
+module, 11 slices that trained nothing; but of three rules for how strong the noise may be, the one that is used was
+chosen by them, so the gain of `own noise` is no held-out figure. All its slices show the same, so the truth of each
+is the mean of the ten others, whose own noise limits the gain to about 10 dB. PSNR is that within the phantom. Noise
+is the standard deviation in the middle of a slice, frequency the mean of its spectrum, edges are those of the phantom
 against air.
 """
 
