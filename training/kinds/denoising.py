@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.bundle import Axis, Metric
+from service.bundle import Axis, CtDenoising, Metric, Tolerance
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct
 from training.data.given import given_for
+from training.given.ct import folder
 from training.images import own_noise, tomography
 from training.images.anatomy import ANATOMIES
 from training.measures import ct, ct_phantoms, no_harm
@@ -24,10 +25,12 @@ from training.measures.classical import STRENGTHS, filters
 from training.measures.evaluation import Evaluation, Predict, histogram
 from training.measures.image_quality import psnr
 from training.measures.paired import Scores
+from training.recipe import Recipe
 from training.report import slices
 
 SPACED = 10, 31, 50  # sixtieths of the second patient: slices that classical filters and other spacings are measured on
 SHOWN = 1  # of those, the slice in the pictures
+SPACING_MM = 0.5, 1.25  # from and to, of the pixels that a model takes
 SPACINGS_MM = 0.98, 1.2  # of pixels, beside the patient's own
 APART = 3  # every third slice of the second patient is measured: neighbours are alike
 SLIGHT_DB = 0.05  # of PSNR: nobody sees it
@@ -237,6 +240,29 @@ PARTS: dict[str, Callable[[ct.Denoise, Split], list[Metric]]] = {
 
 def part(name: str) -> Callable[[Predict, Any], list[Metric]]:
     return lambda predict, split: PARTS[name](denoising(predict), split)
+
+
+def recipe(*, spacing_mm: tuple[float, float] = SPACING_MM, caution: str = "", **fields: Any) -> Recipe[Any]:
+    """The recipe of a denoiser for pixels from and to `spacing_mm`, with what all of them have.
+
+    `caution` stands in every answer; `fields` are Recipe's, and take precedence.
+    """
+    usual: dict[str, Any] = {
+        "axes": AXES,
+        "sources": ("chest-ct", "phantom-ct"),
+        "inputs": (INPUT,),
+        "outputs": (OUTPUT,),
+        "evaluate": evaluate,
+        "scores": scores,
+        "parts": {name: part(name) for name in PARTS},
+        "examples": examples,
+        "training_outputs": training_outputs,
+        "tolerance": Tolerance(atol=0.01, rtol=1e-4),
+        "max_batch": 1,  # more fit no cache and take no less time per slice, but four times the memory
+        "trial": {"validation": (23, 25), "sets": 1},
+        "given": folder,
+    }
+    return Recipe(task=CtDenoising(window=ct.WIDE, spacing_mm=spacing_mm, caution=caution), **(usual | fields))
 
 
 def evaluate(predict: Predict, split: Split) -> Evaluation:

@@ -18,13 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import CtDenoising, Tolerance
 from training.data import chest_ct
-from training.given import ct as given
 from training.kinds import ct_learning, denoising
 from training.kinds.ct_learning import Learning
-from training.measures import ct
-from training.recipe import Recipe
 from training.run import Run
 
 # B batch, H height, W width
@@ -79,26 +75,9 @@ def train(run: Run[Learning]) -> nn.Module:
     return ct_learning.fit(run, CtAutoencoder(hyper.widths), learned, checks, share, cost)
 
 
-RECIPE = Recipe(
+RECIPE = denoising.recipe(
     description="A plain autoencoder of CT slices, for comparison with `ct-denoiser`: it takes noise, and sharpness.",
-    task=CtDenoising(
-        window=ct.WIDE,
-        spacing_mm=(0.5, 1.25),
-        caution="This model is there for comparison: it blurs edges, and changes slices that have no noise.",
-    ),
-    axes=denoising.AXES,
+    caution="This model is there for comparison: it blurs edges, and changes slices that have no noise.",
     hyper=Learning(epochs=10, learning_rate=2e-3, early_epochs=0, edges=0.0, lesions=0.0, widths=(32, 32, 64)),
-    sources=("chest-ct", "phantom-ct"),
-    inputs=(denoising.INPUT,),
-    outputs=(denoising.OUTPUT,),
     train=train,
-    evaluate=denoising.evaluate,
-    scores=denoising.scores,
-    parts={name: denoising.part(name) for name in denoising.PARTS},
-    examples=denoising.examples,
-    training_outputs=denoising.training_outputs,
-    tolerance=Tolerance(atol=0.01, rtol=1e-4),
-    max_batch=1,
-    trial={"validation": (23, 25), "sets": 1},
-    given=given.folder,
 )

@@ -31,21 +31,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.functional import avg_pool2d
 
-from service.bundle import Arrays, CtDenoising, Tolerance
+from service.bundle import Arrays
 from service.bundle import Tensor as Declared
 from training.data import Volume, chest_ct
 from training.export.parity import Predictor
-from training.given import ct as given
 from training.images import ct_pairs
 from training.images.ct_pairs import Pairs
 from training.kinds import adversarial, cycle, denoising
 from training.kinds.denoising import Split
-from training.measures import ct
 from training.measures.evaluation import Evaluation, Predict
 from training.networks.cycle import Both, Cycle, Patches
 from training.networks.denoiser import detail, mean_of, tempered, windowed
 from training.networks.shrinkage import Shrinkage
-from training.recipe import Recipe, SideGraph
+from training.recipe import SideGraph
 from training.report import slices
 from training.run import Run
 
@@ -230,27 +228,13 @@ BACK = SideGraph(
     max_batch=1,
 )
 
-RECIPE = Recipe(
+RECIPE = denoising.recipe(
     description="Low-dose CT slices made to look like slices of the full dose, learned without pairs: a CycleGAN.",
-    task=CtDenoising(
-        window=ct.WIDE,
-        spacing_mm=(0.5, 0.75),
-        caution="This model is there for comparison: it takes fine structure for noise, and makes some slices worse.",
-    ),
-    axes=denoising.AXES,
+    spacing_mm=(0.5, 0.75),
+    caution="This model is there for comparison: it takes fine structure for noise, and makes some slices worse.",
     hyper=Hyper(),
-    sources=("chest-ct", "phantom-ct"),
-    inputs=(denoising.INPUT,),
-    outputs=(denoising.OUTPUT,),
     train=train,
     evaluate=evaluate,
-    parts={name: denoising.part(name) for name in denoising.PARTS},
-    scores=denoising.scores,
-    given=given.folder,
-    examples=denoising.examples,
-    training_outputs=denoising.training_outputs,
-    tolerance=Tolerance(atol=0.01, rtol=1e-4),
-    max_batch=1,
     trial={"validation": (23, 25), "sets": 1, "adversary": 8, "laying": 4},
     graphs={"back": BACK},
 )

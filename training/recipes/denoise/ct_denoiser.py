@@ -37,13 +37,9 @@ Run time: half an hour on half a core, and a quarter of an hour for the noise to
 
 from torch import nn
 
-from service.bundle import CtDenoising, Tolerance
-from training.given import ct as given
 from training.kinds import ct_learning, denoising
 from training.kinds.ct_learning import Learning
-from training.measures import ct
 from training.networks.denoiser import Denoiser, Tempered
-from training.recipe import Recipe
 from training.run import Run
 
 
@@ -59,23 +55,9 @@ def train(run: Run[Learning]) -> nn.Module:
     return served
 
 
-RECIPE = Recipe(
+RECIPE = denoising.recipe(
     description="Takes the noise out of low-dose CT slices with a residual U-Net that knows how much there is.",
-    task=CtDenoising(window=ct.WIDE, spacing_mm=(0.5, 1.25)),
-    axes=denoising.AXES,
     hyper=Learning(),
-    sources=("chest-ct", "phantom-ct"),
-    inputs=(denoising.INPUT,),
-    outputs=(denoising.OUTPUT,),
     train=train,
-    evaluate=denoising.evaluate,
-    scores=denoising.scores,
-    parts={name: denoising.part(name) for name in denoising.PARTS},
-    examples=denoising.examples,
-    training_outputs=denoising.training_outputs,
-    tolerance=Tolerance(atol=0.01, rtol=1e-4),
-    max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
     warm={"early_epochs": 0, "learning_rate": 1e-4},
-    trial={"validation": (23, 25), "sets": 1},
-    given=given.folder,
 )

@@ -20,13 +20,10 @@ of an hour for the noise to learn from, which `ct-denoiser` makes as well.
 
 from torch import nn
 
-from service.bundle import CtDenoising, Tolerance
 from training.export.store import committed
 from training.kinds import ct_learning, denoising
 from training.kinds.ct_learning import Learning
-from training.measures import ct
 from training.networks.denoiser import Denoiser, Tempered
-from training.recipe import Recipe
 from training.run import Run
 
 FAINT_HU, MOST_HU = 2.0, 16.0  # bounds of a correction, see `Tempered`
@@ -42,20 +39,8 @@ def train(run: Run[Learning]) -> nn.Module:
     return served
 
 
-RECIPE = Recipe(
+RECIPE = denoising.recipe(
     description="Takes the noise out of low-dose CT slices as `ct-denoiser` does, in half the time.",
-    task=CtDenoising(window=ct.WIDE, spacing_mm=(0.5, 1.25)),
-    axes=denoising.AXES,
     hyper=Learning(epochs=3, early_epochs=6, widths=(16, 32, 48)),
-    sources=("chest-ct", "phantom-ct"),
-    inputs=(denoising.INPUT,),
-    outputs=(denoising.OUTPUT,),
     train=train,
-    evaluate=denoising.evaluate,
-    parts={name: denoising.part(name) for name in denoising.PARTS},
-    examples=denoising.examples,
-    training_outputs=denoising.training_outputs,
-    tolerance=Tolerance(atol=0.01, rtol=1e-4),
-    max_batch=1,  # more fit no cache and take no less time per slice, but four times the memory
-    trial={"validation": (23, 25), "sets": 1},
 )

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from training.data import mails
-from training.kinds import texts
+from training.kinds import reading, texts
 from training.kinds.mails import TASK, TOKENISER, recipe
-from training.networks.reader import PADDING, Reader
+from training.networks.reader import PADDING
 from training.run import Run
 
 # B batch, W words, V vocabulary
@@ -32,16 +32,12 @@ READ = 1024  # words of a validation mail, in training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hyper(texts.Hyper):
+class Hyper(reading.Hyper):
     epochs: int = 12
     batch: int = 128
-    learning_rate: float = 8e-3
-    average_decay: float = 0.98
     least: int = 3
     embedding: int = 16
     width: int = 24
-    layers: int = 2
-    dropout: float = 0.4
     hidden_words: float = 0.3
     stretch: int = 192
 
@@ -52,26 +48,15 @@ def train(run: Run[Hyper]) -> nn.Module:
     vocabulary = texts.vocabulary_of(words, hyper.least)
     identifiers_NW, label_N = texts.identifiers_of(words, vocabulary), torch.from_numpy(split.train.labels)
     held_NW = texts.identifiers_of(texts.split_of(TOKENISER, split.validation.texts), vocabulary)
-    reader = Reader(
-        "gru",
-        rated(identifiers_NW, label_N, texts.FIRST + len(vocabulary)),
-        len(TASK.labels),
-        embedding=hyper.embedding,
-        width=hyper.width,
-        layers=hyper.layers,
-        dropout=hyper.dropout,
-        hidden_words=hyper.hidden_words,
-    )
-    network = texts.fit(
+    return reading.train(
         run,
-        reader,
+        "gru",
+        vocabulary,
+        rated(identifiers_NW, label_N, texts.FIRST + len(vocabulary)),
         (identifiers_NW, F.one_hot(label_N, len(TASK.labels)).float()),
         (held_NW[:, :READ], torch.from_numpy(split.validation.labels)),
         lambda identifiers_BW: stretches(identifiers_BW, hyper.stretch),
     )
-    assert isinstance(network, Reader)
-    network.embedding.half()  # half the size of the bundle, and as good
-    return texts.Served(network, vocabulary)
 
 
 def rated(identifiers_NW: Tensor, label_N: Tensor, size: int) -> Tensor:

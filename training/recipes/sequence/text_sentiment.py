@@ -19,8 +19,7 @@ from torch import nn
 
 from service.bundle import TextClassification, Tokeniser
 from training.data import rated_words, snippets
-from training.kinds import texts
-from training.networks.reader import Reader
+from training.kinds import reading, texts
 from training.run import Run
 
 TOKENISER = Tokeniser(pattern=r"\w+(?:'\w+)*|[^\w\s]", most=512)
@@ -28,14 +27,10 @@ TASK = TextClassification(labels=("negative", "positive"), longest=10_000, token
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hyper(texts.Hyper):
+class Hyper(reading.Hyper):
     batch: int = 256
-    learning_rate: float = 8e-3
-    average_decay: float = 0.98
     embedding: int = 32
     width: int = 32
-    layers: int = 2
-    dropout: float = 0.4
     hidden_words: float = 0.1
     sharpness: float = 1.5
 
@@ -50,24 +45,14 @@ def train(run: Run[Hyper]) -> nn.Module:
         ratings[place] = torch.tensor([rated[word] / 2, 1.0] if word in rated else [0.0, 0.0])
     positive_N = torch.sigmoid(hyper.sharpness * torch.from_numpy(split.train.ratings[: hyper.most]))
     held = texts.split_of(TOKENISER, split.validation.texts[: hyper.most])
-    network = texts.fit(
+    return reading.train(
         run,
-        Reader(
-            "lstm",
-            ratings,
-            len(TASK.labels),
-            embedding=hyper.embedding,
-            width=hyper.width,
-            layers=hyper.layers,
-            dropout=hyper.dropout,
-            hidden_words=hyper.hidden_words,
-        ),
+        "lstm",
+        vocabulary,
+        ratings,
         (texts.identifiers_of(words, vocabulary), torch.stack([1 - positive_N, positive_N], 1)),
         (texts.identifiers_of(held, vocabulary), torch.from_numpy(split.validation.labels[: hyper.most])),
     )
-    assert isinstance(network, Reader)
-    network.embedding.half()  # half the size of the bundle, and as good
-    return texts.Served(network, vocabulary)
 
 
 RECIPE = texts.recipe(
