@@ -1,14 +1,11 @@
 """Clips: animations, and pictures in a row. A few frames of each, evenly from the first on, are all that is decoded."""
 
-import io
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from PIL import Image
-
 from service.codecs.picture_header import frames, pages
 from service.codecs.pictures import NO_PICTURE, Encoded, Picture, checked, opened, reduced
-from service.errors import InvalidValue, MalformedBody, QuartetError, TooManyPixels
+from service.errors import InvalidValue, MalformedBody, TooManyPixels
 from service.limits import Limits
 
 MEDIA_TYPES = "image/gif", "image/webp", "image/png"  # an APNG says that it is a PNG
@@ -55,7 +52,7 @@ class Animation(NamedTuple):
         header, found = self.encoded.header, []
         claimed = self.encoded.claim(CANVASES * self.encoded.pixels, limits)
         try:
-            with Image.open(io.BytesIO(self.encoded.data), formats=(header.kind,)) as picture:
+            with self.encoded.image() as picture:
                 hidden = bool(picture.info.get("default_image"))  # of an APNG: what shows where nothing moves
                 for place in range(places[-1] + 1):
                     limits.check_time()
@@ -64,10 +61,6 @@ class Animation(NamedTuple):
                         raise MalformedBody(NO_PICTURE, self.field)
                     found += [reduced(picture, PAPER)] * (place in places)
             return found
-        except QuartetError:
-            raise
-        except Exception:  # Pillow's decoders raise nearly anything on hostile bytes
-            raise MalformedBody(NO_PICTURE, self.field) from None
         finally:
             limits.release(claimed)
 

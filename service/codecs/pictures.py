@@ -4,7 +4,8 @@ import base64
 import binascii
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import pi_heif
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, PngImagePlugin
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from service.codecs.flattening import ENOUGH, STRIP, factor, flat
@@ -102,7 +104,7 @@ class Encoded(NamedTuple):
         """
         claimed = self.claim(self.header.beside + PART * self.header.parts, limits)
         try:
-            with Image.open(io.BytesIO(self.data), formats=(self.header.kind,)) as picture:
+            with self.image() as picture:
                 if self.header.page:
                     picture.seek(self.header.page)
                 if not self._has_size(picture.size):
@@ -110,12 +112,19 @@ class Encoded(NamedTuple):
                 if self.header.kind != "WEBP":
                     claimed += self.claim(claimed + _decoding(picture), limits, claimed)
                 return reduced(picture, paper)
+        finally:
+            limits.release(claimed)
+
+    @contextmanager
+    def image(self) -> Iterator[ImageFile]:
+        """The file in Pillow, while it is decoded. Raises MalformedBody when it is no picture or a truncated one."""
+        try:
+            with Image.open(io.BytesIO(self.data), formats=(self.header.kind,)) as picture:
+                yield picture
         except QuartetError:
             raise
         except Exception:  # Pillow's decoders raise nearly anything on hostile bytes
             raise MalformedBody(NO_PICTURE, self.field) from None
-        finally:
-            limits.release(claimed)
 
     def _has_size(self, size: tuple[int, int]) -> bool:
         """Whether it is the header's. A TIFF may lie on its side; of HEIF and AVIF an edge may be cut off."""
