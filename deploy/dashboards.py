@@ -1,14 +1,14 @@
 """Grafana's dashboard, made from what the service declares: python -m deploy.dashboards
 
-Writes deploy/grafana/quartet.json. Every metric of service/metrics.py has a panel; one that nobody has placed is in the
-last row.
+Writes deploy/grafana/quartet.json. Every metric of service/metric_families.py has a panel; one that nobody has placed
+is in the last row.
 """
 
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from service.metrics import FAMILIES, Family
+from service.metric_families import FAMILIES, Family
 from service.settings import PROJECT
 
 FILE = PROJECT / "deploy" / "grafana" / "quartet.json"

@@ -1,8 +1,6 @@
 """What `/metrics` says: four stages per model and version, batch sizes, outcomes, gauges, over all workers.
 
-A prometheus_client histogram costs a lock and a search per observation; docs/benchmarks.md has what that makes of a
-request. Here an observation is a list append; lists are folded into bucket counts in one vectorised step when they
-grow long or when somebody looks. Label values come from loaded models and error classes, never from a request.
+Label values come from loaded models and error classes, never from a request.
 
 With several workers each one publishes a snapshot of its series, every second and whenever it is scraped, and the
 scraped one adds up all snapshots. So no counter runs backwards, and what a dead worker had counted stays counted.
@@ -18,219 +16,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from service.budget import Budget
 from service.drift import compare
 from service.gpus import Gpu
+from service.metric_families import FAMILIES, SECONDS, Series, exposed
+from service.model_metrics import Histogram, ModelMetrics
 from service.shared_folder import ensure
-from service.watch import Watch
 
-STAGES = ("decode", "queue", "infer", "encode")
-SECONDS = (*(digit * 10**power for power in (-5, -4, -3, -2, -1, 0) for digit in (1, 2.5, 5)), 10)
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-FOLD_AT = 4096
 KEPT_VERSIONS = 3
 WINDOW = "window"  # counts by bin, of which the metrics of drift are made
-
-# (family, label values...) -> numbers that add up over workers: [value], or bucket counts and their sum.
-Series = dict[tuple[str, ...], list[float]]
-
-
-class Family(NamedTuple):
-    kind: str
-    name: str
-    documentation: str
-    labels: tuple[str, ...] = ()
-    bounds: tuple[float, ...] = ()
-
-
-FAMILIES = (
-    Family(
-        "histogram",
-        "quartet_stage_seconds",
-        "Seconds that a request spends in a stage; `queue` has the time in which its model is loaded, too.",
-        ("model", "version", "stage"),
-        SECONDS,
-    ),
-    Family(
-        "histogram",
-        "quartet_request_seconds",
-        "Seconds from the head of an HTTP request to its answer.",
-        ("endpoint", "status"),
-        SECONDS,
-    ),
-    Family("histogram", "quartet_batch_rows", "Rows per batch.", ("model", "version"), ROWS),
-    Family("counter", "quartet_rows_again", "Rows that a second graph looked at again.", ("model", "version")),
-    Family("counter", "quartet_requests", "Requests that reached a model.", ("model", "version", "outcome")),
-    Family("counter", "quartet_errors", "Requests answered with an error.", ("endpoint", "code")),
-    Family("counter", "quartet_failed_loads", "Versions that did not load.", ("model",)),
-    Family(
-        "counter",
-        "quartet_evictions",
-        "Times that a version left memory for another that was asked for.",
-        ("model", "version"),
-    ),
-    Family(
-        "counter",
-        "quartet_shadow_rows",
-        "Rows that a candidate and what is served both have: `agreed`, `differed`, or `skipped` for want of time.",
-        ("model", "version", "result"),
-    ),
-    Family(
-        "counter",
-        "quartet_shadow_difference",
-        "Differences of the numbers of such rows, added up: of probabilities, of Hounsfield units.",
-        ("model", "version"),
-    ),
-    Family(
-        "counter",
-        "quartet_rollbacks",
-        "Rollouts that ended because a rule was broken.",
-        ("model", "version", "rule"),
-    ),
-    Family(
-        "gauge", "quartet_candidates", "Workers in which a candidate gets live traffic.", ("model", "version", "mode")
-    ),
-    Family("counter", "quartet_dropped_predictions", "Requests whose predictions the feedback store did not take."),
-    Family("gauge", "quartet_live_rows", "Rows whose truth is known, at most the latest 20,000.", ("model", "version")),
-    Family("gauge", "quartet_live_accuracy", "Share of these with the right label.", ("model", "version")),
-    Family("gauge", "quartet_live_auc", "How well the probability tells two labels apart.", ("model", "version")),
-    Family("gauge", "quartet_live_brier", "Mean squared error of the probability.", ("model", "version")),
-    Family(
-        "gauge",
-        "quartet_live_calibration_error",
-        "Mean distance of predicted and true shares, in ten bins.",
-        ("model", "version"),
-    ),
-    Family(
-        "gauge",
-        "quartet_live_cost",
-        "Cost of the decisions per row, by the model's weights.",
-        ("model", "version"),
-    ),
-    Family("gauge", "quartet_live_error", "Mean distance of the numbers from the true ones.", ("model", "version")),
-    Family("counter", "quartet_dropped_log_lines", "Lines of the log that came while too many waited to be read."),
-    Family("counter", "quartet_cpu_seconds", "Processor time of the workers."),
-    Family("counter", "quartet_lost_workers", "Workers that have died; each is replaced."),
-    Family("gauge", "quartet_in_flight_requests", "Requests being answered."),
-    Family("gauge", "quartet_queued_rows", "Rows that wait for the session.", ("model", "version")),
-    Family("gauge", "quartet_running_rows", "Rows in the batch that runs.", ("model", "version")),
-    Family("gauge", "quartet_session_threads", "Threads of an inference, over all workers.", ("model", "version")),
-    Family(
-        "gauge",
-        "quartet_loaded_models",
-        "Workers that hold this version in memory, by execution provider.",
-        ("model", "version", "provider"),
-    ),
-    Family("gauge", "quartet_memory_bytes", "Resident memory of the workers."),
-    Family("gauge", "quartet_gpu_memory_bytes", "Memory of a GPU in use, by whatever process.", ("gpu",)),
-    Family("gauge", "quartet_gpu_memory_size_bytes", "All of its memory.", ("gpu",)),
-    Family("gauge", "quartet_gpu_busy_ratio", "Share of the last moments in which it ran something.", ("gpu",)),
-    Family("gauge", "quartet_memory_budget_bytes", "What the requests of the workers may hold together."),
-    Family("gauge", "quartet_memory_held_bytes", "What they hold of it."),
-    Family("gauge", "quartet_workers", "Workers that are alive."),
-    Family(
-        "gauge",
-        "quartet_drift_rows",
-        "Rows in the window that a feature or an output is watched in.",
-        ("model", "version", "feature"),
-    ),
-    Family(
-        "gauge",
-        "quartet_drift_psi",
-        "Population stability index of that window against the training data.",
-        ("model", "version", "feature"),
-    ),
-    Family(
-        "gauge",
-        "quartet_drift_expected_psi",
-        "Its mean where nothing has drifted.",
-        ("model", "version", "feature"),
-    ),
-    Family(
-        "gauge",
-        "quartet_drift_p_value",
-        "How often chance alone differs as much where nothing has drifted.",
-        ("model", "version", "feature"),
-    ),
-)
-
-
-class Histogram:
-    """`observe` is a bare list append: look at the counts through `values` only."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = np.array(bounds, np.float64)
-        self._counts = np.zeros(len(bounds) + 1, np.int64)
-        self._sum = 0.0
-        self._pending: list[float] = []
-        self.observe = self._pending.append
-
-    def fold_when_long(self) -> None:
-        if len(self._pending) >= FOLD_AT:
-            self._fold()
-
-    def values(self) -> list[float]:
-        """Counts per bucket, not cumulative, then the sum of all observations."""
-        self._fold()
-        return [*self._counts.tolist(), self._sum]
-
-    def _fold(self) -> None:
-        pending = np.array(self._pending, np.float64)
-        self._pending.clear()
-        self._counts += np.bincount(np.searchsorted(self._bounds, pending), minlength=len(self._counts))
-        self._sum += float(pending.sum())
-
-
-class Gauges(NamedTuple):
-    """The state of one version in memory at this moment."""
-
-    queued_rows: int
-    running_rows: int
-    threads: int
-    provider: str
-
-
-class ModelMetrics:
-    """Observations of one served version. All times in seconds."""
-
-    def __init__(self) -> None:
-        self.stages = {stage: Histogram(SECONDS) for stage in STAGES}
-        self.rows = Histogram(ROWS)
-        self.outcomes: Counter[str] = Counter()
-        self.shadow: defaultdict[str, float] = defaultdict(float)  # rows by result, and their `difference`
-        self.evictions = self.rows_again = 0
-        self.gauges: Callable[[], Gauges] | None = None
-        self.watch: Watch | None = None
-
-    def answered(self, decode_s: float, encode_s: float) -> None:
-        """Called once per request that got its answer."""
-        self.stages["decode"].observe(decode_s)
-        self.stages["encode"].observe(encode_s)
-        self.outcomes["ok"] += 1
-
-    def batch(self, rows: int, infer_s: float, queued_s: list[float]) -> None:
-        """Called by the batcher once per batch."""
-        self.rows.observe(rows)
-        self.rows.fold_when_long()
-        self._ran(infer_s, queued_s)
-
-    def batch_again(self, rows: int, infer_s: float, queued_s: list[float]) -> None:
-        """Called by the batcher of the second graph of a cascade once per batch, of rows that `batch` has counted."""
-        self.rows_again += rows
-        self._ran(infer_s, queued_s)
-
-    def _ran(self, infer_s: float, queued_s: list[float]) -> None:
-        self.stages["infer"].observe(infer_s)
-        for waited in queued_s:
-            self.stages["queue"].observe(waited)
-        for histogram in self.stages.values():
-            histogram.fold_when_long()
 
 
 class _Scrape(NamedTuple):
@@ -310,7 +109,7 @@ class Metrics(Collector):
         self._add_others(total)
         total |= self._drift(total) | self._of_gpus() | (self.live() if self.live is not None else {})
         for family in FAMILIES:
-            yield _exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
+            yield exposed(family, {key[1:]: values for key, values in total.items() if key[0] == family.name})
 
     def _of_gpus(self) -> Series:
         """Of the machine, so that they are not added up over workers."""
@@ -409,23 +208,3 @@ def _add(total: Series, path: Path) -> None:
         for key, values in snapshot[part]:
             old = total.get(tuple(key), [0.0] * len(values))
             total[tuple(key)] = [a + b for a, b in zip(old, values, strict=True)]
-
-
-def _exposed(family: Family, series: Series) -> Metric:
-    labels = list(family.labels)
-    if family.kind == "counter":
-        counter = CounterMetricFamily(family.name, family.documentation, labels=labels)
-        for key, (value,) in series.items():
-            counter.add_metric(list(key), value)
-        return counter
-    if family.kind == "gauge":
-        gauge = GaugeMetricFamily(family.name, family.documentation, labels=labels)
-        for key, (value,) in series.items():
-            gauge.add_metric(list(key), value)
-        return gauge
-    histogram = HistogramMetricFamily(family.name, family.documentation, labels=labels)
-    bounds = [*(f"{bound:g}" for bound in family.bounds), "+Inf"]
-    for key, (*counts, total) in series.items():
-        cumulative = np.cumsum(counts).tolist()
-        histogram.add_metric(list(key), list(zip(bounds, cumulative, strict=True)), total)
-    return histogram

@@ -4,7 +4,7 @@ import re
 from importlib.util import find_spec
 
 from deploy import chart_schema, dashboards
-from service.metrics import FAMILIES
+from service.metric_families import FAMILIES
 from service.settings import PROJECT
 from tests.test_docs import series_of
 

@@ -15,7 +15,7 @@ import pytest
 from deploy import chart_schema, dashboards
 from service import errors
 from service.bundle import json_schema
-from service.metrics import FAMILIES
+from service.metric_families import FAMILIES
 from service.openapi_releases import OPERATIONS
 from service.settings import PREFIX, PROJECT, Settings
 from service.tasks import TASKS

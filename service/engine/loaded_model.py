@@ -14,7 +14,7 @@ from service.engine.padding import Padding
 from service.engine.precision import why_not
 from service.engine.profile import ON_DEVICE, Profile, Tuning, usual
 from service.engine.session import provider_of
-from service.metrics import Gauges, ModelMetrics
+from service.model_metrics import Gauges, ModelMetrics
 from service.quota import cpu_quota
 from service.settings import Settings
 from service.watch import Watch

@@ -13,7 +13,8 @@ import numpy as np
 from service.bundle import Arrays, Bundle, BundleError, Manifest, size_of
 from service.feedback.figures import Figures, figures
 from service.feedback.store import Prediction, Store, StoreError, hashed
-from service.metrics import Metrics, Series
+from service.metric_families import Series
+from service.metrics import Metrics
 from service.predictions import predictions_of
 from service.stage_pool import Sender
 

@@ -21,7 +21,7 @@ from service.engine.loaded_model import LoadedModel
 from service.engine.profile import Profile
 from service.engine.trial_process import _verdict
 from service.errors import ClientGone, DeadlineExceeded, InferenceFailed, MemoryFull, QuartetError, QueueFull
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.settings import Settings
 from service.stage_pool import Caller
 from service.watch import Watch

@@ -12,7 +12,7 @@ from service.bundle import Arrays, Bundle
 from service.engine.batcher import Job
 from service.engine.loaded_model import LoadedModel
 from service.engine.profile import Profile
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.settings import Settings
 from service.stage_pool import Caller
 from tests import toys

@@ -15,7 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.engine.repository import Repository
 from service.gpus import Gpu, gpus
-from service.metrics import SECONDS, Histogram, Metrics
+from service.metric_families import SECONDS
+from service.metrics import Metrics
+from service.model_metrics import Histogram
 from tests.conftest import Here, lane_over, npy
 
 ONE = {"content": npy(np.zeros((1, 28, 28))), "headers": {"content-type": "application/x-npy"}}

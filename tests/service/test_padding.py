@@ -13,7 +13,7 @@ from service.engine.loaded_model import LoadedModel
 from service.engine.padding import Padding
 from service.engine.profile import Profile
 from service.engine.repository import Repository
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.settings import Settings
 from service.stage_pool import Caller
 from tests import toys

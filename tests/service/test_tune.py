@@ -12,7 +12,7 @@ from service.bundle import MAIN, Arrays, Bundle
 from service.engine.loaded_model import LoadedModel
 from service.engine.profile import Measurement, Profile, Tuning, Tunings, read_profile
 from service.engine.tune import best, first_fast, tune, with_buckets
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.settings import Settings, SettingsError
 from tests import toys
 

@@ -11,7 +11,7 @@ import pytest
 from service.bundle import CARD, MAIN, Bundle, Manifest, write_manifest
 from service.engine.loaded_model import LoadedModel
 from service.engine.profile import Profile
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.settings import Settings
 from tests import toys
 from training.export import store
