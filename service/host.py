@@ -1,6 +1,6 @@
 """A worker process, as the supervisor starts it: the BentoML service's app under uvicorn, on a socket opened before.
 
-python -m service.host KEEP_ALIVE_S SHARED_FOLDER PARENT SOCKET PIPE STDERR
+python -m service.host KEEP_ALIVE_S SHARED_FOLDER PARENT SOCKET PIPE STDERR OTHERS
 """
 
 import logging
@@ -16,7 +16,7 @@ from service.settings import SettingsError
 from service.supervisor import BACKLOG, CONFIGURATION
 
 
-def main(keep_alive_s: str, shared: str, parent: str, listener: str, pipe: str, stderr: str) -> None:
+def main(keep_alive_s: str, shared: str, parent: str, listener: str, pipe: str, stderr: str, others: str) -> None:
     own_standard_error(int(stderr))
     speak_json()
     from service.engine.session import ProviderError
@@ -29,6 +29,7 @@ def main(keep_alive_s: str, shared: str, parent: str, listener: str, pipe: str, 
     worker.parent = int(parent)
     worker.metrics.shared = Path(shared) if shared else None
     worker.loaded = lambda: _say(int(pipe))
+    worker.others_answer = others == "1"
     config = uvicorn.Config(
         service.to_asgi(),
         backlog=BACKLOG,

@@ -1,8 +1,8 @@
 """The parent of the worker processes: opens the port, starts the workers, replaces those that die, ends them in order.
 
 It has no port of its own and takes no orders but signals: SIGTERM, SIGINT and SIGHUP end the service. A worker says
-through a pipe when it has loaded what it can; one that dies before that is started again only after a while. As process
-1 of a container it buries every orphan.
+through a pipe when it has loaded what it can; one that dies before that is started again only after a while. One that
+replaces another is told whether others answer meanwhile. As process 1 of a container it buries every orphan.
 """
 
 import logging
@@ -44,8 +44,8 @@ class Child(NamedTuple):
 class Supervisor:
     """Runs until a signal ends it.
 
-    `command` starts a worker; the numbers of this process, of the socket, of the pipe and of the standard error that is
-    the worker's own are appended.
+    `command` starts a worker. Appended are the numbers of this process, of the socket, of the pipe and of the standard
+    error that is the worker's own, and 1 where others have loaded, else 0.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class Supervisor:
         os.set_inheritable(says, True)
         own = os.dup(sys.stderr.fileno())
         os.set_inheritable(own, True)
-        words = [*self._command, *map(str, (os.getpid(), self._listener.fileno(), says, own))]
+        others = any(self._has_loaded(pid, other) for pid, other in self._children.items())
+        words = [*self._command, *map(str, (os.getpid(), self._listener.fileno(), says, own, int(others)))]
         streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, self._foreign.end, 2)]
         pid = os.posix_spawn(words[0], words, os.environ, file_actions=streams, setsigmask=[])
         os.close(says)

@@ -64,6 +64,8 @@ class Worker:
         self.pages = Pages(self.repository, self.metrics)
         self.parent = os.getppid()
         self.loaded: Callable[[], None] | None = None  # called once, when all that can be loaded is
+        self.others_answer = False  # while this one loads: then it accepts nothing before it has
+        self._tried = asyncio.Event()  # to load
         self._keys: Keys | None = None
         self._grpc: Any = None
 
@@ -111,12 +113,13 @@ class Worker:
         async def hooked() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                # In the background: the process is alive, and says so, before it is ready.
+                # In the background: the process is alive, and says so, before it is ready, unless others do.
                 self._tasks = [asyncio.create_task(work()) for work in self._works()]
                 if self.recorder is not None:
                     self.recorder.start()
                     self.pipeline.recorder = self.recorder
                 self._announce_end()
+                await self._turn_to_accept()
             elif message["type"] == "lifespan.shutdown":
                 if self._grpc is not None:
                     await self._grpc.stop(self.settings.drain_s)
@@ -139,9 +142,14 @@ class Worker:
             works.append(self._serve_grpc)
         return works
 
+    async def _turn_to_accept(self) -> None:
+        if self.others_answer:
+            await self._tried.wait()
+
     async def _serve_grpc(self) -> None:
         from service.oip.grpc_server import PortError, listen  # only who uses gRPC pays for its 9 MB
 
+        await self._turn_to_accept()
         try:
             self._grpc = await listen(self.pipeline, self.settings, self._keys)
         except PortError as error:
@@ -192,6 +200,8 @@ class Worker:
             return
         except Exception:
             log.exception("loading the models failed")
+        finally:
+            self._tried.set()
         # What exists now stays: a collection that walks through it stops every request for tens of milliseconds.
         gc.collect()
         gc.freeze()
