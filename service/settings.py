@@ -14,6 +14,7 @@ PREFIX = "QUARTET_"
 MOST_WORKERS = 4
 PROJECT = Path(__file__).resolve().parent.parent
 LEAST_TOKEN = 16  # characters
+LEAST_MEMORY = 2**14  # bytes: who sets less means megabytes
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
 
 NameList = Annotated[
@@ -38,6 +39,12 @@ def _provider(name: str) -> str:
     return name
 
 
+def _memory(size: int) -> int:
+    if 0 < size < LEAST_MEMORY:
+        raise ValueError(f"{size} bytes hold nothing: write bytes, as in {size * 10**6} for {size} MB")
+    return size
+
+
 def _token(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None and len(secret.get_secret_value()) < LEAST_TOKEN:
         raise ValueError(f"it is shorter than {LEAST_TOKEN} characters; `openssl rand -hex 32` makes a good one")
@@ -51,6 +58,7 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+Memory = Annotated[int, Field(ge=0), AfterValidator(_memory)]
 PerKind = Annotated[dict[str, str], BeforeValidator(_pairs)]
 PerEndpoint = Annotated[dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_pairs)]
 
@@ -86,9 +94,8 @@ class Settings(BaseModel):
             "others by ONNX Runtime's name for them, such as `OpenVINOExecutionProvider`."
         ),
     )
-    gpu_memory: int = Field(
+    gpu_memory: Memory = Field(
         0,
-        ge=0,
         description="Bytes of the GPU's memory that the sessions of a process may take together; 0: as much as there"
         " is.",
     )
@@ -129,10 +136,8 @@ class Settings(BaseModel):
     max_pixels: int = Field(32 * 2**20, ge=1024, description="Largest picture or slice stack, in decoded pixels.")
     max_rows: int = Field(256, ge=1, description="Most samples in one request.")
     max_queue_rows: int = Field(2048, ge=1, description="Samples that may wait per model before requests get 429.")
-    memory_budget: int = Field(
-        0,
-        ge=0,
-        description="Bytes that the requests of a process may hold together; 0: by the memory limit.",
+    memory_budget: Memory = Field(
+        0, description="Bytes that the requests of a process may hold together; 0: by the memory limit."
     )
     model_memory: int = Field(
         96 * 2**20,

@@ -63,6 +63,8 @@ def test_a_wrong_variable_is_refused_by_name(variable: str, value: str) -> None:
         ("QUARTET_ADMIN_TOKEN", "short", "it is shorter than 16 characters"),
         ("QUARTET_TIMEOUTS_S", "denoise_ct", "'denoise_ct' is no pair: write NAME=VALUE"),
         ("QUARTET_CORS_ORIGINS", "https://a.example https://b.example/x", "'https://b.example/x' is no origin"),
+        ("QUARTET_MEMORY_BUDGET", "1024", "1024 bytes hold nothing: write bytes, as in 1024000000 for 1024 MB"),
+        ("QUARTET_GPU_MEMORY", "8192", "8192 bytes hold nothing: write bytes"),
     ],
 )
 def test_the_refusal_of_a_setting_says_what_to_write(variable: str, value: str, says: str) -> None:
