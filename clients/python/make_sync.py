@@ -1,11 +1,12 @@
-"""Write src/quartet_client/client.py: async_client.py without its awaiting."""
+"""Write the modules of the blocking client: each async_NAME.py without its awaiting as NAME.py."""
 
 import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "src" / "quartet_client"
 REPLACED = (
-    (r"\A.*?\n", '"""The client that blocks. Made of async_client.py by `python make_sync.py`; change it there."""\n'),
+    (r"for asyncio", "that blocks"),
+    (r"\basync_(\w+)", r"\1"),
     (r"AsyncIterator, Iterable", "Iterable, Iterator"),
     (r"import asyncio", "import time"),
     (r"asyncio\.sleep", "time.sleep"),
@@ -16,6 +17,7 @@ REPLACED = (
     (r"httpx\.AsyncBaseTransport", "httpx.BaseTransport"),
     (r"\bAsync(\w+)", r"\1"),
     (r"between tasks", "between threads"),
+    (r"\A(.*?)`(\w+\.py)` is made of this file by (.*?); change it here", r"\1Made of async_\2 by \3; change it there"),
 )
 
 
@@ -25,6 +27,14 @@ def blocking(source: str) -> str:
     return source
 
 
+def made() -> dict[Path, str]:
+    """The modules of the blocking client."""
+    sources = FOLDER.glob("async_*.py")
+    return {
+        path.with_name(path.name.removeprefix("async_")): blocking(path.read_text(encoding="utf-8")) for path in sources
+    }
+
+
 if __name__ == "__main__":
-    made = blocking((FOLDER / "async_client.py").read_text(encoding="utf-8"))
-    (FOLDER / "client.py").write_text(made, encoding="utf-8")
+    for path, source in made().items():
+        path.write_text(source, encoding="utf-8")

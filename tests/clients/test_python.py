@@ -14,9 +14,10 @@ import httpx
 import numpy as np
 import pandas as pd
 import PIL.Image
+import PIL.ImageSequence
 import pydicom
 import pytest
-from make_sync import blocking
+from make_sync import made
 from quartet_client import (
     AsyncClient,
     BadRequest,
@@ -34,7 +35,7 @@ from tests.conftest import PROJECT, Running
 
 ROOT = PROJECT / "clients" / "python"
 HOUSING = "linear-housing"
-SEVEN = PROJECT / "docs" / "examples" / "seven.png"
+SEVEN, PENGUIN = (PROJECT / "docs" / "examples" / name for name in ("seven.png", "penguin.webp"))
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,8 @@ def test_the_readme_does_what_it_says(server: Running, tmp_path: Path, monkeypat
 
 
 def test_the_blocking_client_is_made_of_the_other_one() -> None:
-    package = ROOT / "src" / "quartet_client"
-    made = blocking((package / "async_client.py").read_text(encoding="utf-8"))
-    assert made == (package / "client.py").read_text(encoding="utf-8"), "write it with `python make_sync.py`"
+    for path, source in made().items():
+        assert source == path.read_text(encoding="utf-8"), "write it with `python make_sync.py`"
 
 
 def test_a_wheel_builds_that_works_without_anything_but_httpx(tmp_path: Path) -> None:
@@ -140,12 +140,64 @@ def test_reasons_and_the_rest_are_the_points(quartet: Client, applicants: list[d
 
 def test_a_series_comes_back_as_one(quartet: Client) -> None:
     source = pydicom.dcmread(PROJECT / "docs" / "examples" / "slice.dcm")
-    made = list(quartet.ct.denoise_series([source, source]))
-    assert len({one.SeriesInstanceUID for one in made} - {source.SeriesInstanceUID}) == 1
+    denoised = list(quartet.ct.denoise_series([source, source]))
+    assert len({one.SeriesInstanceUID for one in denoised} - {source.SeriesInstanceUID}) == 1
 
 
 def test_a_slice_can_be_looked_at(quartet: Client) -> None:
-    assert quartet.ct.preview(PROJECT / "docs" / "examples" / "slice.dcm").startswith(b"\x89PNG")
+    slice = PROJECT / "docs" / "examples" / "slice.dcm"
+    plain, compared = (quartet.ct.preview(slice, window="lung", view=view) for view in ("denoised", "compare"))
+    assert plain.startswith(b"\x89PNG")
+    assert compared != plain
+
+
+def test_clips_in_every_form_are_told(quartet: Client) -> None:
+    frames = [
+        np.asarray(frame.convert("L").resize((32, 32)))
+        for frame in PIL.ImageSequence.all_frames(PIL.Image.open(PENGUIN))
+    ]
+    frames = frames[:: len(frames) // 3][:3]
+    files = [PIL.Image.fromarray(frame) for frame in frames]
+    told = [
+        quartet.clips.classify(form)
+        for form in (PENGUIN, PENGUIN.read_bytes(), [PENGUIN, PENGUIN], [files], [files, files])
+    ]
+    assert [len(one) for one in told] == [1, 1, 2, 1, 2]
+    assert {one.label for answer in told for one in answer} == {"animal"}
+    assert quartet.clips.classify(np.stack(frames)) == quartet.clips.classify(np.stack([frames]))
+
+
+def test_a_series_in_every_form_has_the_same_forecast(quartet: Client, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"shop": [112.0, 118, 132, 129], "kiosk": [np.nan, 20, 30, 25]})
+    frame.to_csv(tmp_path / "some.csv", index=False)
+    both = quartet.series.forecast(frame, horizon=2, levels=[0.5, 0.95])
+    assert [[one.level for one in forecast.intervals] for forecast in both] == [[0.5, 0.95]] * 2
+    assert [len(forecast.values) for forecast in both] == [2, 2]
+    lists = [frame["shop"].tolist(), [20, 30, 25]]
+    for form in (tmp_path / "some.csv", lists, [np.array(one) for one in lists]):
+        assert quartet.series.forecast(form, horizon=2, levels=[0.5, 0.95]).forecasts == both.forecasts
+    for form in (lists[0], np.array(lists[0]), np.array(lists[:1]), frame["shop"]):
+        assert quartet.series.forecast(form, horizon=2, levels=[0.5, 0.95])[0] == both[0]
+
+
+def test_a_gap_in_a_frame_is_refused_with_its_place(quartet: Client) -> None:
+    with pytest.raises(BadRequest) as refused:
+        quartet.series.forecast(pd.DataFrame({"shop": [1.0, np.nan, 3.0]}))
+    assert refused.value.field == "series[0][1]"
+
+
+def test_a_state_is_carried_from_window_to_window(quartet: Client) -> None:
+    model = quartet.model("intersection-rnn")
+    first, second = ({"numbers": np.full((2, 10), number, np.float32)} for number in (0.5, 0.1))
+    answers = list(model.follow([first, second]))
+    np.testing.assert_allclose(answers[1]["sums"][:, -1], [6, 6], atol=0.5)
+    (again,) = model.follow([{**second, "state": answers[0]["next_state"]}])
+    np.testing.assert_array_equal(again["sums"], answers[1]["sums"])
+
+
+def test_a_card_has_pictures_and_drift_a_report(quartet: Client) -> None:
+    assert quartet.model("gan").picture("samples.png").startswith(b"\x89PNG")
+    assert quartet.model("gan").drift()["model"]["name"] == "gan"
 
 
 def test_labels_for_each_sample(quartet: Client) -> None:
@@ -153,6 +205,18 @@ def test_labels_for_each_sample(quartet: Client) -> None:
     assert answer.labels == ["3", "4"]
     assert answer.seed == 5
     assert [one.size for one in answer.images()] == [(28, 28)] * 2
+
+
+def test_samples_on_a_way_and_on_a_grid(quartet: Client) -> None:
+    assert len(quartet.samples.generate(interpolate=[1, 2]).samples) == 16
+    assert quartet.samples.generate(grid=3, model="aae").array().shape == (9, 28, 28)
+
+
+def test_pictures_of_several_are_drawn_again_and_translated(quartet: Client) -> None:
+    assert quartet.samples.reconstruct([SEVEN, SEVEN], model="cvae", label=7).array().shape == (2, 28, 28)
+    assert len(quartet.samples.encode([SEVEN, SEVEN], model="cvae", label=7).latents) == 2
+    assert len(quartet.samples.translate([SEVEN, SEVEN], to="mnist").pictures()) == 2
+    assert len(quartet.images.transform([SEVEN, SEVEN]).pictures()) == 2
 
 
 def test_raw_tensors_and_lists_agree(quartet: Client) -> None:
@@ -213,6 +277,14 @@ def test_the_pause_that_is_asked_for_is_kept_or_there_is_no_other_attempt() -> N
     with Client(transport=transport, timeout=5) as client, pytest.raises(Overloaded) as refused:
         client.credit.score({})
     assert (len(got), refused.value.retry_after, refused.value.request_id) == (1, 60, "r1")
+
+
+def test_a_change_of_releases_that_may_have_been_made_is_not_sent_again() -> None:
+    transport, got = answering(refusal(503, "draining"), httpx.ReadError("cut"))
+    with Client(transport=transport) as client, pytest.raises(ConnectionFailed):
+        client.releases.rollback("digits", reason="too many sevens")
+    assert [request.url.path for request in got] == ["/v1/releases/digits/rollback"] * 2
+    assert got[1].content == b'{"reason":"too many sevens"}'
 
 
 def test_retries_end() -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import PROJECT, Running
@@ -35,6 +36,16 @@ def run(folder: Path, server: Running, *command: str) -> str:
 
 def test_its_own_tests_pass(package: Path, server: Running) -> None:
     assert re.search(r"^# fail 0$", run(package, server, "npm", "test"), re.MULTILINE)
+
+
+def test_every_route_is_typed(package: Path, server: Running) -> None:
+    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    calls = [f'client.{method.upper()}("{path}", {{}} as never);' for path, item in paths.items() for method in item]
+    lines = ['import { createClient } from "../dist/index.js";', "const client = createClient();", *calls]
+    (package / "test" / "routes.ts").write_text("\n".join(lines), encoding="utf-8")
+    run(package, server, "npx", "tsc")
+    run(package, server, "npx", "tsc", "--project", "test", "--noEmit")
+    (package / "test" / "routes.ts").unlink()
 
 
 def test_the_readme_does_what_it_says(package: Path, server: Running) -> None:

@@ -54,6 +54,34 @@ test("samples come as pictures", async () => {
   assert.deepEqual(labels, ["7", "7"]);
 });
 
+test("a clip is told, as a file and as pictures in a row", async () => {
+  const clip = raw(await readFile(`${examples}/penguin.webp`), "image/webp");
+  assert.equal((await answer(client.POST("/v1/clips/classify", clip))).predictions[0]?.label, "animal");
+  const picture = (await readFile(`${examples}/seven.png`)).toString("base64");
+  const body = { clips: [[picture, picture, picture]] };
+  assert.equal((await answer(client.POST("/v1/clips/classify", { body }))).predictions.length, 1);
+});
+
+test("a series is forecast, with bounds", async () => {
+  const body = { series: [[112, 118, 132, 129]], horizon: 3, levels: [0.8] };
+  const { forecasts } = await answer(client.POST("/v1/series/forecast", { body }));
+  assert.equal(forecasts[0]?.values.length, 3);
+  assert.deepEqual(forecasts[0]?.intervals.map((one) => one.level), [0.8]);
+});
+
+test("a state goes with the next window", async () => {
+  const params = { path: { name: "intersection-rnn" } };
+  let state = [Array<number>(32).fill(0)];
+  let last = 0;
+  for (const number of [0.5, 0.1]) {
+    const body = { inputs: { numbers: [Array<number>(10).fill(number)], state } };
+    const { outputs } = await answer(client.POST("/v1/models/{name}/predict", { params, body }));
+    state = outputs.next_state as number[][];
+    last = (outputs.sums as number[][])[0]!.at(-1)!;
+  }
+  assert.ok(Math.abs(last - 6) < 0.5);
+});
+
 test("a refusal is an error with code and field", async () => {
   const asked = answer(client.POST("/v1/samples/generate", { body: { label: "x" } as never }));
   await assert.rejects(asked, (error) => {

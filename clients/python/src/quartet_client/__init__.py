@@ -7,6 +7,8 @@
 
 from quartet_client.answers import (
     Change,
+    ClipLabel,
+    ClipLabels,
     Digit,
     Digits,
     ImageLabel,
@@ -14,18 +16,20 @@ from quartet_client.answers import (
     Model,
     ModelSummary,
     Reason,
+    Received,
     Row,
     RowError,
     Rows,
-    Samples,
     Score,
     Scores,
     TextLabel,
     TextLabels,
+    Word,
 )
 from quartet_client.async_client import AsyncClient
 from quartet_client.call import OnError, Options
 from quartet_client.client import Client
+from quartet_client.drawn import Latents, Reconstructions, Samples, TransformedImages, Translations
 from quartet_client.errors import (
     AnswerError,
     BadRequest,
@@ -37,6 +41,7 @@ from quartet_client.errors import (
     QuartetError,
     ServiceFailed,
 )
+from quartet_client.forecasts import Forecast, Forecasts, Interval, SalesForecasts, SalesOption
 
 __version__ = "0.1.0"
 
@@ -46,13 +51,19 @@ __all__ = [
     "BadRequest",
     "Change",
     "Client",
+    "ClipLabel",
+    "ClipLabels",
     "ConnectionFailed",
     "DeadlineExceeded",
     "Digit",
     "Digits",
     "Forbidden",
+    "Forecast",
+    "Forecasts",
     "ImageLabel",
     "ImageLabels",
+    "Interval",
+    "Latents",
     "Model",
     "ModelSummary",
     "NotFound",
@@ -61,13 +72,20 @@ __all__ = [
     "Overloaded",
     "QuartetError",
     "Reason",
+    "Received",
+    "Reconstructions",
     "Row",
     "RowError",
     "Rows",
+    "SalesForecasts",
+    "SalesOption",
     "Samples",
     "Score",
     "Scores",
     "ServiceFailed",
     "TextLabel",
     "TextLabels",
+    "TransformedImages",
+    "Translations",
+    "Word",
 ]

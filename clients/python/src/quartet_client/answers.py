@@ -1,8 +1,6 @@
 """What the endpoints answer, as types. `raw` is the JSON object itself, with whatever a newer service adds."""
 
-import base64
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -10,10 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import httpx
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    import PIL.Image
-    from numpy.typing import NDArray
 
 Json = Mapping[str, Any]
 A = TypeVar("A", bound="Answer")
@@ -116,10 +111,37 @@ class ImageLabels(Predictions[ImageLabel]):
 
 
 @dataclass(frozen=True)
-class TextLabel(Answer):
+class ClipLabel(Answer):
     label: str
     confidence: float
     probabilities: list[float]
+
+
+@dataclass(frozen=True)
+class ClipLabels(Predictions[ClipLabel]):
+    parts = {"model": Model, "predictions": ClipLabel}
+
+
+@dataclass(frozen=True)
+class Word(Answer):
+    """A word of a text from `start` to `end`; a `weight` below 0 spoke against the label."""
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class TextLabel(Answer):
+    """`words` are the weightiest, where an explanation was asked for."""
+
+    parts = {"words": Word}
+
+    label: str
+    confidence: float
+    probabilities: list[float]
+    words: list[Word] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,31 +233,11 @@ class Scores(Predictions[Score]):
 
 
 @dataclass(frozen=True)
-class Samples(Answer):
-    """`samples` are PNG pictures in base64."""
+class Received(Answer):
+    """How many outcomes came, and how many of them belong to a row that is known."""
 
-    parts = {"model": Model}
-
-    model: Model
-    seed: int
-    samples: list[str]
-    labels: list[str] = field(default_factory=list)
-
-    def pictures(self) -> list[bytes]:
-        """The PNG files."""
-        return [base64.b64decode(text) for text in self.samples]
-
-    def images(self) -> "list[PIL.Image.Image]":
-        """The pictures, as Pillow has them."""
-        import PIL.Image
-
-        return [PIL.Image.open(io.BytesIO(picture)) for picture in self.pictures()]
-
-    def array(self) -> "NDArray[np.uint8]":
-        """uint8 [N, H, W] or [N, H, W, C]."""
-        import numpy
-
-        return numpy.stack([numpy.asarray(image) for image in self.images()])
+    received: int
+    matched: int
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What people hold (arrays, pictures, tables, data sets, files), as the body of a request."""
 
+import base64
 import io
 import json
 import os
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 FilePath: TypeAlias = str | os.PathLike[str]
 Picture: TypeAlias = "FilePath | bytes | PIL.Image.Image | NDArray[np.generic]"
 Table: TypeAlias = "FilePath | bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]] | pd.DataFrame"
+Clip: TypeAlias = "FilePath | bytes | NDArray[np.generic] | Sequence[Picture]"
+Histories: TypeAlias = (
+    "FilePath | bytes | Sequence[float] | Sequence[Sequence[float]] | NDArray[np.generic] | pd.DataFrame"
+)
 Slice: TypeAlias = "FilePath | bytes | pydicom.Dataset | NDArray[np.generic]"
 
 NPY, DICOM, CSV = "application/x-npy", "application/dicom", "text/csv"
@@ -31,13 +36,42 @@ SIGNATURES = (
 )
 
 
-def pictures(images: "Picture | Sequence[Picture]") -> dict[str, Any]:
+def pictures(images: "Picture | Sequence[Picture]", part: str = "image") -> dict[str, Any]:
     """One picture as it is, an array as `.npy`, several pictures as parts of a form."""
     if isinstance(images, list | tuple):
         parts = [_picture(one) for one in images]
-        return {"files": [("image", (f"{n}", content, media)) for n, (content, media) in enumerate(parts)]}
+        return {"files": [(part, (f"{n}", content, media)) for n, (content, media) in enumerate(parts)]}
     content, media = _picture(images)  # type: ignore[arg-type]
     return {"content": content, "headers": {"content-type": media}}
+
+
+def clips(given: "Clip | Sequence[Clip]") -> dict[str, Any]:
+    """An animation or array as it is, several as parts of a form, clips of pictures in a row in base64."""
+    if isinstance(given, list | tuple) and any(isinstance(one, list | tuple) for one in given):
+        return {"json": {"clips": [_in_base64(one) for one in given]}}
+    return pictures(given, "clip")  # type: ignore[arg-type]  # no list within
+
+
+def _in_base64(clip: Any) -> Any:
+    if isinstance(clip, list | tuple):
+        return [_in_base64(one) for one in clip]
+    return base64.b64encode(_picture(clip)[0]).decode()
+
+
+def histories(series: Histories) -> dict[str, Any]:
+    """CSV as it is, numbers as JSON. A column of a frame begins with its first value; what is missing becomes null."""
+    if isinstance(series, str | os.PathLike | bytes):
+        return {"content": read(series), "headers": {"content-type": CSV}}
+    values: Any = series
+    if hasattr(values, "columns"):
+        columns = (column.loc[column.first_valid_index() :] for _, column in values.items())
+        return {"json": {"series": [json.loads(column.to_json(orient="values")) for column in columns]}}
+    rows = _plain(values)
+    return {"json": {"series": [_plain(row) for row in rows] if rows and hasattr(rows[0], "__len__") else [rows]}}
+
+
+def _plain(values: Any) -> list[Any]:
+    return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
 def rows(table: Table, name: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ FIRST_S, LONGEST_S = 0.1, 5.0
 
 
 class Attempts:
-    """Of one call, within `timeout` seconds. Every endpoint only computes, so a call that was cut off is sent again."""
+    """Of one call, within `timeout` seconds. One that was cut off is sent again where it is `idempotent`."""
 
-    def __init__(self, retries: int, timeout: float) -> None:
+    def __init__(self, retries: int, timeout: float, *, idempotent: bool = True) -> None:
         self._retries = retries
+        self._curable = (Overloaded, ConnectionFailed) if idempotent else (Overloaded,)
         self._deadline = time.monotonic() + timeout
         self._made = 0
 
@@ -25,7 +26,7 @@ class Attempts:
 
     def pause(self, problem: QuartetError) -> float:
         """Seconds to wait before the next attempt. Raises `problem` where there is to be none."""
-        if self._made >= self._retries or not isinstance(problem, Overloaded | ConnectionFailed):
+        if self._made >= self._retries or not isinstance(problem, self._curable):
             raise problem
         grown = min(LONGEST_S, FIRST_S * 2.0**self._made) * random.uniform(
             0.5, 1

@@ -32,6 +32,22 @@ def predict(name: str, inputs: Mapping[str, Any], options: Options, parameters: 
     )
 
 
+def zeros(description: Mapping[str, Any], name: str, beside: Mapping[str, Any]) -> Any:
+    """A tensor of zeros, as the model declares it, for as many rows as the others have: an array where these are."""
+    (tensor,) = (one for one in description["inputs"] if one["name"] == name)
+    first = next(iter(beside.values()))
+    shape = len(first), *tensor["shape"][1:]
+    if hasattr(first, "__array__"):
+        import numpy
+
+        return numpy.zeros(shape, tensor["dtype"])
+    return _nested(shape)
+
+
+def _nested(shape: tuple[int, ...]) -> Any:
+    return [_nested(shape[1:]) for _ in range(shape[0])] if shape else 0.0
+
+
 def _binary(name: str, inputs: Mapping[str, Any], options: Options, parameters: Mapping[str, Any]) -> Call[Any]:
     import numpy
 
