@@ -38,8 +38,20 @@ MOST_RANGES = 64  # of media types that a client accepts
 MOST_PARAMETERS = 64  # in a query
 YES, NO = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}  # as people and their libraries write them
 
-# Not registered, and sent all the same.
-MISSPELT = {"image/jpg": "image/jpeg"}
+# Not registered, or for what is read as another, and sent all the same: by browsers, mail programs, libraries.
+OTHER_NAMES = {
+    "image/jpeg": ("image/jpg", "image/pjpeg"),
+    PNG: ("image/apng", "image/x-png"),
+    "image/bmp": ("image/x-ms-bmp", "image/x-bmp"),
+    JSON: ("text/json", "application/x-json"),
+    NPY: ("application/npy", "application/x-numpy"),
+    DICOM: ("application/x-dicom", "image/dicom"),
+    CSV: ("application/csv", "text/x-csv", "text/comma-separated-values"),
+    ZIP: ("application/x-zip-compressed", "application/x-zip"),
+    PARQUET: ("application/parquet", "application/x-parquet"),
+    NDJSON: ("application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json-lines"),
+}
+MEANT = {other: media for media, others in OTHER_NAMES.items() for other in others}
 
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
@@ -104,7 +116,7 @@ def parse_query(query: bytes) -> Mapping[str, str]:
 
 @short_cache(longest=LONGEST)
 def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
-    """`image/png; q=1` -> ("image/png", {"q": "1"}). A common misspelling is taken for what it means.
+    """`image/png; q=1` -> ("image/png", {"q": "1"}). A name that is not registered is taken for what it means.
 
     What is longer than any media type is none.
     """
@@ -118,7 +130,7 @@ def parse_media_type(value: bytes) -> tuple[str, dict[str, str]]:
         media = message.get_content_type()
         with suppress(ValueError, TypeError):  # the email package stumbles over parameters in pieces
             parameters = dict(message.get_params(failobj=[])[1:])
-    return MISSPELT.get(media, media), parameters
+    return MEANT.get(media, media), parameters
 
 
 @short_cache(longest=LONGEST)

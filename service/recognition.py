@@ -5,8 +5,14 @@ import re
 from service.codecs.cells import SEPARATORS
 from service.messages import ARROW, CSV, DICOM, JSON, NPY, PARQUET, TEXT
 
-# What programs say when they do not know. curl says the last one of any body.
-UNSAID = {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
+# What programs say when they do not know. curl says the fourth of any body, browsers under Windows the last of CSV.
+UNSAID = {
+    "",
+    "application/octet-stream",
+    "binary/octet-stream",
+    "application/x-www-form-urlencoded",
+    "application/vnd.ms-excel",
+}
 BEGINNINGS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),

@@ -66,7 +66,7 @@ def read_json(request: Request, limits: Limits, fields: frozenset[str]) -> Body:
         raise InvalidValue("Missing." if given is None else "Must be an array of clips.", FIELD)
     limits.check_rows(len(given), FIELD)
     first = given[0]
-    if isinstance(first, str) or (isinstance(first, simdjson.Array) and len(first) and isinstance(first[0], str)):
+    if not isinstance(first, simdjson.Array) or (len(first) and isinstance(first[0], str)):
         return _encoded([_told(clip, f"{FIELD}[{i}]", limits) for i, clip in enumerate(given)], document)
     return Body(numeric_array(given, FIELD, request.body), document)
 

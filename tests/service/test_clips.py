@@ -22,7 +22,7 @@ from tests.conftest import Here, assert_refused, npy
 
 PATH = "/v1/clips/classify?model=toy-clips"
 CLIP = np.random.default_rng(7).integers(0, 256, (3, 8, 8), np.uint8)
-KINDS = {"GIF": "image/gif", "WEBP": "image/webp", "PNG": "image/png"}
+KINDS = {"GIF": "image/gif", "WEBP": "image/webp", "PNG": "image/apng"}
 LIMITS = Limits(max_rows=32, max_pixels=2**22)
 
 
@@ -111,7 +111,8 @@ LONG = [CLIP.tolist()]
         ({"clips": [[]]}, 422, "invalid_shape", "clips"),
         ({"clips": []}, 422, "invalid_shape", "clips"),
         ({"clips": {}}, 422, "invalid_value", "clips"),
-        ({"clips": [None]}, 422, "invalid_value", "clips"),
+        ({"clips": [None]}, 422, "invalid_value", "clips[0]"),
+        ({"clips": [{"frames": []}]}, 422, "invalid_value", "clips[0]"),
         ({"clips": [CLIP[:2].tolist()]}, 422, "invalid_shape", "clips"),
         ({"clips": [(CLIP + 300.0).tolist()]}, 422, "invalid_value", "clips"),
         ({"clips": LONG * 33}, 422, "too_many_rows", "clips"),

@@ -19,6 +19,8 @@ OFFERED = (PNG, JSON, NPY)
         (b'multipart/form-data; boundary="a;b"', "multipart/form-data", {"boundary": "a;b"}),
         (b"image/jpg", "image/jpeg", {}),
         (b"image/JPG; q=0.5", "image/jpeg", {"q": "0.5"}),
+        (b"image/apng", "image/png", {}),
+        (b"application/x-zip-compressed", "application/zip", {}),
         (b"", "", {}),
         (b"application/json; a*0=b; a*=c", "application/json", {}),
     ],
