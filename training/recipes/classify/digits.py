@@ -29,25 +29,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from service.bundle import EXPLANATION, Arrays, Bundle, DigitClassification, Metric
+from service.bundle import EXPLANATION, Arrays, Bundle, DigitClassification
 from service.bundle import Tensor as Declared
-from training.data import Images, fashion_mnist, mnist, multifeature_digits, small_digits
+from training.data import Images, mnist
 from training.export.weights import load_weights, weights_in
 from training.given.images import folder
 from training.images.augmentation import Affine
 from training.images.corruptions import CORRUPTIONS, corrupt
-from training.images.digit_form import enlarged
-from training.images.drawings import drawn_digits, drawn_others, ruled_digits
-from training.images.fonts import HANDWRITING, OTHER_HANDWRITING, OTHER_LETTERS, SIGNS, handwritten, printed
-from training.images.outliers import outliers, pair
-from training.images.pages import empty_sheets, photographs, scans
+from training.images.drawings import drawn_digits
+from training.images.fonts import HANDWRITING, OTHER_HANDWRITING, handwritten, printed
+from training.images.outliers import outliers
+from training.images.pages import photographs, scans
 from training.kinds import classification
 from training.kinds.distillation import Teachers
-from training.measures.evaluation import Evaluation, Predict, clustered, proportion
-from training.measures.scoring import delong_auc
+from training.measures import digit_reading
+from training.measures.digit_reading import DIGITS
+from training.measures.evaluation import Evaluation, Predict
 from training.networks.blocks import MNIST, Standardise
 from training.recipe import Recipe, SideGraph
-from training.report import pictures
 from training.run import Run
 
 # B batch, H height, W width, C channels, K classes, N pictures
@@ -62,14 +61,9 @@ TEACHERS: tuple[Layers, ...] = (
     ((48, 7, 1), (96, 7, 2), (144, 5, 1), (192, 3, 1)),
 )
 NO_DIGIT = 10
-DIGITS = "0123456789"
 SURE = 0.98  # probability below which a picture is looked at again
 SCANNED = 16, 8  # pixels of a side
 DECIDING = "drawn", "plain", "written", "scanned at 16", "photographed"  # kinds of digits that must be accepted
-MEASURED = 1000  # test digits under each corruption
-PRINTED, HANDWRITTEN = "printed digits", "handwritten digits"
-FACES = {PRINTED: 40, HANDWRITTEN: 200}  # digits of each typeface
-UNSEEN = {"split": "all", "description": "never trained with"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,123 +279,16 @@ def boundary(network: nn.Module, hyper: Hyper, device: torch.device) -> Tensor:
 
 def evaluate(predict: Predict, hyper: Hyper) -> Evaluation:
     """MNIST's test digits; the same, corrupted; digits from elsewhere; and how well no digits are told from digits."""
-    digits = mnist()
+    digits, generator = mnist(), np.random.default_rng(hyper.seed + 1000)
     read = classification.evaluate(predict, digits, range(10))
-    familiarity = _answers(predict, digits.test.pixels)["familiarity"]
-    refused = int((familiarity < 0).sum())
-    generator = np.random.default_rng(hyper.seed + 1000)
-    strangers = {
-        "Fashion-MNIST": fashion_mnist().test.pixels,
-        "noise": _noise(),
-        "sparse noise": np.stack([_sparse(generator) for _ in range(MEASURED)]),
-        "letters": printed("matplotlib-fonts", OTHER_LETTERS).pixels,
-        "handwritten letters": handwritten(OTHER_HANDWRITING, OTHER_LETTERS, 4, generator).pixels,
-        "signs": printed("matplotlib-fonts", SIGNS).pixels,
-        "handwritten signs": handwritten(OTHER_HANDWRITING, SIGNS, 8, generator).pixels,
-        "drawn signs and scribbles": drawn_others(MEASURED // 2, generator),
-        "ink on empty sheets": empty_sheets(MEASURED, generator),
-        "two digits in one": np.stack([pair(*rows) for rows in _pairs(digits.test.pixels, generator)]),
-    }
-    strange = {name: _answers(predict, pixels)["familiarity"] for name, pixels in strangers.items()}
-    corrupted, sheet = _corrupted(predict, digits.test)
-    everything = np.concatenate(list(strangers.values()))
-    nearest = everything[np.argsort(-np.concatenate(list(strange.values())))][:40]
+    refused, nearest = digit_reading.refusals(predict, digits.test, generator)
+    elsewhere = digit_reading.elsewhere(predict, generator)
+    corrupted, sheet = digit_reading.corrupted(predict, digits.test)
     return Evaluation(
-        metrics=(
-            *read.metrics,
-            proportion("false refusals", refused, len(familiarity), description="test digits that are not accepted"),
-            *(
-                metric
-                for name, other in strange.items()
-                for metric in (
-                    delong_auc(
-                        f"AUROC against {name}", familiarity, other, description="familiarity tells digits from them"
-                    ),
-                    proportion(f"{name} refused", int((other < 0).sum()), len(other)),
-                )
-            ),
-            *_elsewhere(predict, generator),
-            *corrupted,
-        ),
-        pictures=read.pictures | {"corruptions": sheet, "most-familiar-non-digits": pictures.image_sheet(nearest, 10)},
+        metrics=(*read.metrics, *refused, *elsewhere, *corrupted),
+        pictures=read.pictures | {"corruptions": sheet, "most-familiar-non-digits": nearest},
         reference=read.reference,
     )
-
-
-def _elsewhere(predict: Predict, generator: np.random.Generator) -> list[Metric]:
-    """Digits that MNIST's writers did not write, and theirs on other paper."""
-    small, test = small_digits(), mnist().test
-    some = Images(test.pixels[::5], test.labels[::5])
-    sets = {
-        PRINTED: printed("matplotlib-fonts", DIGITS),
-        HANDWRITTEN: handwritten(OTHER_HANDWRITING, DIGITS, 20, generator),
-        "digits of a drawing program": ruled_digits(100, generator),
-        "scanned digits": scans(some, SCANNED[0]),
-        "photographed digits": photographs(some, generator),
-        "multiple-features digits": enlarged(multifeature_digits(), aspect=1.5),
-        "8x8 digits": enlarged(
-            Images(
-                np.concatenate([small.train.pixels, small.test.pixels]),
-                np.concatenate([small.train.labels, small.test.labels]),
-                small.test.white,
-            )
-        ),
-    }
-    metrics = []
-    for name, images in sets.items():
-        answers = _answers(predict, images.pixels)
-        right = answers["probabilities"].argmax(1) == images.labels
-        accepted = answers["familiarity"] >= 0
-        for title, found in ((f"accuracy on {name}", right), (f"{name} accepted", accepted)):
-            if name in FACES:
-                metrics.append(_by_face(title, found, FACES[name]))
-            else:
-                metrics.append(proportion(title, int(found.sum()), len(found), **UNSEEN))
-    return metrics
-
-
-def _by_face(name: str, found: np.ndarray, of_a_face: int) -> Metric:
-    """The share of digits that are printed: those of one face succeed or fail together."""
-    description = f"{UNSEEN['description']}; {of_a_face} digits of each face, the interval counts faces"
-    return clustered(name, found.reshape(-1, of_a_face), **UNSEEN | {"description": description})
-
-
-def _corrupted(predict: Predict, test: Images) -> tuple[list[Metric], bytes]:
-    """The accuracy under every corruption and under all of them, and a picture of them."""
-    metrics, rows, found = [], [], []
-    pixels, labels = test.pixels[:MEASURED], test.labels[:MEASURED]
-    for name in CORRUPTIONS:
-        changed = corrupt(name, pixels)
-        right = _answers(predict, changed)["probabilities"].argmax(1) == labels
-        title, details = f"accuracy under {name.replace('_', ' ')}", {"description": "a kind that it was trained with"}
-        metrics.append(proportion(title, int(right.sum()), len(right), **details))
-        rows.append(changed[:12])
-        found.append(right)
-    description = "each digit in all 15 ways, kinds that it was trained with; the interval counts digits"
-    mean = clustered("accuracy under corruption", np.transpose(found), description=description)
-    names = [name.replace("_", " ") for name in CORRUPTIONS]
-    return [mean, *metrics], pictures.image_sheet(np.concatenate(rows), 12, row_names=names)
-
-
-def _pairs(pixels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Two digits [28, 28] each, [N, 2, 28, 28]."""
-    return pixels[generator.integers(len(pixels), size=(MEASURED, 2))]
-
-
-def _sparse(generator: np.random.Generator) -> np.ndarray:
-    """White pixels on black, 1 to 20 % of all."""
-    return 255.0 * (generator.random((28, 28)) < generator.uniform(0.01, 0.2))
-
-
-def _noise(count: int = 2000) -> np.ndarray:
-    """Pictures of white noise, half of them uniform, half normally distributed."""
-    generator = np.random.default_rng(0)
-    shape = count // 2, 28, 28
-    return np.concatenate([generator.uniform(0, 255, shape), generator.normal(128, 64, shape).clip(0, 255)])
-
-
-def _answers(predict: Predict, pixels: np.ndarray) -> Arrays:
-    return predict({"image": pixels.astype(np.float32)})
 
 
 def examples() -> Arrays:
