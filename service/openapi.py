@@ -283,10 +283,10 @@ def _page(path: str, page: Page) -> dict[str, Any]:
 def _operation(
     task: Task, manifests: list[Manifest], defaults: Mapping[str, str], examples: Mapping[str, Any]
 ) -> dict[str, Any]:
-    served = [one.name for one in manifests if task.kind in (None, one.task.kind)]
+    served = [one.name for one in manifests if task.answers_by(one)]
     selection = SELECTION if task.kind else [_path_parameter("name"), *SELECTION[1:]]
     default = defaults.get(task.kind or "")
-    answering = f" `{default}` answers where none is named." if default else ""
+    answering = f" `{default}` answers where none is named." if default in served else ""
     return {
         "operationId": task.name,
         "summary": task.summary,

@@ -187,7 +187,9 @@ class Pipeline:
         return answer, Timing(job.queued_at - started, job.queued_s, job.infer_s, perf_counter() - answered)
 
     def _pick(self, task: Task, version: str | None, named: str | None, payload: Payload) -> ServedModel:
-        name = named or (self.repository.default(task.kind or "") if payload.model is None else payload.model)
+        name = named or payload.model
+        if name is None:
+            name = self.repository.default(task.kind or "", task.graph)
         return self.repository.pick(name, version, task.kind)
 
     def deadline(self, request: Request, endpoint: str) -> float:

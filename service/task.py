@@ -125,6 +125,7 @@ class Task:
     """A route and what lies behind it.
 
     kind        of the specs whose bundles may answer; None: any, and then the path names the model
+    graph       beside the main one, without which a bundle cannot answer
     readers     by the media type of the body
     writers     by the media type of the answer, the one that is given without `accept` first
     part        of a form: the name of what holds a sample
@@ -140,6 +141,7 @@ class Task:
     path: str
     summary: str
     kind: str | None
+    graph: str | None = None
     readers: Mapping[str, Reader]
     writers: Mapping[str, Writer]
     request_form: type[BaseModel]
@@ -185,6 +187,10 @@ class Task:
                 options[name] = value
         model = _value_of("model", optional_text, fields, query)
         return model, _value_of("version", optional_text, fields, query), options
+
+    def answers_by(self, manifest: Manifest) -> bool:
+        """Whether a bundle is of the kind, and holds what it takes."""
+        return self.kind in (None, manifest.task.kind) and (self.graph is None or self.graph in manifest.graphs)
 
     def recognise(self, request: Request) -> None:
         """Where the sender does not say what the body is, go by its first bytes."""

@@ -153,13 +153,19 @@ class Repository:
         if loaded and name in self._refused:
             raise LoadFailed(f"{name} {self._refused[name].version} does not load; the log says why.", "model")
 
-    def default(self, kind: str) -> str:
-        """The model of a kind that answers where a request names none. Raises NotReady, UnknownModel.
+    def default(self, kind: str, graph: str | None = None) -> str:
+        """The model of a kind, which holds a graph, that answers where a request names none.
 
         The one that the settings say, else the models folder, else the only one there is.
+        Raises NotReady, UnknownModel.
         """
         models = dict(self.models)  # for threads ask, too, while models come and go
-        if (chosen := self._defaults.of(kind) or only(models, kind)) is not None:
+        if graph is not None:
+            models = {name: model for name, model in models.items() if graph in model.manifest.graphs}
+        chosen = self._defaults.of(kind)
+        if chosen is None or (graph is not None and chosen not in models):
+            chosen = only(models, kind)
+        if chosen is not None:
             return chosen
         if not self._settled:
             raise NotReady("Models are being loaded.", "model")

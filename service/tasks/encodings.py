@@ -102,6 +102,7 @@ TASK = Task(
     path="/v1/samples/encode",
     summary="Find the latent codes of pictures",
     kind="sample-generation",
+    graph=ENCODE,
     readers=images.READERS,
     writers={JSON: write_json, NPY: write_array},
     request_form=EncodeRequest,

@@ -62,6 +62,7 @@ TASK = Task(
     path="/v1/samples/reconstruct",
     summary="Draw pictures again from their latent codes",
     kind="sample-generation",
+    graph=ENCODE,
     readers=images.READERS,
     writers={PNG: write_sheet, JSON: write_json, NPY: write_array},
     request_form=encodings.EncodeRequest,

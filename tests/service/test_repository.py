@@ -324,6 +324,19 @@ def test_the_only_model_of_a_kind_answers_until_the_first_default_is_served(tmp_
     assert repository.default("tensor-prediction") == "old"
 
 
+def test_where_the_default_lacks_a_graph_the_only_model_that_holds_it_answers(tmp_path: Path) -> None:
+    kind = "digit-classification"
+    toys.digits(tmp_path)
+    toys.wary(tmp_path)
+    repository = loaded(tmp_path, defaults={kind: "toy-digits"})
+    assert repository.default(kind) == "toy-digits"
+    assert repository.default(kind, bundle.EXPLANATION) == "toy-wary"
+    toys.wary(tmp_path, "toy-wise")
+    asyncio.run(repository.refresh())
+    with pytest.raises(UnknownModel, match="Say which, there are toy-wary, toy-wise"):
+        repository.default(kind, bundle.EXPLANATION)
+
+
 def test_a_default_that_is_being_loaded_is_no_unknown_model(tmp_path: Path) -> None:
     """Whoever asks while it is tried comes again."""
     toys.ct(tmp_path)
