@@ -116,7 +116,9 @@ export class Exchange {
   #request = null;
   #answer = "";
 
-  constructor() {
+  // `result` shows an answer: where a later request fails, it is emptied, for it would belie the problem.
+  constructor(result) {
+    this.result = result;
     this.text = h("pre", { tabIndex: 0, ariaLabel: "Request or answer" }, "Nothing has been sent yet.");
     this.said = h("p", { className: "said" });
     this.problem = h("p", { className: "problem", role: "alert", hidden: true });
@@ -166,6 +168,7 @@ export class Exchange {
       if (error.name === "AbortError") return null;
       this.problem.textContent = error instanceof TypeError ? "The service cannot be reached: is it running?" : error.message;
       this.problem.hidden = false;
+      this.result?.replaceChildren();
       return null;
     }
   }

@@ -24,7 +24,12 @@ function submitting(work, ...children) {
 }
 
 const json = (path, query, body) => ({ path, query, type: "application/json", body: JSON.stringify(body) });
-const complain = (result, words) => result.replaceChildren(h("p", { className: "bad" }, words));
+
+function complain(exchange, result, words) {
+  exchange.cancel();
+  result.replaceChildren(h("p", { className: "bad" }, words));
+}
+
 const whole = (share) => `${Number((100 * share).toFixed(1))} %`;
 const short = (value) => Number(value.toPrecision(5)).toLocaleString("en", { maximumSignificantDigits: 5 });
 
@@ -132,7 +137,7 @@ function seriesForm({ name, task }, exchange, result) {
   const horizon = h("input", { type: "number", min: 1, max: task.horizon, step: 1, value: Math.min(12, task.horizon) });
   return submitting(async () => {
     const history = numbers(values.value);
-    if (!history.length || history.some(Number.isNaN)) return complain(result, "A series is numbers with spaces, commas or lines between them.");
+    if (!history.length || history.some(Number.isNaN)) return complain(exchange, result, "A series is numbers with spaces, commas or lines between them.");
     const answer = await exchange.send(json("v1/series/forecast", { model: name, horizon: horizon.value }, { series: [history] }));
     if (!answer) return;
     const [forecast] = answer.body.forecasts;
@@ -150,7 +155,7 @@ function salesForm({ name }, exchange, result) {
   const [reached, target] = [57, 185].map((value) => h("input", { type: "number", step: "any", required: true, value }));
   return submitting(async () => {
     const years = history.value.trim().split("\n").map(numbers);
-    if (years.some((year) => year.length !== 12 || year.some(Number.isNaN))) return complain(result, "Each line is a year: twelve numbers with spaces between them.");
+    if (years.some((year) => year.length !== 12 || year.some(Number.isNaN))) return complain(exchange, result, "Each line is a year: twelve numbers with spaces between them.");
     const year = { history: years, months: months.valueAsNumber, reached: reached.valueAsNumber, target: target.valueAsNumber };
     const answer = await exchange.send(json("v1/sales/forecast", { model: name, seed: 1 }, { forecasts: [year] }));
     if (!answer) return;
@@ -170,7 +175,7 @@ function tensorForm({ name, inputs, axes, task }, exchange, result) {
     try {
       tensors = inputs.map((tensor, i) => [tensor.name, JSON.parse(areas[i].value)]);
     } catch {
-      return complain(result, "A tensor is written as JSON: numbers in brackets, [[1, 2], [3, 4]].");
+      return complain(exchange, result, "A tensor is written as JSON: numbers in brackets, [[1, 2], [3, 4]].");
     }
     const answer = await exchange.send(json(`v1/models/${name}/predict`, spacing, { inputs: Object.fromEntries(tensors) }));
     if (answer) result.replaceChildren(h("pre", { tabIndex: 0 }, JSON.stringify(answer.body.outputs).slice(0, 4000)));

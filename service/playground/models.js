@@ -18,8 +18,8 @@ function all(known) {
 }
 
 function one(model) {
-  const exchange = new Exchange();
   const result = h("div", { className: "result", role: "status" });
+  const exchange = new Exchange(result);
   const view = VIEWS[model.kind];
   return [
     ...heading(model.name, model.description),
