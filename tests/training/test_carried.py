@@ -25,6 +25,13 @@ def test_a_sine_alone_has_two_cosines_and_the_state_knows_which() -> None:
     assert wrong[0] < 0.2 < wrong[1]
 
 
+def test_two_sines_and_the_circle_tell_the_cosine_where_no_turn_lies_between() -> None:
+    angle = np.array([[0.3, 0.6, 0.9, 2.0, 2.5, 3.5]])
+    found = sine_cosine_rnn.on_the_circle(np.sin(angle))
+    assert found[0, 0] == 0
+    assert found[:, 1:] == pytest.approx(np.cos(angle)[:, 1:])
+
+
 @pytest.mark.parametrize("draw", [sine_cosine_rnn.draw, intersection_rnn.draw])
 def test_what_is_drawn_is_the_seed_s(draw: carried.Draw) -> None:
     first, again, other = draw(1, 3, 20), draw(1, 3, 20), draw(2, 3, 20)

@@ -27,6 +27,8 @@ from training.schedule import one_cycle
 
 Draw = Callable[[int, int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Of a seed, a count of sequences and of their steps: what goes in [N, S], and what should come out [N, S]."""
+Rule = tuple[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]
+"""The strongest simple alternative to a network: what it is called, and what it makes of what goes in [N, S]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +91,10 @@ def root_mean(squares_N: NDArray[Any]) -> float:
     return float(np.sqrt(squares_N.mean()))
 
 
-def evaluate(predict: Predict, draw: Draw, hyper: Hyper, names: tuple[str, str], windows: int) -> Evaluation:
-    """The error over sequences of so many windows, by a client that sends the state back."""
+def evaluate(
+    predict: Predict, draw: Draw, hyper: Hyper, names: tuple[str, str], windows: int, rule: Rule | None = None
+) -> Evaluation:
+    """The error over sequences of so many windows, by a client that sends the state back; and that of the rule."""
     given_NS, wanted_NS = measured(draw, hyper, windows)
     carried_NS, forgetting_NS = (followed(predict, given_NS, hyper, names, carry) for carry in (True, False))
     headline = "root mean squared error"
@@ -102,7 +106,8 @@ def evaluate(predict: Predict, draw: Draw, hyper: Hyper, names: tuple[str, str],
     return Evaluation(
         metrics=(
             error(headline, carried_NS, f"{windows} windows of {hyper.window} steps, the state sent back"),
-            error(f"{headline} of the last window", carried_NS, "alone", -hyper.window),
+            error(f"{headline} in the last window", carried_NS, "of the same sequences", -hyper.window),
+            *([error(f"{headline} of {rule[0]}", rule[1](given_NS), "without a network")] if rule else []),
             error(f"{headline} of windows without the state", forgetting_NS, "where each begins with zeros"),
             error(f"{headline} of the mean", np.full_like(wanted_NS, wanted_NS.mean()), "of all that should come out"),
         ),
@@ -142,6 +147,7 @@ def recipe(
     ranges: tuple[tuple[float, float], tuple[float, float]],
     windows: int,
     slight: float,
+    rule: Rule | None = None,
     **fields: Any,
 ) -> Recipe[Any]:
     """The recipe of such a network; `names` are those of what goes in and comes out, `fields` Recipe's.
@@ -173,7 +179,7 @@ def recipe(
             Declared(name="next_state", dtype="float32", shape=state, description="to send with the next window"),
         ),
         "train": lambda run: fit(run, network(run.hyper), draw),
-        "evaluate": lambda predict, hyper: evaluate(predict, draw, hyper, names, windows),
+        "evaluate": lambda predict, hyper: evaluate(predict, draw, hyper, names, windows, rule),
         "scores": lambda predict, hyper: scores(predict, draw, hyper, names, windows, slight),
         "examples": examples,
         "training_outputs": training_outputs,

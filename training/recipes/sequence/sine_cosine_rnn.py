@@ -4,7 +4,8 @@ Network: one recurrent layer of 64 units with tanh, and a linear layer for every
 cosine, for it has two; the state knows whether it rises, so the first step of a sequence is a guess.
 Source: the PyTorch handbook's chapter on recurrent networks: hidden size 64, windows of 10 steps, sine to cosine.
 Data: none but what is drawn: waves that begin anywhere, with 20 to 40 steps in each.
-Expected: a root mean squared error of 0.07 over 20 windows, nearly all of it in the first steps. Run time: a minute.
+Expected: a root mean squared error of 0.055 over 20 windows. The first step alone makes it 0.05, whoever guesses; root
+and sign of two sines, of which one may lie behind a turn, have 0.055. Run time: a minute.
 """
 
 import numpy as np
@@ -42,14 +43,22 @@ def draw(seed: int, count: int, steps: int) -> tuple[NDArray[np.float32], NDArra
     return np.sin(angle_NS).astype(np.float32), np.cos(angle_NS).astype(np.float32)
 
 
+def on_the_circle(sine_NS: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The root of what the square of a sine leaves of 1, above 0 where the wave has risen; 0 at first."""
+    risen_NS = np.sign(np.diff(sine_NS, axis=1, prepend=sine_NS[:, :1]))
+    size_NS: NDArray[np.float32] = np.sqrt(1 - np.square(sine_NS).clip(max=1))
+    return risen_NS * size_NS
+
+
 RECIPE = carried.recipe(
     Waves,
     draw,
-    Hyper(),
+    Hyper(steps=200),
     ("sine", "cosine"),
     ((-1, 1), (-1, 1)),
     windows=20,
     slight=0.004,  # two deviations of three seeds
+    rule=("two sines and the circle", on_the_circle),
     description="Gives the cosine of a wave for windows of its sine; the state goes out and is sent back.",
     source_figure="none: a plot",
 )
