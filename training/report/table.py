@@ -155,12 +155,16 @@ def parameters(found: Bundle) -> int:
 
 def speed(found: Bundle, size: int) -> float:
     """Rows a second in batches of `size` times the quickest golden input on one thread: the best round."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(found.graph, options, providers=["CPUExecutionProvider"])
+    session = on_one_thread(found.graph)
     row = max(rows_of(found.golden()[0]), key=lambda row: _runs_per_s(session, row, ROUND / 10))
     inputs = {name: np.repeat(array, size, axis=0) for name, array in row.items()}
     return size * max(_runs_per_s(session, inputs, ROUND) for _ in range(ROUNDS))
+
+
+def on_one_thread(graph: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _runs_per_s(session: Any, inputs: Arrays, seconds: float) -> float:
