@@ -82,6 +82,8 @@ def metric(name: str, value: float) -> Metric:
         ("accuracy", 0.9, 0.99, True),
         ("calibration error", 0.1, 0.12, False),
         ("calibration error", 0.1, 0.01, True),
+        ("times the floor", 283.0, 227.0, True),
+        ("divergence of modes", 0.07, 0.11, False),
         ("mean error, quarter dose", -0.1, 0.1, True),
         ("mean error, quarter dose", 0.0, -0.1, False),
     ],

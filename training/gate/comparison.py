@@ -13,7 +13,10 @@ from training.measures.paired import Rows, Scores, difference, gain
 
 LEVEL = 0.025  # how often the headline figure, or a slice, of an equally good candidate may fail
 # What is worse the larger it is. The rest is worse the smaller it is, but for what should be 0.
-WORSE_IF_MORE = ("error", "cost", "Brier", "RMSE", "distance", "deviation", "noise after", "change of", "false", "loss")
+WORSE_IF_MORE = (
+    *("error", "cost", "Brier", "RMSE", "distance", "deviation", "noise after", "change of", "false", "loss"),
+    *("times the floor", "divergence"),
+)
 BEST_AT_ZERO = ("mean error", "mean shift", "defaults less those expected")
 
 
