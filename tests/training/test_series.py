@@ -51,13 +51,15 @@ def test_wider_levels_hold_narrower_ones(predict: Predictor) -> None:
     assert (answer["low"] <= answer["values"][:, None]).all()
 
 
-def test_a_season_on_a_line_is_known_by_heart() -> None:
+def test_before_a_history_lies_what_goes_on_backwards_at_half_the_pace() -> None:
     months = torch.arange(48.0)
-    season, slope = torch.sin(months * 2 * torch.pi / 12), 0.5
-    found_BS, drift_B1 = series.seasons((season + slope * months)[None], torch.ones(1, 48))
-    # A sine is not at right angles to a line: a year's mean moves by twelve slopes all the same.
-    assert torch.allclose(found_BS[0], season[:12], atol=1e-4)
-    assert drift_B1.item() == pytest.approx(slope / 2)
+    value_BW = (torch.sin(months * 2 * torch.pi / 12) + months)[None]
+    there_BW = (months >= 18).float()[None]
+    found_BW, drift_B1 = series.filled(value_BW * there_BW, there_BW)
+    assert drift_B1.item() == pytest.approx(1 / 2)
+    assert torch.equal(found_BW[:, 18:], value_BW[:, 18:])
+    assert torch.allclose(found_BW[:, 12:18], value_BW[:, 24:30] - 6)
+    assert torch.allclose(found_BW[:, :12], found_BW[:, 12:24] - 6)
 
 
 def test_classical_forecasts_of_a_clear_pattern_are_right() -> None:

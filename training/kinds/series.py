@@ -1,9 +1,11 @@
 """Forecasts of a series by recurrent networks: scaling, the loop, prediction intervals, and classical forecasts beside.
 
 The graph sees the last WINDOW values of a history relative to their level and to how far one lies from the next, so a
-forecast is as many times larger as its history. A network corrects what is simple: the last value with its season and
-half of the last year's slope. Intervals are the forecast plus and minus what the errors of months that validate were,
-relative to how uneven the history's seasons are (split-conformal: Lei et al., JASA 113:1094, 2018).
+forecast is as many times larger as its history. Exponential smoothing runs in the graph; a network reads what it did
+not foresee, step by step, and corrects its forecast (Smyl, International Journal of Forecasting 36:75, 2020). Intervals
+are the forecast plus and minus what the errors of months that validate were, relative to how uneven the history's
+seasons are (split-conformal: Lei et al., JASA 113:1094, 2018). With these widths a network is served that has learned
+from the months that validate, too.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from training.given import series as given
 from training.measures.evaluation import Evaluation, Predict, bootstrapped, histogram
 from training.measures.paired import Scores
 from training.networks.recurrent import Cell, Recurrent
+from training.networks.smoothing import Smoothing, fitted
 from training.recipe import Recipe
 from training.report.pictures import BLUE, ORANGE, png
 from training.run import Run
@@ -34,7 +37,7 @@ from training.schedule import one_cycle, running_average
 # B batch, T steps of a history, W of a window, H of a horizon, F features, L levels, N origins
 
 SEASON, HORIZON, WINDOW, LONGEST = 12, 24, 48, 2048
-YEARS = 2  # of which the season is the mean: chosen on the months that validate
+CAREFUL = 0.5  # of how far years moved, what is taken for granted before them: chosen on the months that validate
 LEVELS = 0.5, 0.8, 0.95
 TASK = SeriesForecasting(frequency="month", season=SEASON, horizon=HORIZON, levels=LEVELS)
 TRAINING, VALIDATION = 246, 330  # months before these; the 96 from the second on are held out
@@ -49,7 +52,11 @@ def cuts() -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper:
-    """An epoch has `steps` batches of pieces of the series, each bent, blurred and as short as may be."""
+    """An epoch has `steps` batches of pieces of the series, each bent, blurred and as short as may be.
+
+    A correction of a full window costs `caution` of its size, one of half a window a quarter of that: so it is made
+    where it takes more from the error, and a long history says most by itself.
+    """
 
     seed: int = 1
     epochs: int = 10
@@ -61,49 +68,51 @@ class Hyper:
     dropout: float = 0.2
     bend: float = 0.003
     blur: float = 0.3
+    caution: float = 0.3
 
 
 class Forecaster(nn.Module):
     """Histories [B, T] and what is there of them [B, T] to values [B, H] and how uneven the seasons are [B]."""
 
-    def __init__(self, cell: Cell, hyper: Hyper) -> None:
+    def __init__(self, cell: Cell, hyper: Hyper, smoothing: Smoothing) -> None:
         super().__init__()
+        self.smoothing = smoothing
         self.layer = Recurrent(cell, 3, hyper.width, dropout=hyper.dropout)
         self.correction = nn.Linear(hyper.width, 2)  # of the level, and of how far it moves
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
 
     def forward(self, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        smooth_BH, correction_BH, uneven_B = self.parts(history, mask)
+        return smooth_BH + correction_BH, uneven_B
+
+    def parts(self, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What smoothing forecasts, what is added to it, and how uneven the seasons are."""
         value_BW, there_BW = last(history, mask)
         level_B1, scale_B1, uneven_B = measure(value_BW, there_BW)
-        value_BW = (value_BW - level_B1) / scale_B1 * there_BW
-        season_BS, drift_B1 = seasons(value_BW, there_BW)
-        adjusted_BW = (value_BW - season_BS.repeat(1, WINDOW // SEASON)) * there_BW
-        step_BW = adjusted_BW.diff(dim=1, prepend=adjusted_BW[:, :1]) * there_BW
-        drift_BW = drift_B1.expand(-1, WINDOW)
-        features_BWF = torch.stack([step_BW, drift_BW, there_BW], 2)
+        value_BW, drift_B1 = filled((value_BW - level_B1) / scale_B1 * there_BW, there_BW)
+        smooth_BH, unforeseen_BW = self.smoothing(value_BW)
+        features_BWF = torch.stack([unforeseen_BW * there_BW, drift_B1.expand(-1, WINDOW), there_BW], 2)
         length_B = torch.full_like(uneven_B, WINDOW).long()
         _, state_BH = self.layer(features_BWF, length_B)
-        ahead_H = torch.arange(1, HORIZON + 1, device=history.device)
-        simple_BH = adjusted_BW[:, -1:] + drift_B1 * ahead_H + season_BS.repeat(1, HORIZON // SEASON)
         first_B1, more_B1 = self.correction(state_BH).chunk(2, 1)
-        correction_BH = first_B1 + more_B1 * ahead_H / SEASON
-        return level_B1 + scale_B1 * (simple_BH + correction_BH), uneven_B
+        ahead_H = torch.arange(1, HORIZON + 1, device=history.device)
+        whole_B1 = there_BW[:, -SEASON:].amin(1, keepdim=True)
+        simple_BH = whole_B1 * smooth_BH + (1 - whole_B1) * value_BW[:, -1:]
+        return level_B1 + scale_B1 * simple_BH, scale_B1 * (first_B1 + more_B1 * ahead_H / SEASON), uneven_B
 
 
-def seasons(value_BW: Tensor, there_BW: Tensor) -> tuple[Tensor, Tensor]:
-    """How the steps of a season lie about its line [B, S], in the last years, and half of the line's slope [B, 1].
-
-    0 where a history is too short to tell.
-    """
+def filled(value_BW: Tensor, there_BW: Tensor) -> tuple[Tensor, Tensor]:
+    """Before a history what is a season later, less half of how far whole years move, and that by the step [B, 1]."""
     value_BYS, there_BYS = (x_BW.reshape(-1, WINDOW // SEASON, SEASON) for x_BW in (value_BW, there_BW))
-    mean_BY1, whole_BY1 = value_BYS.mean(2, keepdim=True), there_BYS.amin(2, keepdim=True)
-    slope_BY1 = (mean_BY1[:, 1:] - mean_BY1[:, :-1]) / SEASON * whole_BY1[:, :-1]
-    place_S = torch.arange(SEASON, device=value_BW.device) - (SEASON - 1) / 2
-    about_BYS = value_BYS[:, -YEARS:] - mean_BY1[:, -YEARS:] - slope_BY1[:, -YEARS:] * place_S
-    known_BY1 = whole_BY1[:, -YEARS:]
-    season_BS = (about_BYS * known_BY1).sum(1) / known_BY1.sum(1).clamp(min=1)
-    return season_BS, slope_BY1[:, -1] * whole_BY1[:, -1] / 2
+    mean_BY, whole_BY = value_BYS.mean(2), there_BYS.amin(2)
+    moves_BY = (mean_BY[:, 1:] - mean_BY[:, :-1]) * whole_BY[:, :-1]
+    move_B1 = CAREFUL * moves_BY.sum(1, keepdim=True) / whole_BY[:, :-1].sum(1, keepdim=True).clamp(min=1)
+    years = [value_BYS[:, -1]]
+    for year in reversed(range(WINDOW // SEASON - 1)):
+        there_BS = there_BYS[:, year]
+        years.insert(0, there_BS * value_BYS[:, year] + (1 - there_BS) * (years[0] - move_B1))
+    return torch.cat(years, 1), move_B1 / SEASON
 
 
 def last(history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,30 +156,47 @@ class Served(nn.Module):
 
 
 def fit(run: Run[Any], cell: Cell) -> nn.Module:
-    """Train on the first months, with the mean absolute error in units of the scale, and find the intervals."""
-    hyper: Hyper = run.hyper
+    """Find the intervals with a network that knows the first months alone; serve one that knows all but the last."""
     known, validated = cuts()
     series = torch.from_numpy(cafe_turnover()).float().to(run.device)
-    network = Forecaster(cell, hyper).to(run.device)
+    error_NH, uneven_N = errors(trained(run, cell, series[:known]), series, known, validated)
+    served = trained(run.part("served"), cell, series[:validated])
+    return Served(served, widths((error_NH / uneven_N[:, None]).abs()))
+
+
+def trained(run: Run[Any], cell: Cell, series: Tensor) -> nn.Module:
+    """Learn these months, with the mean absolute error in units of the scale."""
+    hyper: Hyper = run.hyper
+    network = Forecaster(cell, hyper, smoothing(series.cpu().double().numpy())).to(run.device)
     average = running_average(network, hyper.average_decay)
     optimizer = torch.optim.Adam(network.parameters(), lr=hyper.learning_rate)
     scheduler = one_cycle(optimizer, epochs=hyper.epochs, rows=hyper.steps, batch=1)
+    whole, (known, validated) = torch.from_numpy(cafe_turnover()).float().to(run.device), cuts()
     for _ in run.epochs(network=network, average=average, optimizer=optimizer, scheduler=scheduler):
         network.train()
         losses = []
         for _ in run.batches(torch.arange(hyper.steps), size=1):
-            history, mask, future = pieces(series[:known], hyper)
-            values_BH, _ = network(history, mask)
+            history, mask, future = pieces(series, hyper)
+            smooth_BH, correction_BH, _ = network.parts(history, mask)
             scale_B1 = measure(*last(history, mask))[1]
-            loss = ((values_BH - future) / scale_B1).abs().clamp(max=100).mean()
+            price_B1 = hyper.caution * mask.mean(1, keepdim=True) ** 2
+            error_BH = (smooth_BH + correction_BH - future).abs() + price_B1 * correction_BH.abs()
+            loss = (error_BH / scale_B1).clamp(max=100).mean()
             run.step(loss, optimizer)
             scheduler.step()
             average.update_parameters(network)
             losses.append(loss.detach())
-        error_NH, _ = errors(average.module, series, known, validated)
+        error_NH, _ = errors(average.module, whole, known, validated)
         run.log(train_loss=float(torch.stack(losses).mean()), validation_error=float(error_NH.abs().mean()))
-    error_NH, uneven_N = errors(average.module, series, known, validated)
-    return Served(average.module, widths((error_NH / uneven_N[:, None]).abs()))
+    return average.module
+
+
+def smoothing(series: NDArray[np.float64]) -> Smoothing:
+    """What fits the forecasts of these months best, in units of how far a month lies from the next."""
+    origins = range(WINDOW, len(series) - HORIZON + 1)
+    drawn_NT = np.stack([series[origin - WINDOW : origin + HORIZON] for origin in origins])
+    drawn_NT /= np.abs(np.diff(drawn_NT[:, :WINDOW])).mean(1, keepdims=True)
+    return Smoothing(WINDOW, SEASON, HORIZON, fitted(drawn_NT[:, :WINDOW], drawn_NT[:, WINDOW:], SEASON))
 
 
 def pieces(series: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor, Tensor]:
