@@ -68,7 +68,7 @@ class Hyper:
     dropout: float = 0.2
     bend: float = 0.003
     blur: float = 0.3
-    caution: float = 0.3
+    caution: float = 0.4
 
 
 class Forecaster(nn.Module):

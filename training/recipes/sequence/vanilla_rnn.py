@@ -1,13 +1,16 @@
-"""What comes next in a monthly series, by a plain recurrent network.
+"""What comes next in a monthly series, by a plain recurrent network that corrects exponential smoothing.
 
-Network: the last 48 months, without season and relative to how far one lies from the next, through 16 units with tanh;
-of the last state, how far the level and its slope are from what is simple: the last month with its season and half
-of the last year's slope.
-Source: Elman, Finding structure in time, Cognitive Science 14:179, 1990.
+Network: exponential smoothing of the last 48 months, within the graph; what it did not foresee, month by month and
+relative to how far one lies from the next, goes through 16 units with tanh, and the last state says how far the level
+and its slope are from the smoothing's. A correction has its price in training, so it is made where it is worth
+something: of short histories most.
+Source: Elman, Finding structure in time, Cognitive Science 14:179, 1990; Smyl, A hybrid method of exponential smoothing
+and recurrent neural networks, International Journal of Forecasting 36:75, 2020.
 Data: turnover of Australian cafes, 426 months from 1982 on, the longest monthly series at hand (ABS, CC BY 4.0): 246
-months to train with, 84 to find the intervals' widths, the last 96 held out.
-Expected: a mean absolute scaled error of 1.3 to 1.6; the seasonal naive forecast has 2.8, exponential smoothing 1.0.
-Run time: a minute on one core.
+months to train with, 84 to choose with and to find the intervals' widths, the last 96 held out. What is served has
+learned from the first 330.
+Expected: a mean absolute scaled error of about 1.0, as exponential smoothing by itself has; the seasonal naive forecast
+has 2.8. Run time: a minute on one core.
 Limits: one series, in which turnover grows; of another one it knows only what its history says.
 """
 
