@@ -9,8 +9,9 @@ exponential smoothing and recurrent neural networks, International Journal of Fo
 Data: turnover of Australian cafes, 426 months from 1982 on, the longest monthly series at hand (ABS, CC BY 4.0): 246
 months to train with, 84 to choose with and to find the intervals' widths, the last 96 held out. What is served has
 learned from the first 330.
-Expected: a mean absolute scaled error of about 1.0, as exponential smoothing by itself has; the seasonal naive forecast
-has 2.8. Run time: a minute on one core.
+Expected: a mean absolute scaled error of 1.06. Exponential smoothing of the whole history, with seasons that multiply,
+has 0.98; the difference of 0.08 has a 95 % interval of -0.02 to 0.17, over forecasts that overlap. The seasonal naive
+forecast has 2.8. Run time: a minute on one core.
 Limits: one series, in which turnover grows; of another one it knows only what its history says.
 """
 
