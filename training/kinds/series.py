@@ -320,14 +320,16 @@ def evaluate(predict: Predict) -> Evaluation:
     )
 
 
-def scores(predict: Predict) -> Scores:
+def scores(predict: Predict, slight: float) -> Scores:
     """The error of each forecast in units of the mean change over a year before."""
     series, validated = cafe_turnover(), cuts()[1]
     origins = range(validated, len(series) - HORIZON + 1)
     true_NH = np.stack([series[origin : origin + HORIZON] for origin in origins])
     unit = float(np.abs(series[SEASON:validated] - series[: validated - SEASON]).mean())
     error_N = np.abs(predict(histories([series[:origin] for origin in origins]))["values"] - true_NH).mean(1) / unit
-    return Scores(statistic=lambda rows: float(rows.mean()), given=(error_N,), error=True, items="forecasts")
+    return Scores(
+        statistic=lambda rows: float(rows.mean()), given=(error_N,), error=True, items="forecasts", slight=slight
+    )
 
 
 def draw(series: NDArray[np.float64], forecasts: dict[int, Arrays]) -> bytes:
@@ -363,8 +365,8 @@ def examples() -> Arrays:
     return histories([series[:40], *middle, -1000 * series[late : late + 40], np.zeros(20)])
 
 
-def recipe(cell: Cell, **fields: Any) -> Recipe[Any]:
-    """The recipe of a network of such cells."""
+def recipe(cell: Cell, slight: float = 0.0, **fields: Any) -> Recipe[Any]:
+    """The recipe of a network of such cells; `slight` is the difference in the error that another seed may make."""
     steps = ("batch", "steps")
     bounds = ("batch", len(LEVELS), HORIZON)
     usual: dict[str, Any] = {
@@ -383,7 +385,7 @@ def recipe(cell: Cell, **fields: Any) -> Recipe[Any]:
         "given": given.series(cafe_turnover, SEASON, HORIZON),
         "train": lambda run: fit(run, cell),
         "evaluate": lambda predict, _: evaluate(predict),
-        "scores": lambda predict, _: scores(predict),
+        "scores": lambda predict, _: scores(predict, slight),
         "examples": examples,
         "trial": {"steps": 2, "batch": 4},
         "source_figure": "none",
