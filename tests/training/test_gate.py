@@ -86,6 +86,9 @@ def metric(name: str, value: float) -> Metric:
         ("divergence of modes", 0.07, 0.11, False),
         ("mean error, quarter dose", -0.1, 0.1, True),
         ("mean error, quarter dose", 0.0, -0.1, False),
+        ("coverage of the 95 % interval", 0.99, 0.97, True),
+        ("coverage of the 95 % interval", 0.95, 0.99, False),
+        ("coverage of the 90% interval, served", 0.9, 0.8, False),
     ],
 )
 def test_a_figure_may_lose_half_of_its_interval(name: str, served: float, candidate: float, passed: bool) -> None:

@@ -1,5 +1,6 @@
 """The figures of a candidate beside those of the served model, measured now and on the same rows."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,7 @@ WORSE_IF_MORE = (
     *("times the floor", "divergence"),
 )
 BEST_AT_ZERO = ("mean error", "mean shift", "defaults less those expected")
+INTERVAL = re.compile(r"coverage of the (\d+) ?% interval")  # one that holds more than it says is too wide
 
 
 def figures(before: tuple[Metric, ...], after: tuple[Metric, ...]) -> Iterator[Check]:
@@ -38,6 +40,8 @@ def figures(before: tuple[Metric, ...], after: tuple[Metric, ...]) -> Iterator[C
 def _harm(metric: Metric) -> float:
     if metric.name.startswith(BEST_AT_ZERO):
         return abs(metric.value)
+    if (interval := INTERVAL.match(metric.name)) is not None:
+        return abs(metric.value - int(interval[1]) / 100)
     return metric.value if any(word in metric.name for word in WORSE_IF_MORE) else -metric.value
 
 
