@@ -74,36 +74,40 @@ class Critic(Discriminator):
 
 
 class Steadied(Adversary):
-    """A discriminator that is flat around what is real, and sees how much the rows of a batch differ.
+    """A discriminator that compares what is made with what is real, pair by pair, and is kept flat around both.
 
-    Mescheder, Geiger and Nowozin, Which training methods for GANs do actually converge?, ICML 2018; Karras et al.,
-    Progressive growing of GANs for improved quality, stability, and variation, ICLR 2018.
+    A row is seen beside the mean of its batch and how much the rows of that differ, so that shares of kinds that are
+    not those of real rows tell the two apart. Huang et al., The GAN is dead; long live the GAN!, NeurIPS 2024; Lucas et
+    al., Mixed batches and symmetric discriminators for GAN training, ICML 2018; Karras et al., Progressive growing of
+    GANs for improved quality, stability, and variation, ICLR 2018.
     """
 
-    penalty = 2.0
+    penalty = 0.3
 
     def __init__(self, size: int, widths: tuple[int, int]) -> None:
         super().__init__()
         first, second = widths
         self.seen = nn.Sequential(nn.Linear(size, first), nn.LeakyReLU(0.2))
-        self.log_odds = nn.Sequential(nn.Linear(first + 1, second), nn.LeakyReLU(0.2), nn.Linear(second, 1))
+        self.log_odds = nn.Sequential(
+            nn.Linear(2 * first + 1, second), nn.LeakyReLU(0.2), nn.Linear(second, 1, bias=False)
+        )
 
     def forward(self, row_BC: Tensor) -> Tensor:
         seen_BC = self.seen(row_BC)
-        deviation_B1 = seen_BC.std(0).mean().expand(len(row_BC), 1)
-        log_odds: Tensor = self.log_odds(torch.cat([seen_BC, deviation_B1], 1))
+        batch_C = torch.cat([seen_BC.mean(0), seen_BC.std(0).mean()[None]])
+        log_odds: Tensor = self.log_odds(torch.cat([seen_BC, batch_C.expand(len(row_BC), -1)], 1))
         return log_odds
 
     def told_apart(self, made: Tensor, real: Tensor) -> Tensor:
-        real_BC = real.detach().requires_grad_()
-        real_B1 = self(real_BC)
-        (slope_BC,) = torch.autograd.grad(real_B1.sum(), real_BC, create_graph=True)
-        steepness = self.penalty / 2 * (slope_BC**2).sum(1).mean()
-        apart: Tensor = F.softplus(self(made.detach())).mean() + F.softplus(-real_B1).mean() + steepness
+        rows = [row_BC.detach().requires_grad_() for row_BC in (made, real)]
+        made_B1, real_B1 = (self(row_BC) for row_BC in rows)
+        slopes = torch.autograd.grad(made_B1.sum() + real_B1.sum(), rows, create_graph=True)
+        steepness = self.penalty / 2 * sum((slope_BC**2).sum(1).mean() for slope_BC in slopes)
+        apart: Tensor = F.softplus(made_B1 - real_B1).mean() + steepness
         return apart
 
-    def deceived(self, made: Tensor, real: Tensor | None = None) -> Tensor:
-        return F.softplus(-self(made)).mean()
+    def deceived(self, made: Tensor, real: Tensor) -> Tensor:
+        return F.softplus(self(real).detach() - self(made)).mean()
 
 
 class Observer(Adversary):
