@@ -44,10 +44,7 @@ NOTES = {
     "features of `fashion-cnn` and read by `zca-mlp`. The rarest digit has that "
     "share of what was drawn, where an even one would be 10 %. All but the flows "
     "are small and were trained for minutes. Two of them draw a digit in less than 5 %: in the "
-    "plane of `aae`'s codes digits overlap, and `gan` draws few fours, where its source reports mostly 3s. "
-    "Tried and not served: a discriminator of `gan` that compares drawn with real digits in pairs and sees the mean of "
-    "their batch: the rarest digit 5.1 %, 0.79 accepted, but recall 0.33; and an `aae` for which digits that are drawn "
-    "again badly count for more: 2.9 %. "
+    "plane of `aae`'s codes digits overlap, and `gan`, whose source reports mostly 3s, misses it by a little. "
     "[Samples](samples.md) says how to ask for them.",
     "denoisers": "CT slices answer to [`/v1/ct/denoise`](ct.md); `model` chooses one. Gain: of PSNR on the slices of "
     "a patient who trained nothing, at a quarter and a tenth of a simulated dose.",
