@@ -109,7 +109,8 @@ def reasons(servers: Servers, bundle: Bundle, count: int) -> Part:
         Contender("ours", "JSON, reasons", f"{address}&explain=true", body, ours, work=counted),
     )
     named = "one applicant" if count == 1 else f"{count} applicants"
-    return Part(f"Reasons: {named}", contenders, raw, (1, 16), (1,), unit="applicants", rows=count)
+    most = 16 if count == 1 else 4  # connections, whose rows must fit into the queue of a worker
+    return Part(f"Reasons: {named}", contenders, raw, (1, most), (1,), unit="applicants", rows=count)
 
 
 def ct(servers: Servers, bundle: Bundle, count: int) -> Part:
