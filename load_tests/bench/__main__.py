@@ -48,10 +48,14 @@ Every contender answers one body, over and over, from a closed loop of connectio
 """
 
 
-def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
-    """Raises ServerError, LoadError, WrongAnswer, BundleError."""
+def nothing(rounds: int, seconds: int) -> dict[str, Any]:
+    """The results before anything is measured."""
     results: dict[str, Any] = {"machine": describe(), "rounds": rounds, "seconds": seconds}
-    results |= {"missing": [], "parts": {}, "multiples": {}, "models": [], "lane": []}
+    return results | {"missing": [], "parts": {}, "multiples": {}, "models": [], "lane": []}
+
+
+def bench(names: list[str], results: dict[str, Any]) -> None:
+    """Add to the results, part by part. Raises ServerError, LoadError, WrongAnswer, BundleError."""
     models = Settings.from_environment().models_dir
     bundles = {name: current(models, PARTS[name][0]) for name in names}
     with ExitStack() as stack:
@@ -67,14 +71,13 @@ def bench(names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
             results["missing"] += [] if running.slices or "digits" in names else [FASTAPI.product]
         # All parts are made before anything is measured: what cannot work fails in the first seconds.
         for part in [PARTS[name][1](running, bundles[name]) for name in names]:
-            measured = measure(part, rounds, seconds)
+            measured = measure(part, results["rounds"], results["seconds"])
             results["parts"][part.title] = list(compare(part, measured))
             results["multiples"][part.title] = list(multiples(part.contenders, measured))
             results["models"] += bare(part, measured)
-            if part.stretch == 1:  # what takes tenths of a second says nothing of the lane
+            if part.stretch == part.rows == 1:  # nothing is to be learned of the lane by what is large
                 served = [one for one in part.contenders if one.product == OURS and one.url.startswith(ours)]
                 results["lane"] += alone(part.raw.name, served)
-    return results
 
 
 def with_others(running: Servers, bundle: Bundle, stack: ExitStack) -> Servers:
@@ -127,15 +130,19 @@ def main() -> None:
         print(wrk.INSTALL, file=sys.stderr)
         sys.exit(2)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then, too
+    results, problem = nothing(options.rounds, options.seconds), None
     try:
-        results = bench(options.parts or list(PARTS), options.rounds, options.seconds)
+        bench(options.parts or list(PARTS), results)
     except (ServerError, LoadError, WrongAnswer, BundleError) as error:
-        sys.exit(f"bench: {error}")
-    print(markdown(results))
+        problem = f"bench: {error}"
+    if not results["parts"]:
+        sys.exit(problem)
+    print(markdown(results))  # also what was measured before a problem
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
     if options.markdown:
         options.markdown.write_text(markdown(results))
+    sys.exit(problem)
 
 
 if __name__ == "__main__":
