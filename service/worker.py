@@ -65,7 +65,7 @@ class Worker:
         self.parent = os.getppid()
         self.loaded: Callable[[], None] | None = None  # called once, when all that can be loaded is
         self.others_answer = False  # while this one loads: then it accepts nothing before it has
-        self._tried = asyncio.Event()  # to load
+        self._loading_is_over = asyncio.Event()
         self._keys: Keys | None = None
         self._grpc: Any = None
 
@@ -144,7 +144,7 @@ class Worker:
 
     async def _turn_to_accept(self) -> None:
         if self.others_answer:
-            await self._tried.wait()
+            await self._loading_is_over.wait()
 
     async def _serve_grpc(self) -> None:
         from service.oip.grpc_server import PortError, listen  # only who uses gRPC pays for its 9 MB
@@ -185,6 +185,7 @@ class Worker:
                 loop.call_soon_threadsafe(loop.call_later, self.settings.drain_delay_s, accept_no_more, stop)
 
         def accept_no_more(stop: Callable[[int, FrameType | None], Any]) -> None:
+            self._loading_is_over.set()  # whoever ends waits for no models
             if self._grpc is not None:
                 self._tasks.append(loop.create_task(self._grpc.stop(self.settings.drain_s)))
             stop(signal.SIGTERM, None)
@@ -201,7 +202,7 @@ class Worker:
         except Exception:
             log.exception("loading the models failed")
         finally:
-            self._tried.set()
+            self._loading_is_over.set()
         # What exists now stays: a collection that walks through it stops every request for tens of milliseconds.
         gc.collect()
         gc.freeze()
